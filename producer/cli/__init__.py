@@ -74,7 +74,7 @@ def main() -> None:
 
     Commands that call the API take its address and a key from --base-url and --key, or from FUSIONAI_BASE_URL and
     FUSIONAI_API_KEY; without them they use the stack that `fusionai up` started in this directory. Operators'
-    commands (accounts, keys, entities, credits grant, verify, migrate, sweep) work on the database itself.
+    commands (accounts, keys, entities, credits grant, invoices pay, verify, migrate, sweep) work on the database.
     """
 
 

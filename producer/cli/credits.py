@@ -16,7 +16,7 @@ _COLUMNS = [Column("time", drop=1), Column("kind"), Column("credits", right=True
 
 @click.group(cls=ShowByDefault)
 def credits() -> None:
-    """Show the balance, transfers, thresholds, top-up; grant, refund, adjust."""
+    """Show balance, thresholds, top-up; grant, refund, adjust."""
 
 
 @credits.command()

@@ -6,6 +6,7 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
+from producer.cli.auditing import action, operator_option
 from producer.cli.connection import api_command
 from producer.cli.groups import DefaultGroup
 from producer.cli.operator import operator_command
@@ -17,12 +18,12 @@ from shared.submissions.sizes import MOST_PAGE
 
 _COLUMNS = [
     Column("number", right=True),
-    Column("time", drop=1),
+    Column("date", drop=1),
     Column("kind"),
     Column("status", drop=2, styled=True),
     Column("month"),
     Column("total", right=True),
-    Column("id", short=short_id),
+    Column("id", short=short_id, cut=9),
 ]
 _LINE_COLUMNS = [
     Column("for"),
@@ -77,7 +78,7 @@ def list_invoices(
 
 
 def _cells(row: dict[str, Any]) -> list[object]:
-    made, total = moment(row["created_at"]), credits_text(row["total"])
+    made, total = moment(row["created_at"]).partition(" ")[0], credits_text(row["total"])
     return [row["number"], made, row["kind"], row["status"], row.get("period"), total, row["id"]]
 
 
@@ -128,20 +129,27 @@ def void(client: FusionAI, output: Output, id: str) -> None:
 @invoices.command("pay")
 @click.argument("id")
 @click.option("--note", metavar="TEXT", default="paid, says the operator", show_default=True, help="The reason.")
+@operator_option
 @operator_command
 def pay(database: Database, output: Output, id: str, note: str) -> None:
     """Mark a purchase paid and grant its credits (operators).
 
     Paid twice, it is granted once. A page to pay it at is closed first. Webhooks are sent by the running system.
     """
+    from shared import audit
     from shared.money import purchases
     from shared.payments import payments
     from shared.payments.collecting import Collector
 
     def mark(connection: Connection) -> tuple[bool, Any]:
-        before = purchases.shown(connection, id)
+        before = purchases.locked(connection, id)
         purchases.pay(connection, id, note=note)
-        return before["status"] == "paid", purchases.shown(connection, id)
+        after = purchases.shown(connection, id)
+        if is_done := before["status"] != "paid":
+            changed = {"credits": after["credits"], "status": after["status"]}
+            subject, what = ("invoice", id), action("invoices.pay", note)
+            audit.record(connection, what, before["account_id"], subject, before={"status": "open"}, after=changed)
+        return not is_done, after
 
     found = database.read_sync(purchases.shown, id)
     if found["status"] == "open":

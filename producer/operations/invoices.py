@@ -29,6 +29,10 @@ _COLUMNS = ("kind", "status", "period", "batch_id")
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
+#: Purchases of an account in a minute: each may be a call of the payment provider.
+BOUGHT_PER_MINUTE = 60
+
+
 class PurchaseSpec(Shape):
     """The body of POST /invoices. `credits`: a whole number."""
 

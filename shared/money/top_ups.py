@@ -95,6 +95,7 @@ def make(connection: Connection, account_id: str, provider: str) -> list[str]:
         micros=wish["credits_micros"],
         provider=provider,
         description="Automatic top-up",
+        saves_method=True,  # paid at a page, the card is there for the next one
         auto_top_up=True,
         method="saved" if is_saved else "checkout",
     )

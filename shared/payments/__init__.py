@@ -4,16 +4,13 @@ An adapter only talks to its provider, on the calling thread, and never inside a
 answers is decided by `shared.payments.collecting` and written by `shared.money.purchases`.
 """
 
-from functools import lru_cache
-
 from shared.payments.manual import Manual
 from shared.payments.protocol import Payments
 from shared.settings import settings
 
 
-@lru_cache(maxsize=1)
 def payments() -> Payments:
-    """The adapter of FUSIONAI_PAYMENTS, made once a process. Stripe's library is imported only where it is chosen."""
+    """The adapter of FUSIONAI_PAYMENTS, to be kept. Stripe's library is imported only where it is chosen."""
     if settings().payments == "manual":
         return Manual()
     from shared.payments.stripe_payments import StripePayments

@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 from shared import crash
 from shared.db import Database
 from shared.errors import Conflict
-from shared.money import purchases
+from shared.money import payment_attempts, purchases
 from shared.objects.amounts import credits_decimal
 from shared.payments.protocol import (
+    KEY_USED,
     GivenBack,
     Notice,
     PaymentRefused,
@@ -39,20 +40,19 @@ class Collector:
         Raises PaymentsAway, after which it is tried again later, and PaymentRefused, after which the invoice is void.
         `due`: only if nobody else is at it.
         """
-        row = self._database.write_sync(purchases.begin, invoice_id, self.payments.name, due=due)
+        row = self._database.write_sync(payment_attempts.begin, invoice_id, self.payments.name, due=due)
         if row is None:
             return []
         crash.point("pay.after_begin")
         try:
             standing = self._step(row)
-        except PaymentsAway:
-            self._database.write_sync(purchases.ask_later, invoice_id)
+        except PaymentsAway as error:
+            is_other_page = error.reason == KEY_USED and row["method"] == "checkout" and row["reference"] is None
+            again = payment_attempts.begin_anew if is_other_page else payment_attempts.ask_later
+            self._database.write_sync(again, invoice_id)
             raise
         except PaymentRefused as error:
-            if row["reference"] is None and row["method"] == "checkout":
-                self._database.write_sync(purchases.close, invoice_id, "void", problem=error.message)
-            else:
-                self._database.write_sync(purchases.ask_later, invoice_id)
+            self._database.write_sync(refused, row, error.message)
             raise
         crash.point("pay.after_call")
         return self.record(standing)
@@ -63,7 +63,7 @@ class Collector:
         If it turns out to be paid, it is paid; 409 while the customer's bank is at it.
         """
         due = self.advance(invoice_id)  # what a dead process may have begun is known by this
-        reference = self._database.read_sync(purchases.open_reference, invoice_id)
+        reference = self._database.read_sync(payment_attempts.open_reference, invoice_id)
         if reference is None:
             return due
         standing = self.payments.withdraw(reference)
@@ -108,7 +108,9 @@ class Collector:
             self._database.write_sync(record, after, self.payments.name)
 
     def _note(self, notice: Notice, given: GivenBack) -> None:
-        found = self._database.write_sync(purchases.note_given_back, given.payment, given.refunded, given.disputed)
+        found = self._database.write_sync(
+            payment_attempts.note_given_back, given.payment, given.refunded, given.disputed
+        )
         if found is not None:
             log.warning(
                 "%s: payment %s of invoice %s: refunded %s, disputed %s; its credits are as they were "
@@ -117,8 +119,19 @@ class Collector:
             )
 
 
+def refused(connection: Connection, row: dict[str, object], problem: str) -> None:
+    """The provider will not take an attempt: one that it does not know ends, and an invoice that has no other way."""
+    invoice_id = str(row["id"])
+    if row["reference"] is not None:
+        payment_attempts.ask_later(connection, invoice_id)
+    elif row["method"] == "checkout":
+        purchases.close(connection, invoice_id, "void", problem=problem)
+    else:
+        purchases.fail(connection, invoice_id, problem, "")
+
+
 def wanted_of(row: dict[str, object]) -> Wanted:
-    """What is asked of the provider for a purchase's row, as `purchases.begin` gives it."""
+    """What is asked of the provider for a purchase's row, as `payment_attempts.begin` gives it."""
     known: dict[str, object] = {"customer": row["saved_customer"], "payment": row["saved_payment"]}
     return Wanted(
         invoice_id=str(row["id"]),
@@ -152,7 +165,7 @@ def record(connection: Connection, standing: Standing, provider: str) -> list[st
     if standing.status == "expired":
         purchases.close(connection, invoice_id, "expired")
         return []
-    return [] if purchases.keep_open(connection, invoice_id, standing) else None
+    return [] if payment_attempts.keep_open(connection, invoice_id, standing) else None
 
 
 def _paid(connection: Connection, row: dict[str, object], standing: Standing, provider: str) -> list[str]:
@@ -161,9 +174,9 @@ def _paid(connection: Connection, row: dict[str, object], standing: Standing, pr
     if (standing.amount, standing.currency) != (row["amount"], row["currency"]):
         said = f"{standing.amount} {standing.currency} were paid, not {row['amount']} {row['currency']}"
         log.error("invoice %s: payment %s is not the price: %s", invoice_id, standing.reference, said)
-        purchases.doubt(connection, invoice_id, said)
+        payment_attempts.doubt(connection, invoice_id, said)
         return []
     payment = standing.payment or standing.reference
     if (row["saves_method"] or row["auto_top_up"]) and standing.customer:
-        purchases.save_method(connection, str(row["account_id"]), provider, standing.customer, payment)
+        payment_attempts.save_method(connection, str(row["account_id"]), provider, standing.customer, payment)
     return purchases.pay(connection, invoice_id, payment=payment, proven=True)

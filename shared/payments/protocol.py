@@ -1,7 +1,7 @@
 """What a payment provider's adapter does, and the values it takes and gives."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Final, Literal, Protocol
 
 from shared.errors import Unavailable, UpstreamError
 
@@ -94,8 +94,12 @@ class Payments(Protocol):
         """A message of the provider to us; InvalidRequest for one that is forged, old or not for this system."""
 
 
+#: Why a provider does not serve us: this attempt's idempotency key was used with other words, by other settings.
+KEY_USED: Final = "idempotency_key_used"
+
+
 class PaymentsAway(Unavailable):
-    """The provider cannot be reached, or does not serve us now."""
+    """The provider cannot be reached, or does not serve us now; `reason` may be KEY_USED."""
 
 
 class PaymentRefused(UpstreamError):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 import stripe
 
 from shared.errors import InvalidRequest
-from shared.payments.protocol import Notice, PaymentRefused, PaymentsAway, Standing, Wanted
+from shared.payments.protocol import KEY_USED, Notice, PaymentRefused, PaymentsAway, Standing, Wanted
 from shared.payments.stripe_objects import attempt_of, given_back, intent_standing, session_standing
 from shared.settings import Settings
 
@@ -189,4 +189,5 @@ def _mapped(keep: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterato
         why = f"{type(error).__name__} {error.http_status or ''}".strip()
         if isinstance(error, (stripe.AuthenticationError, stripe.PermissionError, stripe.IdempotencyError)):
             log.error("Stripe does not serve this server (%s): %s", error.request_id, why)
-        raise PaymentsAway(f"the payment provider is unavailable ({why}); try again later") from None
+        reason = KEY_USED if isinstance(error, stripe.IdempotencyError) else None
+        raise PaymentsAway(f"the payment provider is unavailable ({why}); try again later", reason=reason) from None

@@ -14,6 +14,11 @@ def bought(account: Account, credits: int = 25, **headers: str) -> dict[str, Any
     return dict(answer.json())
 
 
+def audited(command: Command, account: Account) -> list[dict[str, Any]]:
+    """What operators did to the account."""
+    return list(command.json("accounts", "audit", account.id))
+
+
 def test_credits_are_bought_once_for_a_key_and_paid_by_the_operator(stack: Stack, account: Account) -> None:
     command = Command(stack, account)
     before = account.live.get("/credits").json()["available"]
@@ -25,10 +30,13 @@ def test_credits_are_bought_once_for_a_key_and_paid_by_the_operator(stack: Stack
     assert [row["id"] for row in account.live.get("/invoices", params={"kind": "purchase"}).json()["data"]] == [
         made["id"]
     ]
-    first, second = (command("invoices", "pay", made["id"], "--note", "wire 17") for _ in range(2))
+    words = ("invoices", "pay", made["id"], "--note", "wire 17", "--operator", "ada")
+    first, second = (command(*words) for _ in range(2))
     assert "25 credits granted" in first.stdout and "paid already" in second.stdout
     assert account.live.get("/credits").json()["available"] == before + 25
     assert account.live.get(f"/invoices/{made['id']}").json()["status"] == "paid"
+    (entry,) = [one for one in audited(command, account) if one["subject"]["id"] == made["id"]]
+    assert (entry["operator"], entry["action"], entry["reason"]) == ("ada", "invoices.pay", "wire 17")
     types = [event["type"] for event in account.live.get("/events").json()["data"]]
     assert types == ["invoice.created", "invoice.paid"]
     assert account.live.post(f"/invoices/{made['id']}/void").status_code == 409

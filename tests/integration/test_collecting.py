@@ -1,7 +1,6 @@
 """Purchases paid by Stripe, of which a local stand-in is called: what is lost, late, doubled or forged does no harm."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -9,73 +8,20 @@ import pytest
 import stripe
 
 from producer.operations import invoices as operations
-from producer.operations.auto_top_ups import AutoTopUpSpec, set_auto_top_up, show
-from producer.operations.invoices import PurchaseSpec
-from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest
-from shared.money import purchases
+from shared.money import payment_attempts
 from shared.payments.collecting import Collector
 from shared.payments.protocol import PaymentRefused, PaymentsAway, Standing
 from shared.payments.stripe_payments import StripePayments
-from shared.settings import Settings, settings
+from shared.settings import settings
 from tests.integration import world
+from tests.integration.paying import available, bought, heed, later, session_of, shown, told
 from tests.stripe_stub import SIGNING_SECRET, StripeStub, signed
 from workers.maintenance.payments import PaymentRounds
 
-
-@pytest.fixture
-def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[StripeStub]:
-    with StripeStub() as running:
-        for name, value in running.settings.items():
-            field = Settings.model_fields[name.lower()]
-            monkeypatch.setattr(settings(), name.lower(), int(value) if field.annotation is int else value)
-        yield running
-
-
-@pytest.fixture
-def collector(database: Database, stub: StripeStub) -> Collector:
-    return Collector(database, StripePayments(settings()))
-
-
-def bought(database: Database, holder: KeyHolder, credits: int = 500, **more: Any) -> str:
-    spec = PurchaseSpec.model_validate({"credits": credits, **more})
-    made, _ = database.write_sync(purchases.create, holder.account_id, operations.read_purchase(spec))
-    return str(made["id"])
-
-
-def shown(database: Database, holder: KeyHolder, id: str) -> dict[str, Any]:
-    return dict(database.read_sync(operations.show_invoice, holder.account_id, id))
-
-
-def session_of(database: Database, id: str) -> str:
-    return str(next(row["reference"] for row in world.rows(database, m.purchases) if row["invoice_id"] == id))
-
-
-def available(database: Database, holder: KeyHolder) -> float:
-    rows = world.rows(database, m.accounts)
-    return next(row["available_micros"] for row in rows if row["id"] == holder.account_id) / world.CREDIT
-
-
-def told(database: Database, type: str) -> int:
-    return sum(row["type"] == type for row in world.rows(database, m.events))
-
-
-def heed(collector: Collector, body: str) -> None:
-    collector.heed(collector.payments.read_notice(body.encode(), signed(body)["Stripe-Signature"]))
-
-
-def later(database: Database, seconds: float) -> None:
-    """Time goes by for what is to be asked about."""
-    clock.shift(round(seconds * clock.MICROS))
-
-
-@pytest.fixture(autouse=True)
-def _virtual_time() -> Iterator[None]:
-    with world.virtual_time():
-        yield
+pytestmark = pytest.mark.usefixtures("passing_time")
 
 
 def test_a_customer_pays_at_a_page_and_the_message_grants_once(
@@ -161,6 +107,25 @@ def test_a_page_is_made_once_whoever_dies_between(database: Database, stub: Stri
     assert shown(database, holder, id)["checkout_url"] == next(iter(stub.sessions.values()))["url"]
 
 
+def test_settings_that_changed_since_a_lost_answer_make_another_page(
+    database: Database, stub: StripeStub, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = world.open_account(database, credits=0)
+    id = bought(database, holder)
+    stub.trouble = lambda method, path: "drop"
+    with pytest.raises(PaymentsAway):
+        collector.advance(id)
+    stub.trouble = lambda method, path: None
+    monkeypatch.setattr(settings(), "stripe_success_url", "https://shop.example/thanks")
+    changed = Collector(database, StripePayments(settings()))
+    with pytest.raises(PaymentsAway):
+        changed.advance(id)
+    later(database, 11)
+    changed.advance(id, due=True)
+    page = shown(database, holder, id)["checkout_url"]
+    assert len(stub.sessions) == 2 and page == stub.sessions[session_of(database, id)]["url"]
+
+
 @pytest.mark.parametrize("status", [500, 503, 429, 401, 409])
 def test_while_stripe_is_away_the_invoice_stays_open(
     database: Database, stub: StripeStub, collector: Collector, status: int
@@ -238,7 +203,7 @@ def test_a_page_made_for_an_invoice_that_was_voided_meanwhile_is_closed(
 ) -> None:
     holder = world.open_account(database, credits=0)
     id = bought(database, holder)
-    row = database.write_sync(purchases.begin, id, "stripe", due=False)
+    row = database.write_sync(payment_attempts.begin, id, "stripe", due=False)
     assert row is not None
     made = collector._step(row)
     database.write_sync(operations.void_invoice, holder.account_id, id)
@@ -317,123 +282,3 @@ def test_what_was_given_back_is_noted_in_any_order(database: Database, stub: Str
     assert shown(database, holder, id)["refunded"] == {"amount": 300, "currency": "usd"}
     assert [row["disputed"] for row in world.rows(database, m.purchases)] == [True]
     assert available(database, holder) == 500
-
-
-def wished(database: Database, holder: KeyHolder, **more: Any) -> None:
-    spec = {"enabled": True, "threshold": 100, "credits": 200, "monthly_limit": 500, **more}
-    database.write_sync(set_auto_top_up, holder.account_id, AutoTopUpSpec.model_validate(spec))
-
-
-def saved(database: Database, stub: StripeStub, collector: Collector, holder: KeyHolder) -> str:
-    """The account has paid once and saved its card, whose id this is; 100 credits are there."""
-    id = bought(database, holder, 100, save_payment_method=True)
-    collector.advance(id)
-    payment = stub.pay(session_of(database, id))["payment_intent"]
-    heed(collector, stub.completed(session_of(database, id)))
-    return str(stub.intents[payment]["payment_method"])
-
-
-def spend(database: Database, holder: KeyHolder, credits: int) -> None:
-    world.accept_all(database, [world.order(database, holder, bound=credits * world.CREDIT)])
-
-
-def test_a_top_up_is_charged_once_when_too_little_is_there(
-    database: Database, stub: StripeStub, collector: Collector
-) -> None:
-    holder = world.open_account(database, credits=0)
-    saved(database, stub, collector, holder)
-    wished(database, holder)
-    sweepers = [PaymentRounds(database, world.RecordedBell()) for _ in range(3)]
-    for sweeper in sweepers:
-        sweeper._collector = collector
-        sweeper.run_once()
-    assert available(database, holder) == 100 and len(stub.intents) == 1  # not below the level
-    spend(database, holder, 1)
-    threads = [threading.Thread(target=sweeper.run_once) for sweeper in sweepers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for sweeper in sweepers:
-        sweeper.run_once()
-    assert available(database, holder) == 299 and len(stub.intents) == 2
-    spend(database, holder, 250)
-    sweepers[0].run_once()
-    assert available(database, holder) == 249
-    spend(database, holder, 200)
-    sweepers[0].run_once()
-    assert available(database, holder) == 49  # a third would be above the limit of the month
-    assert database.read_sync(show, holder.account_id)["status"] == "limited"
-    assert world.violations(database) == []
-    later(database, 32 * 86_400)
-    sweepers[0].run_once()
-    assert available(database, holder) == 249
-
-
-def test_a_declined_card_stops_top_ups_until_something_is_paid(
-    database: Database, stub: StripeStub, collector: Collector
-) -> None:
-    holder = world.open_account(database, credits=0)
-    card = saved(database, stub, collector, holder)
-    wished(database, holder, monthly_limit=10_000)
-    stub.declined.add(card)
-    spend(database, holder, 50)
-    sweeper = PaymentRounds(database, world.RecordedBell())
-    sweeper._collector = collector
-    for _ in range(5):
-        sweeper.run_once()
-        later(database, 100)
-    state = database.read_sync(show, holder.account_id)
-    assert (state["status"], state["reason"]) == ("stopped", "Your card was declined.")
-    assert told(database, "invoice.payment_failed") == 1 and len(stub.intents) == 2
-    (invoice,) = [row for row in world.rows(database, m.invoices) if row["status"] == "open"]
-    page = shown(database, holder, invoice["id"])
-    assert page["checkout_url"] and page["auto_top_up"] and page["payment_error"] == "Your card was declined."
-    heed(collector, stub.completed(stub.pay(session_of(database, invoice["id"]))["id"]))  # by hand, with another card
-    assert database.read_sync(show, holder.account_id)["status"] == "active"
-    assert available(database, holder) == 250
-    spend(database, holder, 200)
-    sweeper.run_once()
-    assert available(database, holder) == 250  # charged to the card that paid last
-    assert world.violations(database) == []
-
-
-def test_a_charge_whose_answer_was_lost_is_not_made_again(
-    database: Database, stub: StripeStub, collector: Collector
-) -> None:
-    holder = world.open_account(database, credits=0)
-    saved(database, stub, collector, holder)
-    wished(database, holder)
-    spend(database, holder, 50)
-    stub.trouble = lambda method, path: "drop" if (method, path) == ("POST", "/v1/payment_intents") else None
-    sweeper = PaymentRounds(database, world.RecordedBell())
-    sweeper._collector = collector
-    sweeper.run_once()
-    assert len(stub.intents) == 2 and available(database, holder) == 50
-    stub.trouble = lambda method, path: None
-    stub.forget_keys()
-    later(database, 2 * 86_400)
-    sweeper.run_once()
-    assert len(stub.intents) == 2 and available(database, holder) == 250 and world.violations(database) == []
-
-
-def test_without_a_saved_card_the_invoice_waits_for_the_customer(
-    database: Database, stub: StripeStub, collector: Collector
-) -> None:
-    holder = world.open_account(database, credits=50)
-    wished(database, holder)
-    sweeper = PaymentRounds(database, world.RecordedBell())
-    sweeper._collector = collector
-    for _ in range(3):
-        sweeper.run_once()
-    (invoice,) = world.rows(database, m.invoices)
-    assert shown(database, holder, invoice["id"])["checkout_url"] and told(database, "invoice.created") == 1
-    stub.expire(session_of(database, invoice["id"]))
-    later(database, 100)
-    sweeper.run_once()
-    sweeper.run_once()
-    assert len(world.rows(database, m.invoices)) == 1  # nobody wanted it: it is not made again and again
-    assert database.read_sync(show, holder.account_id)["status"] == "stopped"
-    wished(database, holder)
-    sweeper.run_once()
-    assert len(world.rows(database, m.invoices)) == 2

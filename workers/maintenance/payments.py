@@ -11,7 +11,7 @@ from typing import Final
 from shared import logs
 from shared.broker.bell import Bell
 from shared.db import Database, is_away
-from shared.money import purchases, top_ups
+from shared.money import payment_attempts, top_ups
 from shared.payments import payments
 from shared.payments.collecting import Collector
 from shared.payments.protocol import PaymentRefused, PaymentsAway
@@ -51,7 +51,7 @@ class PaymentRounds:
         provider = collector.payments.name
         for account_id in self._database.read_sync(top_ups.lacking):
             self._ring(self._database.write_sync(top_ups.make, account_id, provider))
-        for invoice_id in self._database.read_sync(purchases.due, provider, MOST):
+        for invoice_id in self._database.read_sync(payment_attempts.due, provider, MOST):
             if not self._step(collector, invoice_id):
                 return
 

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from producer import objects
+from producer.admission.limits.rates import RateLimit
 from producer.admission.run_once import run_once, run_once_delivering
 from producer.context import Context
 from producer.operations import auto_top_ups, invoices
@@ -48,6 +49,8 @@ async def buy_credits(request: Request) -> Response:
     wanted = invoices.read_purchase(valid(invoices.PurchaseSpec, body))
     claim = claim_of(request, holder, body)
     check_live(holder)
+    allowance = await context.limits.admit(RateLimit(f"purchases.{holder.account_id}", invoices.BOUGHT_PER_MINUTE))
+    allowance.check("purchases of this account")
     text, replayed = await run_once_delivering(
         context.database, context.bell, claim, purchases.create, holder.account_id, wanted
     )

@@ -1,0 +1,156 @@
+"""Automatic top-ups: one at a time, within the month's limit, stopped when a card is declined."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from producer.operations.auto_top_ups import AutoTopUpSpec, set_auto_top_up, show
+from shared.accounts import KeyHolder
+from shared.db import Database
+from shared.db import models as m
+from shared.payments.collecting import Collector
+from tests.integration import world
+from tests.integration.paying import available, bought, heed, later, session_of, shown, told
+from tests.stripe_stub import StripeStub
+from workers.maintenance.payments import PaymentRounds
+
+pytestmark = pytest.mark.usefixtures("passing_time")
+
+
+def wished(database: Database, holder: KeyHolder, **more: Any) -> None:
+    spec = {"enabled": True, "threshold": 100, "credits": 200, "monthly_limit": 500, **more}
+    database.write_sync(set_auto_top_up, holder.account_id, AutoTopUpSpec.model_validate(spec))
+
+
+def saved(database: Database, stub: StripeStub, collector: Collector, holder: KeyHolder) -> str:
+    """The account has paid once and saved its card, whose id this is; 100 credits are there."""
+    id = bought(database, holder, 100, save_payment_method=True)
+    collector.advance(id)
+    payment = stub.pay(session_of(database, id))["payment_intent"]
+    heed(collector, stub.completed(session_of(database, id)))
+    return str(stub.intents[payment]["payment_method"])
+
+
+def spend(database: Database, holder: KeyHolder, credits: int) -> None:
+    world.accept_all(database, [world.order(database, holder, bound=credits * world.CREDIT)])
+
+
+def test_a_top_up_is_charged_once_when_too_little_is_there(
+    database: Database, stub: StripeStub, collector: Collector
+) -> None:
+    holder = world.open_account(database, credits=0)
+    saved(database, stub, collector, holder)
+    wished(database, holder)
+    sweepers = [PaymentRounds(database, world.RecordedBell()) for _ in range(3)]
+    for sweeper in sweepers:
+        sweeper._collector = collector
+        sweeper.run_once()
+    assert available(database, holder) == 100 and len(stub.intents) == 1  # not below the level
+    spend(database, holder, 1)
+    threads = [threading.Thread(target=sweeper.run_once) for sweeper in sweepers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for sweeper in sweepers:
+        sweeper.run_once()
+    assert available(database, holder) == 299 and len(stub.intents) == 2
+    spend(database, holder, 250)
+    sweepers[0].run_once()
+    assert available(database, holder) == 249
+    spend(database, holder, 200)
+    sweepers[0].run_once()
+    assert available(database, holder) == 49  # a third would be above the limit of the month
+    assert database.read_sync(show, holder.account_id)["status"] == "limited"
+    assert world.violations(database) == []
+    later(database, 32 * 86_400)
+    sweepers[0].run_once()
+    assert available(database, holder) == 249
+
+
+def test_a_declined_card_stops_top_ups_until_something_is_paid(
+    database: Database, stub: StripeStub, collector: Collector
+) -> None:
+    holder = world.open_account(database, credits=0)
+    card = saved(database, stub, collector, holder)
+    wished(database, holder, monthly_limit=10_000)
+    stub.declined.add(card)
+    spend(database, holder, 50)
+    sweeper = PaymentRounds(database, world.RecordedBell())
+    sweeper._collector = collector
+    for _ in range(5):
+        sweeper.run_once()
+        later(database, 100)
+    state = database.read_sync(show, holder.account_id)
+    assert (state["status"], state["reason"]) == ("stopped", "Your card was declined.")
+    assert told(database, "invoice.payment_failed") == 1 and len(stub.intents) == 2
+    (invoice,) = [row for row in world.rows(database, m.invoices) if row["status"] == "open"]
+    page = shown(database, holder, invoice["id"])
+    assert page["checkout_url"] and page["auto_top_up"] and page["payment_error"] == "Your card was declined."
+    heed(collector, stub.completed(stub.pay(session_of(database, invoice["id"]))["id"]))  # by hand, with another card
+    assert database.read_sync(show, holder.account_id)["status"] == "active"
+    assert available(database, holder) == 250
+    spend(database, holder, 200)
+    sweeper.run_once()
+    assert available(database, holder) == 250  # charged to the card that paid last
+    assert world.violations(database) == []
+
+
+def test_a_charge_whose_answer_was_lost_is_not_made_again(
+    database: Database, stub: StripeStub, collector: Collector
+) -> None:
+    holder = world.open_account(database, credits=0)
+    saved(database, stub, collector, holder)
+    wished(database, holder)
+    spend(database, holder, 50)
+    stub.trouble = lambda method, path: "drop" if (method, path) == ("POST", "/v1/payment_intents") else None
+    sweeper = PaymentRounds(database, world.RecordedBell())
+    sweeper._collector = collector
+    sweeper.run_once()
+    assert len(stub.intents) == 2 and available(database, holder) == 50
+    stub.trouble = lambda method, path: None
+    stub.forget_keys()
+    later(database, 2 * 86_400)
+    sweeper.run_once()
+    assert len(stub.intents) == 2 and available(database, holder) == 250 and world.violations(database) == []
+
+
+def test_without_a_saved_card_the_invoice_waits_for_the_customer(
+    database: Database, stub: StripeStub, collector: Collector
+) -> None:
+    holder = world.open_account(database, credits=50)
+    wished(database, holder)
+    sweeper = PaymentRounds(database, world.RecordedBell())
+    sweeper._collector = collector
+    for _ in range(3):
+        sweeper.run_once()
+    (invoice,) = world.rows(database, m.invoices)
+    assert shown(database, holder, invoice["id"])["checkout_url"] and told(database, "invoice.created") == 1
+    stub.expire(session_of(database, invoice["id"]))
+    later(database, 100)
+    sweeper.run_once()
+    sweeper.run_once()
+    assert len(world.rows(database, m.invoices)) == 1  # nobody wanted it: it is not made again and again
+    assert database.read_sync(show, holder.account_id)["status"] == "stopped"
+    wished(database, holder)
+    sweeper.run_once()
+    assert len(world.rows(database, m.invoices)) == 2
+
+
+def test_a_saved_card_that_is_no_more_gives_way_to_a_page(
+    database: Database, stub: StripeStub, collector: Collector
+) -> None:
+    holder = world.open_account(database, credits=0)
+    saved(database, stub, collector, holder)
+    wished(database, holder)
+    stub.intents.clear()
+    spend(database, holder, 50)
+    sweeper = PaymentRounds(database, world.RecordedBell())
+    sweeper._collector = collector
+    for _ in range(3):
+        sweeper.run_once()
+    (invoice,) = [row for row in world.rows(database, m.invoices) if row["status"] == "open"]
+    assert shown(database, holder, invoice["id"])["checkout_url"] and told(database, "invoice.payment_failed") == 1
+    page = stub.sessions[session_of(database, invoice["id"])]
+    assert page["_given"]["payment_intent_data[setup_future_usage]"] == "off_session" and page["customer"]
