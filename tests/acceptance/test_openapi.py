@@ -19,7 +19,7 @@ APART = {
     "/v1/jobs/{job_id}/stream",
     "/v1/pictures/{name}",
     "/v1/documents/{name}",
-    "/v1/invoices/{id}/pdf",
+    "/v1/invoices/{invoice_id}/pdf",
     "/v1/files/{id}/content",
 }
 APART |= {path for path in SHOWN if path.startswith("/v1/messages/")}
