@@ -10,6 +10,9 @@ from typing import Any, Final
 CLASSES: Final = ("calls", "input", "cached", "write_5m", "write_1h", "output", "images")
 #: Thousandths of a micro-credit, in which costs are kept, of a dollar: a credit is a cent.
 NANOS_OF_DOLLAR: Final = 100_000_000_000
+#: The largest count, and the largest amount in dollars, that anybody can mean: a sum of many still fits in 64 bits.
+MOST_COUNT: Final = 10**14
+MOST_DOLLARS: Final = 10**9
 
 #: Counts by class.
 Counts = Mapping[str, int]
@@ -53,9 +56,9 @@ def day_of(value: object, where: str) -> str:
         if text.replace(".", "", 1).isdigit():
             return datetime.fromtimestamp(float(text), UTC).date().isoformat()
         moment = datetime.fromisoformat(text.replace(" UTC", "+00:00").replace("Z", "+00:00"))
+        return (moment if moment.tzinfo is None else moment.astimezone(UTC)).date().isoformat()
     except (ValueError, OverflowError, OSError):
         raise ExportError(where, f"{text[:40]!r} is no time (ISO 8601, or seconds since 1970)") from None
-    return (moment if moment.tzinfo is None else moment.astimezone(UTC)).date().isoformat()
 
 
 def count_of(value: object, where: str) -> int:
@@ -67,7 +70,7 @@ def count_of(value: object, where: str) -> int:
     text = "" if value is None else str(value).strip().replace(",", "")
     try:
         number = Decimal(text or 0)
-        if not number.is_finite() or number != int(number) or number < 0:
+        if not number.is_finite() or not 0 <= number <= MOST_COUNT or number != int(number):
             raise ValueError
     except (InvalidOperation, ValueError):
         raise ExportError(where, f"{text[:40]!r} is no count") from None
@@ -83,7 +86,7 @@ def nanos_of(value: object, where: str, *, dollars: Decimal = Decimal(1)) -> int
     text = "" if value is None else str(value).strip().removeprefix("$").replace(",", "")
     try:
         number = Decimal(text or 0)
-        if not number.is_finite():
+        if not number.is_finite() or abs(number * dollars) > MOST_DOLLARS:
             raise ValueError
     except (InvalidOperation, ValueError):
         raise ExportError(where, f"{text[:40]!r} is no amount") from None

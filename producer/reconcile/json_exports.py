@@ -47,7 +47,7 @@ def provider_of(page: Any) -> str | None:
 def _openai(result: Body, day: str, where: str) -> Iterator[ExportRow]:
     kind = str(result.get("object", "")).removeprefix("organization.").removesuffix(".result")
     if kind == "costs":
-        amount = result.get("amount") or {}
+        amount = _object(result.get("amount"), f"{where}.amount")
         _in_dollars(amount.get("currency"), f"{where}.amount.currency")
         model = str(result.get("line_item") or "").partition(",")[0]
         yield row(where, day, model, {}, cost_nanos=nanos_of(amount.get("value"), f"{where}.amount.value"))
@@ -72,7 +72,7 @@ def _anthropic(result: Body, day: str, where: str) -> Iterator[ExportRow]:
         _in_dollars(result.get("currency"), f"{where}.currency")
         yield row(where, day, model, {}, cost_nanos=nanos_of(result["amount"], f"{where}.amount", dollars=_CENT))
         return
-    count, written = _counter(result, where), _counter(result.get("cache_creation") or {}, f"{where}.cache_creation")
+    count, written = _counter(result, where), _parts(result, where)
     if "uncached_input_tokens" not in result:
         raise ExportError(where, "`uncached_input_tokens` is missing")
     counts = {
@@ -83,6 +83,18 @@ def _anthropic(result: Body, day: str, where: str) -> Iterator[ExportRow]:
         "output": count("output_tokens"),
     }
     yield row(where, day, model, counts)
+
+
+def _parts(result: Body, where: str) -> Callable[[str], int]:
+    place = f"{where}.cache_creation"
+    return _counter(_object(result.get("cache_creation"), place), place)
+
+
+def _object(value: Any, where: str) -> Body:
+    """An object; an empty one for null."""
+    if value is not None and not isinstance(value, dict):
+        raise ExportError(where, "is no object")
+    return value or {}
 
 
 def _counter(result: Body, where: str) -> Callable[[str], int]:

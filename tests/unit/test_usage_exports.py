@@ -159,6 +159,26 @@ BAD = {
     "no time": ("day,model,output_tokens\nyesterday,m,1\n", "usage: line 2: day: 'yesterday' is no time"),
     "no amount": ("day,model,cost\n2026-11-29,m,cheap\n", "usage: line 2: cost: 'cheap' is no amount"),
     "an open quote": ('day,model,output_tokens\n2026-11-29,"m,1\n', "usage: line 2: is no CSV"),
+    "a count of a million digits": (
+        "day,model,output_tokens\n2026-11-29,m,1e999999\n",
+        "usage: line 2: output_tokens: '1e9",
+    ),
+    "a count that is no count any more": ("day,model,calls\n2026-11-29,m,9e18\n", "usage: line 2: calls: '9e18' is no"),
+    "no count but a word": ("day,model,calls\n2026-11-29,m,NaN\n", "usage: line 2: calls: 'NaN' is no count"),
+    "an amount of a million digits": (
+        "day,model,cost\n2026-11-29,m,-1e999999\n",
+        "usage: line 2: cost: '-1e999999' is no",
+    ),
+    "a time before all time": ("day,model,calls\n0001-01-01T00:00:00+14:00,m,1\n", "usage: line 2: day: '0001-01-01T"),
+    "a time after all time": ("day,model,calls\n9999-12-31T23:59:59-14:00,m,1\n", "usage: line 2: day: '9999-12-31T"),
+    "an amount that is a text": (
+        json.dumps(OPENAI).replace('{"value": 0.06, "currency": "usd"}', '"0.06"'),
+        "usage: line 1: data[0].results[2].amount: is no object",
+    ),
+    "cache writes as a list": (
+        json.dumps(ANTHROPIC).replace('{"ephemeral_1h_input_tokens": 1000, "ephemeral_5m_input_tokens": 500}', "[1]"),
+        "usage: line 1: data[0].results[0].cache_creation: is no object",
+    ),
     "more cached than all": ("day,model,prompt_tokens,cached_tokens\n2026-11-29,m,1,2\n", "usage: line 2: has more"),
 }
 
