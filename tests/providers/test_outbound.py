@@ -301,6 +301,8 @@ class Raw:
     def __init__(self, *pieces: bytes, pause: float = 0.0, hangs: bool = False) -> None:
         self.pieces, self.pause, self.hangs = pieces, pause, hangs
         self.serving: set[asyncio.Task[None]] = set()
+        #: Bytes that the sender's machine has taken.
+        self.sent = 0
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -320,6 +322,7 @@ class Raw:
         for piece in self.pieces:
             writer.write(piece)
             await writer.drain()
+            self.sent += len(piece)
             await asyncio.sleep(self.pause)
         if self.hangs:
             await reader.read()
@@ -349,6 +352,7 @@ def answered(raw: Raw, *, seconds: float = 5.0) -> outbound.SendResult:
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 #: What a receiver sends, and the status, or else the failure, that is recorded.
 WIRE: list[tuple[str, Raw, int | str]] = [
     ("no body", Raw(OK + b"\r\n"), 200),
@@ -378,6 +382,15 @@ def test_whatever_a_receiver_sends_is_an_answer(raw: Raw, outcome: int | str) ->
     answer = answered(raw, seconds=1.0 if outcome == "timeout" else 30.0)
     assert (answer.status or answer.failure) == outcome
     assert len(answer.body) <= outbound.BODY_BYTES and (answer.status is not None or answer.detail)
+
+
+@pytest.mark.parametrize("begin", [b"0\r\nLocation: ", b"2;a=", b"0\r\nA: b\r\n", b"1;"])
+def test_an_answer_that_is_framed_without_end_is_hung_up(begin: bytes) -> None:
+    """Not read on for as long as a body may take: trailers and extensions of chunks are no body, and count as well."""
+    raw = Raw(OK + CHUNKED + begin, *[b"x" * 65536] * 4000, hangs=True)
+    answer = answered(raw, seconds=30.0)
+    assert answer.status == 200 and answer.location is None
+    assert raw.sent < 16 * 1024 * 1024  # what the system's buffers take, not what can be sent in two seconds
 
 
 #: Addresses that an older version may have let in.

@@ -16,6 +16,8 @@ from shared import clock
 BODY_BYTES: Final = 64 * 1024
 #: The longest head of an answer, with informational ones before it.
 HEAD_BYTES: Final = 100 * 1024
+#: The longest answer in all, as it comes, with what frames its body: chunks' sizes and extensions, and trailers.
+MOST_BYTES: Final = HEAD_BYTES + 4 * BODY_BYTES
 #: Connections kept for the next request: in all, of one origin, and for how long, in seconds.
 IDLE_CONNECTIONS, IDLE_EACH, IDLE_SECONDS = 256, 32, 30.0
 #: The headers of an answer that anybody asks for.
@@ -133,6 +135,8 @@ class Connection(asyncio.Protocol):
             return
         if self.status is None and self._came > HEAD_BYTES:
             self._fail("the head of the receiver's answer is too long")
+        elif self._came > MOST_BYTES:  # it frames without end: what came of its body is enough
+            self._fail("the receiver's answer is too long")
         elif self._over:
             self._wake()
 
@@ -152,7 +156,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         key = name.decode("latin-1").lower()
-        if key in _HEADERS and not self._whole:
+        if key in _HEADERS and self.status is None:  # after its head come trailers, which say nothing of it
             text = value.decode("latin-1")
             self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
