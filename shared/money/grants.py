@@ -19,8 +19,9 @@ from shared.objects.amounts import credits
 
 #: How long before it expires a grant is told of; one that lives less than twice as long, at half its life.
 WARN_MICROS = 7 * 86_400 * clock.MICROS
-#: What jobs still hold of an expired grant is looked at again after a tenth of the time since, at least after this.
-AGAIN_MICROS = 2 * clock.MICROS
+#: What jobs still hold of an expired grant is looked at again after a tenth of the time since, at least after the
+#: first of these and at most after the second: what is released meanwhile may be spent once more.
+AGAIN_MICROS, MOST_AGAIN_MICROS = 2 * clock.MICROS, 60 * clock.MICROS
 #: Accounts that are looked at in one transaction.
 ACCOUNTS = 20
 
@@ -98,7 +99,8 @@ def _expire(book: Book, connection: Connection, account_id: str, lots: Sequence[
         taken = min(free, book.available(account_id))
         if taken:
             book.expire(account_id, taken, lot.id)
-        again = book.now + max(AGAIN_MICROS, (book.now - lot.expires_at) // 10) if lot.unspent > taken else None
+        pause = min(max(AGAIN_MICROS, (book.now - lot.expires_at) // 10), MOST_AGAIN_MICROS)
+        again = book.now + pause if lot.unspent > taken else None
         changed = {"b_id": lot.id, "b_unspent": lot.unspent - taken, "b_taken": taken, "b_due": again}
         connection.execute(_EXPIRED, changed)
 

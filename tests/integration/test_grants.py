@@ -116,6 +116,19 @@ def test_what_jobs_hold_is_spent_or_expires_when_they_end(database: Database) ->
     assert world.violations(database) == []
 
 
+def test_what_was_held_for_long_expires_soon_after_it_is_released(database: Database) -> None:
+    """Not after a tenth of that time, in which it could be spent though it has expired for days."""
+    holder = world.open_account(database, 0)
+    give(database, holder, 10, days=1)
+    (job,) = begin(database, holder, 10)
+    clock.shift(8 * DAY)
+    assert sweep(database) == 1 and expired(database, holder) == []
+    end(database, job, 0)
+    clock.shift(61 * clock.MICROS)
+    assert sweep(database) == 1 and expired(database, holder) == [10] and available(database, holder) == 0
+    assert world.violations(database) == []
+
+
 def test_what_a_batch_holds_stays_until_its_lines_have_ended(database: Database) -> None:
     holder = world.open_account(database, 0)
     give(database, holder, 10, days=0.5)
