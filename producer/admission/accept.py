@@ -236,8 +236,8 @@ def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Acc
             if isinstance(outcomes[-1], Accepted):
                 taken.append(ready)
                 if claim:
-                    known[claim.place] = Kept(202, prepared.response, claim.fingerprint)
-                    sdk.append((claim, 202, prepared.response))
+                    known[claim.place] = Kept(202, ready.response, claim.fingerprint)
+                    sdk.append((claim, 202, ready.response))
         prepared.tried = True
     _write(connection, taken)
     idempotency.keep_sdk(connection, sdk, before)

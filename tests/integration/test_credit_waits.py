@@ -1,11 +1,13 @@
 """Jobs that wait for credit: in line, held for in their order, never leased before, cancelled and expired as others."""
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 import pytest
 
+from producer.admission import idempotency
 from producer.admission.accept import Accepted, Acceptor, PreparedJobs
 from producer.operations import jobs as jobs_ops
 from shared import clock
@@ -18,7 +20,7 @@ from shared.money import ledger
 from shared.submissions.schemas import read_submission
 from tests.integration import world
 from tests.integration.world import CREDIT
-from workers.maintenance import feeder
+from workers.maintenance import credit_admission, feeder
 from workers.maintenance.credit_admission import CreditAdmission
 from workers.maintenance.overdue import end_overdue
 
@@ -196,6 +198,53 @@ def test_two_sweepers_beside_a_crowd_never_hold_more_than_there_is(database: Dat
     CreditAdmission(database).run_once()
     assert waits(database) == ids[20:] and balance(database, holder) == (0, 20)
     assert world.violations(database) == []
+
+
+def test_an_account_whose_line_never_ends_takes_one_turn(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of accounts that can pay, the first in the order has more to let in than there is time for, again and again."""
+    busy, *others = sorted((world.open_account(database, 0) for _ in range(3)), key=lambda one: one.account_id)
+    ids = [post(database, other, 1) for other in others]
+
+    class Slow(CreditAdmission):
+        """Each of its transactions lasts as long as a turn."""
+
+        now = 0.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+        def _admit(self, accounts: Sequence[str]) -> tuple[list[str], list[str]]:
+            self.now += 1
+            done = super()._admit(accounts)
+            if accounts[0] == busy.account_id:
+                grant(database, busy, 1)
+            return done
+
+    for _ in range(9):
+        post(database, busy, 1)
+    for holder in (busy, *others):
+        grant(database, holder, 1)
+    admission = Slow(database)
+    monkeypatch.setattr(credit_admission, "clock", admission)
+    for _ in range(4):
+        admission.run_once()
+    assert not set(ids) & set(waits(database)) and world.violations(database) == []
+
+
+def test_a_repeated_request_in_one_group_gets_the_answer_that_is_kept(database: Database) -> None:
+    """Also where the job waits, which the answer says."""
+    holder = world.open_account(database, 1)
+
+    def asked() -> PreparedJobs:
+        claim = idempotency.claim(holder, "k", "POST", "/jobs", "a")
+        submissions = [world.submission(on_insufficient_credits="wait")]
+        made = Acceptor(database, world.RecordedBell()).prepare(holder, submissions, listed=False, claim=claim)
+        made.rows[0]["bound_micros"] = 5 * CREDIT
+        return made
+
+    outcomes = world.accept_all(database, [asked(), asked()]) + world.accept_all(database, [asked()])
+    answers = {outcome.response for outcome in outcomes if isinstance(outcome, Accepted)}
+    assert len(outcomes) == 3 and len(answers) == 1 and orjson.loads(answers.pop())["waiting_for"] == "credits"
 
 
 @pytest.mark.parametrize(("value", "said"), [("later", "fail or wait"), (True, "fail or wait"), ({}, "fail or wait")])

@@ -25,15 +25,19 @@ class CreditAdmission:
 
     def run_once(self) -> list[str]:
         """Look at the accounts that have waiting jobs, some in each turn; the deliveries that are now due."""
-        accounts, self._after = self._database.read_sync(credit_waits.payable, self._after)
+        accounts, after = self._database.read_sync(credit_waits.payable, self._after)
         besides, until = set(self._isolator.besides()), clock.monotonic() + TURN_SECONDS
         deliveries: list[str] = []
         for account in accounts:
             more = account not in besides
-            while more and clock.monotonic() < until:
+            while more:
                 done = self._isolator.each([account], self._admit)
                 deliveries += [id for _, due in done for id in due]
-                more = any(len(ids) == CHUNK for ids, _ in done)
+                more = any(len(ids) == CHUNK for ids, _ in done) and clock.monotonic() < until
+            if clock.monotonic() >= until:  # the next turn is that of the others, however long this one's line is
+                after = account
+                break
+        self._after = after
         return deliveries
 
     def _admit(self, accounts: Sequence[str]) -> tuple[list[str], list[str]]:
