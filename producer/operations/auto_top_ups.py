@@ -8,6 +8,7 @@ from producer.objects import AutoTopUp
 from shared.clock import MICROS
 from shared.errors import InvalidRequest
 from shared.money import top_ups
+from shared.money.purchases import price_of
 from shared.settings import settings
 from shared.submissions.schemas import Shape
 
@@ -54,6 +55,7 @@ def _check(spec: AutoTopUpSpec, threshold: int, credits: int, monthly: int) -> N
     least, most = settings().purchase_least_credits, settings().purchase_most_credits
     if not least * MICROS <= credits <= most * MICROS:
         raise InvalidRequest(f"credits must be from {least:,} to {most:,} in one purchase", param="credits")
+    price_of(credits)
     if credits < threshold:
         raise InvalidRequest("credits must be at least the threshold, so that one purchase is enough", param="credits")
     if monthly < credits:

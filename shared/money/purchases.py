@@ -1,7 +1,7 @@
 """Purchases of credit: made, paid, closed. Each change compares and sets the invoice's status, in one transaction.
 
-An invoice's row is locked before the account's. Money that has arrived is never lost: a payment that its provider
-proves is granted, once, also for an invoice that had expired or was voided meanwhile.
+An invoice's row is locked before the account's, and that before its automatic top-up's. Money that has arrived is never
+lost: a payment that its provider proves is granted, once, also for an invoice that had expired or was voided meanwhile.
 """
 
 import logging
@@ -141,7 +141,7 @@ def pay(
     """
     row = locked(connection, invoice_id)
     if row["status"] == "paid":
-        if payment and row["payment"] not in (payment, None):
+        if payment and row["payment"] != payment:  # none: an operator has marked it paid
             log.error("invoice %s was paid twice: give back payment %s at its provider", invoice_id, payment)
         return []
     if row["status"] != "open" and not proven:
@@ -154,8 +154,8 @@ def pay(
     of_purchase = {"payment": payment or row["payment"], "note": note or row["note"], "problem": None}
     connection.execute(of_invoice(invoice_id).values(**of_purchase))
     account_id = row["account_id"]
-    _resume(connection, account_id)
     book = Book(connection, [account_id], now=now)
+    _resume(connection, account_id)
     book.grant(account_id, row["total_micros"], ("invoice", invoice_id), note)
     _emit(book, account_id, "invoice.paid", shown(connection, invoice_id))
     return book.close()
@@ -185,9 +185,9 @@ def fail(connection: Connection, invoice_id: str, problem: str, reference: str) 
     fresh = {"attempt": row["attempt"] + 1, "method": "checkout", "reference": None, "url": None, "begun_at": None}
     connection.execute(of_invoice(invoice_id).values(**fresh, expires_at=None, problem=problem, ask_at=now))
     account_id = row["account_id"]
+    book = Book(connection, [account_id], now=now)
     if row["auto_top_up"]:
         stop_top_ups(connection, account_id, problem)
-    book = Book(connection, [account_id], now=now)
     _emit(book, account_id, "invoice.payment_failed", shown(connection, invoice_id))
     return book.close()
 

@@ -84,6 +84,19 @@ def test_two_who_pay_at_once_grant_once(database: Database) -> None:
     assert world.violations(database) == []
 
 
+def test_money_that_comes_for_what_an_operator_marked_paid_is_logged(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has to be given back, and nobody else would know."""
+    holder = world.open_account(database, credits=0)
+    made = bought(database, holder, 5)
+    database.write_sync(purchases.pay, made["id"], note="bank transfer 17")
+    database.write_sync(purchases.pay, made["id"], note="again")
+    assert "paid twice" not in caplog.text
+    database.write_sync(purchases.pay, made["id"], payment="pi_1", proven=True)
+    assert "paid twice: give back payment pi_1" in caplog.text and available(database, holder) == 5 * world.CREDIT
+
+
 def test_what_is_void_is_not_paid_by_an_operator_but_by_money_that_is_there(database: Database) -> None:
     holder = world.open_account(database, credits=0)
     made = bought(database, holder)

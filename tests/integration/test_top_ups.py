@@ -4,11 +4,14 @@ import threading
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from producer.operations.auto_top_ups import AutoTopUpSpec, set_auto_top_up, show
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
+from shared.errors import InvalidRequest
+from shared.money import purchases, top_ups
 from shared.payments.collecting import Collector
 from tests.integration import world
 from tests.integration.paying import available, bought, heed, later, session_of, shown, told
@@ -154,3 +157,63 @@ def test_a_saved_card_that_is_no_more_gives_way_to_a_page(
     assert shown(database, holder, invoice["id"])["checkout_url"] and told(database, "invoice.payment_failed") == 1
     page = stub.sessions[session_of(database, invoice["id"])]
     assert page["_given"]["payment_intent_data[setup_future_usage]"] == "off_session" and page["customer"]
+
+
+def test_one_whose_price_is_too_high_holds_up_nobody(
+    database: Database, stub: StripeStub, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator has raised the price since it was wished."""
+    holders = [world.open_account(database, credits=0) for _ in range(3)]
+    for holder, credits in zip(holders, (900, 200, 900), strict=True):
+        wished(database, holder, credits=credits, monthly_limit=10_000)
+    open_one = bought(database, holders[0], 100)
+    monkeypatch.setattr(purchases, "MOST_AMOUNT", 500)
+    with pytest.raises(InvalidRequest, match="price"):
+        wished(database, holders[0], credits=900, monthly_limit=10_000)
+    sweeper = PaymentRounds(database, world.RecordedBell())
+    sweeper._collector = collector
+    later(database, 100)
+    sweeper.run_once()
+    states = [database.read_sync(show, holder.account_id) for holder in holders]
+    assert [state["status"] for state in states] == ["stopped", "active", "stopped"]
+    assert "price" in str(states[0]["reason"]) and shown(database, holders[0], open_one)["checkout_url"]
+    made = [row["account_id"] for row in world.rows(database, m.purchases) if row["auto_top_up"]]
+    assert made == [holders[1].account_id]
+
+
+def test_a_message_that_is_repeated_saves_no_older_card(
+    database: Database, stub: StripeStub, collector: Collector
+) -> None:
+    holder = world.open_account(database, credits=0)
+    messages = []
+    for _ in range(2):
+        id = bought(database, holder, 100, save_payment_method=True)
+        collector.advance(id)
+        session = stub.pay(session_of(database, id))
+        messages.append(stub.completed(session["id"]))
+        heed(collector, messages[-1])
+    heed(collector, messages[0])
+    (saved_one,) = world.rows(database, m.saved_payments)
+    assert saved_one["payment"] == session["payment_intent"] and available(database, holder) == 200
+
+
+def test_locks_are_taken_in_one_order(database: Database) -> None:
+    """The account's before its top-up's, as where the wish is changed: else the two wait for each other."""
+    holder = world.open_account(database, credits=0)
+    wished(database, holder)
+    database.write_sync(top_ups.make, holder.account_id, "manual")
+    (made,) = world.rows(database, m.purchases)
+    id, locks = made["invoice_id"], list[str]()
+
+    def hear(_: object, __: object, statement: str, *___: object) -> None:
+        if statement.startswith("UPDATE auto_top_ups") or "FROM accounts" in statement:
+            locks.append("top-up" if statement.startswith("UPDATE") else "account")
+
+    event.listen(database.engine, "before_cursor_execute", hear)
+    try:
+        database.write_sync(purchases.fail, id, "declined", "")
+        wished(database, holder)
+        database.write_sync(purchases.pay, id)
+    finally:
+        event.remove(database.engine, "before_cursor_execute", hear)
+    assert locks == ["account", "top-up"] * 3

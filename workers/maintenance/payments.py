@@ -11,11 +11,13 @@ from typing import Final
 from shared import logs
 from shared.broker.bell import Bell
 from shared.db import Database, is_away
-from shared.money import payment_attempts, top_ups
+from shared.errors import InvalidRequest
+from shared.money import payment_attempts, purchases, top_ups
 from shared.payments import payments
 from shared.payments.collecting import Collector
 from shared.payments.protocol import PaymentRefused, PaymentsAway
 from shared.queues import WEBHOOKS
+from workers.maintenance.isolation import Isolator
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ class PaymentRounds:
         self._bell = bell
         self._collector: Collector | None = None
         self._thread: threading.Thread | None = None
+        self._topping_up: Isolator[list[str]] = Isolator("topping up account")
 
     def turn(self) -> None:
         """Begin a round, unless one is under way."""
@@ -49,11 +52,22 @@ class PaymentRounds:
         """One round: top-ups of those who have too little, then a step of each purchase that is due."""
         collector = self._collector = self._collector or Collector(self._database, payments())
         provider = collector.payments.name
-        for account_id in self._database.read_sync(top_ups.lacking):
-            self._ring(self._database.write_sync(top_ups.make, account_id, provider))
+        besides = self._topping_up.besides()
+        for account_id in self._database.read_sync(top_ups.lacking, besides):
+            for due in self._topping_up.each([account_id], lambda ids: self._top_up(ids[0], provider)):
+                self._ring(due)
         for invoice_id in self._database.read_sync(payment_attempts.due, provider, MOST):
             if not self._step(collector, invoice_id):
                 return
+
+    def _top_up(self, account_id: str, provider: str) -> list[str]:
+        """Make an account's top-up; one whose price is too high, by now, is not made again and again."""
+        try:
+            return self._database.write_sync(top_ups.make, account_id, provider)
+        except InvalidRequest as error:
+            log.error("no top-up of account %s: %s", account_id, error.message)
+            self._database.write_sync(purchases.stop_top_ups, account_id, error.message)
+            return []
 
     def _step(self, collector: Collector, invoice_id: str) -> bool:
         """Take a purchase's next step; False: the provider is away, so that the others need not be tried now."""
