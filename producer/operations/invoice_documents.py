@@ -1,6 +1,7 @@
 """Documents of invoices: read with a key or by a signed link, and made of the rows each time."""
 
 import asyncio
+import math
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,10 +9,11 @@ from functools import cache
 
 from sqlalchemy import Connection
 
+from producer.admission.fair_share import Buckets
 from producer.documents import html, pdf
 from producer.documents.invoice import InvoiceDocument, document
 from shared.db.models import invoices
-from shared.errors import NotFound, Unavailable
+from shared.errors import NotFound, RateLimited, Unavailable
 from shared.money import parties
 from shared.money.invoices import with_purchase
 from shared.objects.invoices import invoice_object
@@ -20,6 +22,9 @@ from shared.objects.invoices import invoice_object
 MEDIA_TYPES = {"html": "text/html", "pdf": "application/pdf"}
 #: Documents that wait to be made, at most, and those of one account; each takes its thread up to a second.
 MOST_WAITING, MOST_OF_ACCOUNT = 30, 4
+#: PDFs of an account's invoices that a process makes in a minute: each is up to a second of what it can do in all.
+PDFS_PER_MINUTE = 60
+_pdfs = Buckets()
 #: How many there are, by account.
 _waiting: Counter[str] = Counter()
 
@@ -45,9 +50,15 @@ def read(connection: Connection, invoice_id: str, account_id: str | None = None)
 
 
 async def rendered(found: Owned, format: str) -> bytes:
-    """The document in a format, made on a thread of its own, one after another; 503 when too many wait."""
+    """The document in a format, made on a thread of its own, one after another; 503 when too many wait.
+
+    429 for an account for which many PDFs have been made: those of a link need no key, and count as well.
+    """
     if _waiting.total() >= MOST_WAITING or _waiting[found.account_id] >= MOST_OF_ACCOUNT:
         raise Unavailable("too many documents are being made; retry in a few seconds")
+    if format == "pdf" and (seconds := _pdfs.take(found.account_id, PDFS_PER_MINUTE)) is not None:
+        said = f"rate limit exceeded: {PDFS_PER_MINUTE} PDFs of invoices per minute"
+        raise RateLimited(f"{said}; retry in {math.ceil(seconds)} s", retry_after_seconds=math.ceil(seconds))
     _waiting[found.account_id] += 1
     try:
         return await asyncio.get_running_loop().run_in_executor(_thread(), _render, found.document, format)

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 #: Calls of the provider at a time; who comes when as many wait is served by the sweeper.
 THREADS: Final = 4
 MOST_WAITING: Final = 16
+#: What the provider says is written down on threads of its own, however slow its answers to others are.
+HEEDING_THREADS: Final = 2
 
 
 class Paying:
@@ -29,6 +31,7 @@ class Paying:
         self._bell = bell
         self.collector = Collector(database, payments())
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="payments")
+        self._heeding = ThreadPoolExecutor(HEEDING_THREADS, thread_name_prefix="payments-told")
         self._waiting = 0
 
     @property
@@ -56,12 +59,14 @@ class Paying:
     async def heed(self, payload: bytes, signature: str | None) -> Notice:
         """Do what the provider's message says; 400 for one that it did not sign, or not for this server."""
         notice = self.collector.payments.read_notice(payload, signature)
-        ring_deliveries(self._bell, await self._on_thread(lambda: self.collector.heed(notice)))
+        heeded = asyncio.get_running_loop().run_in_executor(self._heeding, self.collector.heed, notice)
+        ring_deliveries(self._bell, await heeded)
         return notice
 
     def close(self) -> None:
         """Let no call begin any more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._heeding):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         self._waiting += 1

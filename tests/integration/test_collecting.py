@@ -1,5 +1,6 @@
 """Purchases paid by Stripe, of which a local stand-in is called: what is lost, late, doubled or forged does no harm."""
 
+import asyncio
 import threading
 from dataclasses import replace
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 import stripe
 
 from producer.operations import invoices as operations
+from producer.operations import paying
+from producer.operations.paying import Paying
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest
@@ -281,4 +284,38 @@ def test_what_was_given_back_is_noted_in_any_order(database: Database, stub: Str
     heed(collector, stub.event("charge.dispute.created", dispute))
     assert shown(database, holder, id)["refunded"] == {"amount": 300, "currency": "usd"}
     assert [row["disputed"] for row in world.rows(database, m.purchases)] == [True]
+    assert available(database, holder) == 500
+
+
+def test_what_stripe_says_is_heard_while_it_answers_nobody(
+    database: Database, stub: StripeStub, collector: Collector
+) -> None:
+    """A customer voids many purchases at once while Stripe is slow; the payment of another is granted meanwhile."""
+    holder = world.open_account(database, credits=0)
+    id, *others = (bought(database, holder) for _ in range(1 + paying.THREADS))
+    for one in (id, *others):
+        collector.advance(one)
+    body = stub.completed(stub.pay(session_of(database, id))["id"])
+    go, asked = threading.Event(), threading.Semaphore(0)
+
+    def slow(method: str, path: str) -> None:
+        asked.release()
+        go.wait(30)
+
+    stub.trouble = slow
+
+    async def main() -> None:
+        ours = Paying(database, world.RecordedBell())
+        voids = [asyncio.ensure_future(ours.withdraw(one)) for one in others]
+        for _ in others:
+            await asyncio.to_thread(asked.acquire)
+        try:
+            async with asyncio.timeout(10):
+                await ours.heed(body.encode(), signed(body)["Stripe-Signature"])
+        finally:
+            go.set()
+            await asyncio.gather(*voids, return_exceptions=True)
+            ours.close()
+
+    asyncio.run(main())
     assert available(database, holder) == 500

@@ -21,7 +21,7 @@ from producer.documents.invoice import decimal, document, fit
 from producer.operations import invoice_documents
 from producer.operations.invoice_documents import Owned
 from shared import clock
-from shared.errors import Unavailable
+from shared.errors import RateLimited, Unavailable
 from shared.money.parties import Parties
 from shared.objects.invoices import Invoice, InvoiceLine, amount_line, invoice_line, line_micros
 from shared.settings import settings
@@ -310,3 +310,20 @@ def test_an_account_that_asks_for_many_leaves_room_for_others(monkeypatch: pytes
     busy, other, later = asyncio.run(_crowd(monkeypatch))
     assert busy[:4] == [b"made"] * 4 and all(isinstance(one, Unavailable) for one in busy[4:])
     assert other == [b"made"] and later == b"made"
+
+
+def test_an_account_has_so_many_pdfs_made_in_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(invoice_documents, "_render", lambda document, format: b"made")
+    monkeypatch.setattr(invoice_documents, "PDFS_PER_MINUTE", 3)
+    found = document(invoice(usage("gpt-4", 5)), PARTIES)
+    busy, other = Owned("acct_very_busy", found), Owned("acct_patient", found)
+
+    async def main() -> None:
+        for _ in range(3):
+            await invoice_documents.rendered(busy, "pdf")
+        with pytest.raises(RateLimited) as refused:
+            await invoice_documents.rendered(busy, "pdf")
+        assert refused.value.retry_after_seconds == 20
+        assert [await invoice_documents.rendered(*one) for one in ((busy, "html"), (other, "pdf"))] == [b"made"] * 2
+
+    asyncio.run(main())
