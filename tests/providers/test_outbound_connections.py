@@ -124,6 +124,17 @@ def test_what_comes_beside_an_answer_is_nobodys(more: bytes) -> None:
     assert server.opened == 2
 
 
+@pytest.mark.parametrize("loop", LOOPS)
+def test_another_protocol_than_was_asked_for_is_no_answer(
+    loop: Callable[[], asyncio.AbstractEventLoop], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor an error of the loop's, whose log would be the receiver's to fill."""
+    server = Scripted([b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nraw"])
+    (only,) = run(delivered(server, 1), loop)
+    assert (only.failure, only.detail) == ("protocol", "the receiver's answer is no HTTP")
+    assert "data_received" not in caplog.text
+
+
 def test_only_some_connections_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "IDLE_EACH", 2)
     with Receiver() as receiver:

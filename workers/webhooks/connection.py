@@ -130,7 +130,7 @@ class Connection(asyncio.Protocol):
         self._came += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:  # an upgrade too; after a head it only ends the body
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # after a head it only ends the body
             self._fail("the receiver's answer is no HTTP")
             return
         if self.status is None and self._came > HEAD_BYTES:
