@@ -34,6 +34,7 @@ class WebhookVerificationError(Exception):
 class SeenEvents:
     """The ids of events that have come, in this process: events are delivered at least once.
 
+    Whoever could not act on an event answers 500 and calls `forget`: else its repetition is taken for one that was.
     Where several processes receive, have `seen` be a function that inserts the id into a table of yours, unique, and
     returns whether it was there.
     """
@@ -53,6 +54,11 @@ class SeenEvents:
                 self._ids.popitem(last=False)
             return known
 
+    def forget(self, id: str) -> None:
+        """It was not acted on: when it comes again, it is to be."""
+        with self._lock:
+            self._ids.pop(id, None)
+
 
 def verify(
     body: bytes | str,
@@ -70,7 +76,7 @@ def verify(
     old delivery useless to whoever recorded it. `seen`: see SeenEvents. ValueError for a malformed secret.
     """
     given = {name.lower(): value for name, value in headers.items()}
-    content = body.encode() if isinstance(body, str) else body
+    content = body.encode(errors="surrogatepass") if isinstance(body, str) else body
     secrets = [secret] if isinstance(secret, str) else list(secret)
     if not secrets:
         raise ValueError("at least one secret is required")

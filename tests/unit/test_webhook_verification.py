@@ -101,6 +101,18 @@ def test_a_replay_is_refused_by_its_age_or_its_id() -> None:
     assert refused(signed(), seen=seen).reason == "replayed"
 
 
+def test_an_event_that_could_not_be_acted_on_is_taken_when_it_comes_again() -> None:
+    seen = SeenEvents()
+    event = verify(BODY, signed(), SECRET, now=NOW, seen=seen)
+    seen.forget(event["id"])
+    assert verify(BODY, signed(), SECRET, now=NOW, seen=seen) == event
+    assert refused(signed(), seen=seen).reason == "replayed"
+
+
+def test_a_body_of_undecodable_bytes_is_refused_like_any_other() -> None:
+    assert refused(signed(), body="\udc80").reason == "signature"
+
+
 def test_no_more_ids_are_kept_than_wanted() -> None:
     seen = SeenEvents(most=2)
     assert [seen(id) for id in ("a", "b", "a", "c", "b", "a")] == [False, False, True, False, False, False]
