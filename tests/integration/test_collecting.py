@@ -129,6 +129,24 @@ def test_settings_that_changed_since_a_lost_answer_make_another_page(
     assert len(stub.sessions) == 2 and page == stub.sessions[session_of(database, id)]["url"]
 
 
+def test_one_attempt_that_stripe_does_not_take_holds_up_no_other(
+    database: Database, stub: StripeStub, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = world.open_account(database, credits=0)
+    stuck = bought(database, holder)
+    stub.trouble = lambda method, path: "drop"
+    with pytest.raises(PaymentsAway):
+        collector.advance(stuck)
+    stub.trouble = lambda method, path: None
+    monkeypatch.setattr(settings(), "stripe_success_url", "https://shop.example/thanks")
+    other = bought(database, holder)
+    rounds = PaymentRounds(database, world.RecordedBell())
+    rounds._collector = Collector(database, StripePayments(settings()))
+    later(database, 40)
+    rounds.run_once()
+    assert shown(database, holder, stuck)["checkout_url"] is None and shown(database, holder, other)["checkout_url"]
+
+
 @pytest.mark.parametrize("status", [500, 503, 429, 401, 409])
 def test_while_stripe_is_away_the_invoice_stays_open(
     database: Database, stub: StripeStub, collector: Collector, status: int

@@ -15,7 +15,7 @@ from shared.errors import InvalidRequest
 from shared.money import payment_attempts, purchases, top_ups
 from shared.payments import payments
 from shared.payments.collecting import Collector
-from shared.payments.protocol import PaymentRefused, PaymentsAway
+from shared.payments.protocol import KEY_USED, PaymentRefused, PaymentsAway
 from shared.queues import WEBHOOKS
 from workers.maintenance.isolation import Isolator
 
@@ -75,7 +75,7 @@ class PaymentRounds:
             self._ring(collector.advance(invoice_id, due=True))
         except PaymentsAway as error:
             log.warning("%s; asked about invoice %s", error.message, invoice_id)
-            return False
+            return error.reason == KEY_USED  # which is about this attempt alone
         except PaymentRefused as error:
             log.error("invoice %s: %s", invoice_id, error.message)
         return True
