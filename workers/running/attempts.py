@@ -336,7 +336,9 @@ def _name(record: dict[str, Any], request_ids: Sequence[str]) -> None:
 
 def _failed_at(attempts: Sequence[Mapping[str, Any]], provider: str) -> float | None:
     """When the only failure of a job at a provider was, in Redis's time; 0: unknown, or it failed more than once."""
-    failed = [one.get(FAILED_AT, 0.0) for one in attempts if one.get("provider") == provider and one.get("error")]
+    failed = [
+        one.get(FAILED_AT, 0.0) for one in attempts if one.get("provider") == provider and one.get("error") is not None
+    ]
     return None if not failed else float(failed[0]) if len(failed) == 1 else 0.0
 
 
