@@ -5,6 +5,7 @@ Sums that are kept outlive the jobs. Labels (`metadata`) are with the jobs: what
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,7 +22,7 @@ from producer.operations.usage import Between, Selection
 from shared import clock
 from shared.db import Database, retention_marks
 from shared.db import models as m
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, RateLimited
 
 LABEL: Final = "metadata."
 #: The column of each dimension but labels.
@@ -33,6 +34,8 @@ MOST_GROUPS: Final = 10_000
 #: Jobs that one transaction looks at for labels, and one request.
 SLICE: Final = 10_000
 MOST_JOBS: Final = 1_000_000
+#: Requests of an account that look at jobs at the same time in a process: all reads of the database take turns.
+MOST_AT_ONCE: Final = 2
 _SUMS: Final = ("jobs", "prompt_tokens", "completion_tokens", "images", "charged_micros")
 
 #: What a group has of each dimension, in their order; None: it is not known, or a job has no such label.
@@ -82,9 +85,31 @@ async def page(database: Database, wanted: Selection, by: Sequence[str], page: P
 
 
 async def grouped(database: Database, wanted: Selection, by: Sequence[str]) -> Grouped:
-    """Every group of a period; InvalidRequest: they are too many, or too many jobs would have to be looked at."""
+    """Every group of a period; InvalidRequest: they are too many, or too many jobs would have to be looked at.
+
+    RateLimited: as many requests of the account as may are looking at jobs just now.
+    """
     if wanted.batch_id is None and all(one in _COLUMNS for one in by):
         return _ordered(await database.read(_of_sums, wanted, by))
+    if _looking[wanted.account_id] >= MOST_AT_ONCE:
+        said = f"at most {MOST_AT_ONCE} requests at a time group an account's usage by labels, or that of a batch"
+        raise RateLimited(f"{said}; retry in a few seconds", retry_after_seconds=AGAIN_SECONDS)
+    _looking[wanted.account_id] += 1
+    try:
+        return await _of_jobs(database, wanted, by)
+    finally:
+        _looking[wanted.account_id] -= 1
+        if not _looking[wanted.account_id]:
+            del _looking[wanted.account_id]
+
+
+#: How many there are, by account; and when who came beside them may try again, in seconds.
+_looking: Counter[str] = Counter()
+AGAIN_SECONDS: Final = 2
+
+
+async def _of_jobs(database: Database, wanted: Selection, by: Sequence[str]) -> Grouped:
+    """By label, or of one batch: from the jobs, slice by slice."""
     total, gone = await database.read(_totals, wanted)
     groups: Groups = {}
     rest: Between | None = usage.ids_of(wanted)

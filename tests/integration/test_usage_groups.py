@@ -13,7 +13,7 @@ from shared import accounts, clock
 from shared.accounts import KeyHolder
 from shared.db import Database, retention_marks
 from shared.db import models as m
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, RateLimited
 from tests.integration import world
 
 
@@ -147,3 +147,21 @@ def test_sums_outlive_the_jobs_and_labels_do_not(database: Database) -> None:
 def test_what_cannot_be_grouped_by_is_a_400(by: str) -> None:
     with pytest.raises(InvalidRequest, match="group_by"):
         usage_groups.read_dimensions(by)
+
+
+def test_an_account_has_a_few_looked_at_at_a_time(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else one with a million jobs keeps the database's readers from everybody."""
+    monkeypatch.setattr(usage_groups, "MOST_AT_ONCE", 1)
+    busy, other = world.open_account(database), world.open_account(database)
+    run(database, busy, 3, team="a")
+
+    async def main() -> list[Any]:
+        asking = [
+            usage_groups.grouped(database, Selection(one.account_id, False, read_period(None, None)), (by,))
+            for one, by in ((busy, "metadata.team"), (busy, "metadata.team"), (busy, "model"), (other, "metadata.team"))
+        ]
+        return await asyncio.gather(*asking, return_exceptions=True)
+
+    first, second, of_sums, of_other = asyncio.run(main())
+    assert isinstance(second, RateLimited) and not any(isinstance(x, Exception) for x in (first, of_sums, of_other))
+    assert sums(asked(database, busy, "metadata.team"), "metadata.team") == {"a": (1, 3)}
