@@ -12,6 +12,9 @@ from shared.money.purchases import price_of
 from shared.settings import settings
 from shared.submissions.schemas import Shape
 
+#: How often it may be set in a minute: each time a card that was declined may be tried again.
+SET_PER_MINUTE = 10
+
 
 class AutoTopUpSpec(Shape):
     """The body of PUT /credits/auto_top_up. All but `enabled` may be absent where it is false."""

@@ -84,3 +84,11 @@ def test_the_command_buys_shows_and_voids(stack: Stack, account: Account) -> Non
 def test_test_keys_buy_nothing(account: Account) -> None:
     for path in ("/invoices", "/invoices/inv_x/void"):
         assert account.test.post(path, json={"credits": 1}).status_code == 403
+
+
+def test_the_automatic_top_up_is_set_a_few_times_a_minute(account: Account) -> None:
+    """Each time a card that was declined is tried again, which is what those do who test stolen ones."""
+    body = {"enabled": True, "threshold": 1, "credits": 2, "monthly_limit": 4}
+    codes = [account.live.put("/credits/auto_top_up", json=body).status_code for _ in range(11)]
+    assert codes == [200] * 10 + [429]
+    assert account.live.get("/credits/auto_top_up").json()["enabled"] is True

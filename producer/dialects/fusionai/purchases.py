@@ -109,6 +109,8 @@ async def set_auto_top_up(request: Request) -> Response:
     context, holder = await enter(request)
     wanted = valid(auto_top_ups.AutoTopUpSpec, await read_body(request))
     check_live(holder)
+    allowance = await context.limits.admit(RateLimit(f"top_ups.{holder.account_id}", auto_top_ups.SET_PER_MINUTE))
+    allowance.check("changes of the automatic top-up of this account")
     return answer(await context.database.write(auto_top_ups.set_auto_top_up, holder.account_id, wanted))
 
 
