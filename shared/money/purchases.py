@@ -1,7 +1,7 @@
 """Purchases of credit: made, paid, closed. Each change compares and sets the invoice's status, in one transaction.
 
-An invoice's row is locked before the account's. Money that has arrived is never lost: a payment that its provider
-proves is granted, once, also for an invoice that had expired or was voided meanwhile.
+An invoice's row is locked before the account's, and that before its wish for top-ups. Money that has arrived is never
+lost: a payment that its provider proves is granted, once, also for an invoice that had expired or was voided meanwhile.
 """
 
 import logging
@@ -104,10 +104,14 @@ def shown(connection: Connection, invoice_id: str) -> Invoice:
 
 
 def found(connection: Connection, invoice_id: str) -> dict[str, Any] | None:
-    """The row of a purchase's invoice, locked until the transaction ends, with the columns of its purchase."""
-    statement = with_purchase().where(invoices.c.id == invoice_id, invoices.c.kind == "purchase")
-    row = connection.execute(statement.with_for_update(of=invoices)).mappings().first()
-    return None if row is None else dict(row)
+    """The row of a purchase's invoice, locked until the transaction ends, with the columns of its purchase.
+
+    They are read when the lock is there: a statement that waits for one reads other rows as they were before.
+    """
+    mine = (invoices.c.id == invoice_id, invoices.c.kind == "purchase")
+    if connection.execute(select(invoices.c.id).where(*mine).with_for_update()).first() is None:
+        return None
+    return dict(connection.execute(with_purchase().where(*mine)).mappings().one())
 
 
 def locked(connection: Connection, invoice_id: str) -> dict[str, Any]:
@@ -154,8 +158,8 @@ def pay(
     of_purchase = {"payment": payment or row["payment"], "note": note or row["note"], "problem": None}
     connection.execute(of_invoice(invoice_id).values(**of_purchase))
     account_id = row["account_id"]
-    _resume(connection, account_id)
     book = Book(connection, [account_id], now=now)
+    _resume(connection, account_id)
     book.grant(account_id, row["total_micros"], ("invoice", invoice_id), note)
     _emit(book, account_id, "invoice.paid", shown(connection, invoice_id))
     return book.close()
@@ -185,9 +189,9 @@ def fail(connection: Connection, invoice_id: str, problem: str, reference: str) 
     fresh = {"attempt": row["attempt"] + 1, "method": "checkout", "reference": None, "url": None, "begun_at": None}
     connection.execute(of_invoice(invoice_id).values(**fresh, expires_at=None, problem=problem, ask_at=now))
     account_id = row["account_id"]
+    book = Book(connection, [account_id], now=now)
     if row["auto_top_up"]:
         stop_top_ups(connection, account_id, problem)
-    book = Book(connection, [account_id], now=now)
     _emit(book, account_id, "invoice.payment_failed", shown(connection, invoice_id))
     return book.close()
 

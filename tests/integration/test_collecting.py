@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 import stripe
+from sqlalchemy import Connection, text
 
 from producer.operations import invoices as operations
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest
-from shared.money import payment_attempts
+from shared.money import payment_attempts, purchases
+from shared.payments import collecting
 from shared.payments.collecting import Collector
 from shared.payments.protocol import PaymentRefused, PaymentsAway, Standing
 from shared.payments.stripe_payments import StripePayments
@@ -22,6 +24,8 @@ from tests.stripe_stub import SIGNING_SECRET, StripeStub, signed
 from workers.maintenance.payments import PaymentRounds
 
 pytestmark = pytest.mark.usefixtures("passing_time")
+#: Whether another process waits for a lock of this one's.
+_HAS_ONE_WAITING = text("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
 
 
 def test_a_customer_pays_at_a_page_and_the_message_grants_once(
@@ -178,6 +182,27 @@ def test_delayed_payments(database: Database, stub: StripeStub, collector: Colle
     assert shown(database, holder, never)["checkout_url"] and len(stub.sessions) == 3
     heed(collector, stub.completed(stub.pay(second)["id"]))
     assert available(database, holder) == 300 and world.violations(database) == []
+
+
+def test_a_failed_payment_is_told_once_by_the_message_and_by_who_asked_at_once(
+    database: Database, stub: StripeStub, collector: Collector
+) -> None:
+    holder = world.open_account(database, credits=0)
+    id = bought(database, holder)
+    collector.advance(id)
+    failed = Standing("failed", session_of(database, id), id, 1, 750, "usd", problem="the bank did not pay")
+    other = threading.Thread(target=collector.record, args=[failed])
+
+    def first(connection: Connection) -> None:
+        purchases.locked(connection, id)
+        other.start()
+        while not database.is_sqlite and not connection.execute(_HAS_ONE_WAITING).scalar():
+            pass
+        collecting.record(connection, failed, "stripe")
+
+    database.write_sync(first)
+    other.join()
+    assert told(database, "invoice.payment_failed") == 1 and world.violations(database) == []
 
 
 def test_voiding_closes_the_page_first(database: Database, stub: StripeStub, collector: Collector) -> None:
