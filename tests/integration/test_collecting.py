@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import stripe
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
+from sqlalchemy import text as sql
 
 from producer.operations import invoices as operations
 from shared.db import Database
@@ -25,7 +26,7 @@ from workers.maintenance.payments import PaymentRounds
 
 pytestmark = pytest.mark.usefixtures("passing_time")
 #: Whether another process waits for a lock of this one's.
-_HAS_ONE_WAITING = text("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+_HAS_ONE_WAITING = sql("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
 
 
 def test_a_customer_pays_at_a_page_and_the_message_grants_once(
