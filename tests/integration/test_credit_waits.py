@@ -1,12 +1,14 @@
 """Jobs that wait for credit: in line, held for in their order, never leased before, cancelled and expired as others."""
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
 from producer.admission.accept import Accepted, Acceptor, PreparedJobs
+from producer.admission.idempotency import Claim
 from producer.operations import jobs as jobs_ops
 from shared import clock
 from shared.accounts import KeyHolder
@@ -126,6 +128,18 @@ def test_in_one_group_who_comes_after_a_waiting_job_waits_too(database: Database
     orders = [patient(database, holder, bound) for bound in (8, 5, 1)]
     outcomes = world.accept_all(database, orders)
     assert [outcome.waits for outcome in outcomes if isinstance(outcome, Accepted)] == [False, True, True]
+
+
+def test_whoever_asks_again_is_answered_that_it_waits(database: Database) -> None:
+    holder = world.open_account(database, 1)
+    claim = Claim(holder.account_id, "live:a", "fingerprint")
+    orders = [replace(patient(database, holder, 5), claim=claim) for _ in range(2)]
+    first, second = world.accept_all(database, orders)
+    (unheard,) = world.accept_all(database, [orders[0]])  # its COMMIT took effect, of which nobody has heard
+    (later,) = world.accept_all(database, [replace(patient(database, holder, 5), claim=claim)])
+    answers = [one.response for one in (first, second, unheard, later) if isinstance(one, Accepted)]
+    assert len(set(answers)) == 1 and len(answers) == 4 and "waiting_for" in answers[0]
+    assert isinstance(unheard, Accepted) and unheard.waits and waits(database) == [orders[0].rows[0]["id"]]
 
 
 def test_a_list_waits_as_a_whole_and_is_let_in_job_by_job(database: Database) -> None:
