@@ -4,6 +4,7 @@ Nothing is done when money moves: a sweeper finds in the rows who has too little
 account is open at a time; what one buys is never less than the level, so that one is enough.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -57,13 +58,13 @@ def bought(connection: Connection, account_id: str) -> int:
     return int(connection.execute(_bought(account_id)).scalar_one())
 
 
-def lacking(connection: Connection) -> list[str]:
-    """Accounts that want a top-up now, as far as can be seen without a lock."""
+def lacking(connection: Connection, besides: Sequence[str] = ()) -> list[str]:
+    """Accounts, but for some, that want a top-up now, as far as can be seen without a lock."""
     open_one = exists().where(purchases.c.account_id == auto_top_ups.c.account_id, text(f"purchases.{OPEN_TOP_UP}"))
     statement = (
         select(auto_top_ups.c.account_id)
         .join_from(auto_top_ups, accounts, accounts.c.id == auto_top_ups.c.account_id)
-        .where(auto_top_ups.c.enabled, auto_top_ups.c.stopped.is_(None))
+        .where(auto_top_ups.c.enabled, auto_top_ups.c.stopped.is_(None), auto_top_ups.c.account_id.not_in(besides))
         .where(accounts.c.available_micros < auto_top_ups.c.threshold_micros, ~open_one)
         .where(
             _bought(auto_top_ups.c.account_id).scalar_subquery() + auto_top_ups.c.credits_micros

@@ -10,6 +10,7 @@ from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.payments.collecting import Collector
+from shared.settings import settings
 from tests.integration import world
 from tests.integration.paying import available, bought, heed, later, session_of, shown, told
 from tests.stripe_stub import StripeStub
@@ -154,3 +155,20 @@ def test_a_saved_card_that_is_no_more_gives_way_to_a_page(
     assert shown(database, holder, invoice["id"])["checkout_url"] and told(database, "invoice.payment_failed") == 1
     page = stub.sessions[session_of(database, invoice["id"])]
     assert page["_given"]["payment_intent_data[setup_future_usage]"] == "off_session" and page["customer"]
+
+
+def test_a_top_up_that_cannot_be_made_holds_up_no_other(
+    database: Database, stub: StripeStub, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dear, cheap = (world.open_account(database, credits=1) for _ in range(2))
+    wished(database, dear, credits=100_000, monthly_limit=100_000)
+    wished(database, cheap)
+    waiting = bought(database, cheap)
+    later(database, 60)
+    monkeypatch.setattr(settings(), "price_amount", 10**6)  # 100,000 credits are above the largest price by now
+    sweeper = PaymentRounds(database, world.RecordedBell())
+    sweeper._collector = collector
+    sweeper.run_once()
+    assert shown(database, cheap, waiting)["checkout_url"]
+    made = [row["account_id"] for row in world.rows(database, m.purchases) if row["auto_top_up"]]
+    assert made == [cheap.account_id] and world.violations(database) == []

@@ -16,6 +16,7 @@ from shared.payments import payments
 from shared.payments.collecting import Collector
 from shared.payments.protocol import PaymentRefused, PaymentsAway
 from shared.queues import WEBHOOKS
+from workers.maintenance.isolation import Isolator
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ class PaymentRounds:
         self._bell = bell
         self._collector: Collector | None = None
         self._thread: threading.Thread | None = None
+        self._topping_up: Isolator[list[str]] = Isolator("making the top-up of account")
+        self._asking: Isolator[bool] = Isolator("asking about invoice")
 
     def turn(self) -> None:
         """Begin a round, unless one is under way."""
@@ -49,11 +52,15 @@ class PaymentRounds:
         """One round: top-ups of those who have too little, then a step of each purchase that is due."""
         collector = self._collector = self._collector or Collector(self._database, payments())
         provider = collector.payments.name
-        for account_id in self._database.read_sync(top_ups.lacking):
-            self._ring(self._database.write_sync(top_ups.make, account_id, provider))
+        for account_id in self._database.read_sync(top_ups.lacking, self._topping_up.besides()):
+            for due in self._topping_up.each([account_id], lambda ids: self._top_up(ids[0], provider)):
+                self._ring(due)
         for invoice_id in self._database.read_sync(payment_attempts.due, provider, MOST):
-            if not self._step(collector, invoice_id):
+            if False in self._asking.each([invoice_id], lambda ids: self._step(collector, ids[0])):
                 return
+
+    def _top_up(self, account_id: str, provider: str) -> list[str]:
+        return self._database.write_sync(top_ups.make, account_id, provider)
 
     def _step(self, collector: Collector, invoice_id: str) -> bool:
         """Take a purchase's next step; False: the provider is away, so that the others need not be tried now."""
