@@ -176,6 +176,24 @@ def test_lines_made_by_an_earlier_version_are_counted_by_the_sweeper(database: D
         assert spend(database, holder) == (20, 0)
 
 
+def test_lines_made_by_an_earlier_version_count_although_their_batch_is_stopped(database: Database) -> None:
+    holder = budgeted(database, month=100)
+    id = _batch(database, holder)
+    database.write_sync(transitions.begin, id, _plan(60, 6))
+    lines = _lines(database, holder, id, 2)
+    for job, _ in lines:
+        job["budget_at"], job["budget_open"] = None, False
+    database.write_sync(transitions.release, id, (0, 2), lines)
+    (first,) = world.take(database, world.new_worker(database), [lines[0][0]["id"]])
+    world.settle(database, world.good_end(first, 7))
+    assert database.write_sync(transitions.stop, id, "cancelled") and spend(database, holder) == (60, 0)
+    assert database.read_sync(key_holds.unmended, 10) == [id]
+    assert not database.write_sync(key_holds.mend, id) and spend(database, holder) == (20, 0)
+    database.write_sync(key_counts.count, database.read_sync(key_counts.uncounted, 10))
+    assert spend(database, holder) == (10, 7) and not database.read_sync(key_holds.unmended, 10)
+    assert not [line for line in world.violations(database) if line.startswith("key")]
+
+
 def thresholds_fired(database: Database, holder: KeyHolder) -> list[dict[str, Any]]:
     """The data of the events of a key's thresholds, in order; each has its id."""
     found = [row for row in world.rows(database, m.events, account_id=holder.account_id)]
