@@ -206,7 +206,7 @@ def main() -> None:
         compiled: re.Pattern[Any] = re.compile(pattern.encode("latin-1") if in_bytes else pattern, flags)
         for number, text in enumerate(texts(pattern, flags)):
             for method in methods:
-                print(place, pattern, method, number, repr(text[:60]), flush=True)
+                print(place, ascii(pattern), method, number, ascii(text[:60]), flush=True)
                 signal.setitimer(signal.ITIMER_VIRTUAL, BUDGET_SECONDS)
                 _ask(compiled, method, text.encode("latin-1", "replace") if in_bytes else text)
     signal.setitimer(signal.ITIMER_VIRTUAL, 0)

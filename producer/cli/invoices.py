@@ -18,12 +18,12 @@ from shared.submissions.sizes import MOST_PAGE
 
 _COLUMNS = [
     Column("number", right=True),
-    Column("time", drop=1),
+    Column("date", drop=1),
     Column("kind"),
     Column("status", drop=2, styled=True),
     Column("month"),
     Column("total", right=True),
-    Column("id", short=short_id),
+    Column("id", short=short_id, cut=9),
 ]
 _LINE_COLUMNS = [
     Column("for"),
@@ -78,7 +78,7 @@ def list_invoices(
 
 
 def _cells(row: dict[str, Any]) -> list[object]:
-    made, total = moment(row["created_at"]), credits_text(row["total"])
+    made, total = moment(row["created_at"]).partition(" ")[0], credits_text(row["total"])
     return [row["number"], made, row["kind"], row["status"], row.get("period"), total, row["id"]]
 
 

@@ -6,10 +6,10 @@ Texts are shaped, so that Arabic and Hebrew read right. A character that no font
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -216,12 +216,9 @@ def _shown(document: InvoiceDocument, known: set[int]) -> InvoiceDocument:
 
     def plain(text: str) -> str:
         nonlocal unknown
-        missing = "".join({character for character in text if ord(character) not in known})
-        if not missing:
-            return text
-        unknown = True
-        run = re.compile(f"[{re.escape(missing)}]+")
-        return run.sub(lambda found: "[" + " ".join(f"U+{ord(one):04X}" for one in found[0]) + "]", text)
+        runs = [(has, "".join(run)) for has, run in groupby(text, lambda character: ord(character) in known)]
+        unknown = unknown or not all(has for has, _ in runs)
+        return "".join(run if has else "[" + " ".join(f"U+{ord(one):04X}" for one in run) + "]" for has, run in runs)
 
     def party(one: Party) -> Party:
         return {"name": plain(one["name"]), "address": plain(one["address"]), "tax_id": plain(one["tax_id"])}

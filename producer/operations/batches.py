@@ -20,9 +20,10 @@ from shared.batches.linked_lines import LinkedLines
 from shared.db import models as m
 from shared.db.models.batches import Hold, unread
 from shared.errors import Conflict, InvalidRequest, NotFound
-from shared.money import estimates, shortage
+from shared.money import estimates, key_budgets, shortage
 from shared.money.estimates import Past
-from shared.money.shortage import Need
+from shared.money.key_budgets import Counted, KeySpend
+from shared.money.shortage import Funds, Need
 from shared.network import receivers
 from shared.network.urls import URL_LIMIT
 from shared.objects.amounts import credits
@@ -135,20 +136,27 @@ def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO, link: LinkedLi
     }, Need(lines=True) if holder.test else reading.need
 
 
-def afforded(connection: Connection, account_id: str, need: Need) -> Afforded:
-    """What a dry run says of the account's credit: how much a new batch could hold, and what it lacks, if anything.
+def afforded(connection: Connection, holder: KeyHolder, need: Need) -> Afforded:
+    """What a dry run says of credit: how much a new batch could hold, and what the account or its key's budget lacks.
 
     And what its lines are likely to cost, where the account has used all their models of late.
     """
-    has = shortage.balance(connection, account_id)
-    short: Shortage | None = None
-    if need.micros > has.available:
-        message, fields = shortage.explain(need, has)
-        short = {"message": message, **fields}
-    shown: Afforded = {"credits_available": credits(has.available), "shortage": short}
-    if past := estimates.past(connection, account_id, need.likely.models):
+    has = shortage.balance(connection, holder.account_id)
+    shown: Afforded = {"credits_available": credits(has.available), "shortage": _short(connection, holder, need, has)}
+    if past := estimates.past(connection, holder.account_id, need.likely.models):
         shown["estimate"] = _estimate(need, past)
     return shown
+
+
+def _short(connection: Connection, holder: KeyHolder, need: Need, has: Funds) -> Shortage | None:
+    """What is lacking: room in a budget of the key, or else credit of the account; None: nothing."""
+    counted = Counted(holder.account_id, holder.key_id, clock.now_micros())
+    budgets = holder.limits.budgets
+    over = KeySpend(connection, [counted]).excess(counted, budgets, need.micros) if budgets else None
+    if over is None and need.micros <= has.available:
+        return None
+    message, fields = key_budgets.explain(need, over) if over else shortage.explain(need, has)
+    return {"message": message, **fields}
 
 
 def _estimate(need: Need, past: Past) -> Estimate:

@@ -1,7 +1,9 @@
 """Documents of invoices: read with a key or by a signed link, and made of the rows each time."""
 
 import asyncio
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 
 from sqlalchemy import Connection
@@ -16,12 +18,21 @@ from shared.objects.invoices import invoice_object
 
 #: Media types by the name of the format.
 MEDIA_TYPES = {"html": "text/html", "pdf": "application/pdf"}
-#: Documents that wait to be made, at most; each takes its thread up to a second.
-MOST_WAITING = 30
-_waiting = 0
+#: Documents that wait to be made, at most, and those of one account; each takes its thread up to a second.
+MOST_WAITING, MOST_OF_ACCOUNT = 30, 4
+#: How many there are, by account.
+_waiting: Counter[str] = Counter()
 
 
-def read(connection: Connection, invoice_id: str, account_id: str | None = None) -> InvoiceDocument:
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """What stands on an invoice, and whose it is."""
+
+    account_id: str
+    document: InvoiceDocument
+
+
+def read(connection: Connection, invoice_id: str, account_id: str | None = None) -> Owned:
     """What stands on an invoice; 404 when the account (None: any) has no such invoice."""
     statement = with_purchase().where(invoices.c.id == invoice_id)
     if account_id is not None:
@@ -30,19 +41,20 @@ def read(connection: Connection, invoice_id: str, account_id: str | None = None)
     if found is None:
         raise NotFound(f"not found: invoice {invoice_id[:100]!r}")
     row = dict(found)
-    return document(invoice_object(row), parties.of(connection, row))
+    return Owned(row["account_id"], document(invoice_object(row), parties.of(connection, row)))
 
 
-async def rendered(document: InvoiceDocument, format: str) -> bytes:
+async def rendered(found: Owned, format: str) -> bytes:
     """The document in a format, made on a thread of its own, one after another; 503 when too many wait."""
-    global _waiting
-    if _waiting >= MOST_WAITING:
+    if _waiting.total() >= MOST_WAITING or _waiting[found.account_id] >= MOST_OF_ACCOUNT:
         raise Unavailable("too many documents are being made; retry in a few seconds")
-    _waiting += 1
+    _waiting[found.account_id] += 1
     try:
-        return await asyncio.get_running_loop().run_in_executor(_thread(), _render, document, format)
+        return await asyncio.get_running_loop().run_in_executor(_thread(), _render, found.document, format)
     finally:
-        _waiting -= 1
+        _waiting[found.account_id] -= 1
+        if not _waiting[found.account_id]:
+            del _waiting[found.account_id]
 
 
 def filename(document: InvoiceDocument, format: str) -> str:

@@ -17,7 +17,7 @@ async def quote(placer: Placer, holder: KeyHolder, submissions: Sequence[Submiss
     if holder.test:
         afforded: Afforded = {"credits_available": None, "shortage": None}
     else:
-        afforded = await placer.database.read(batches.afforded, holder.account_id, prepared.need)
+        afforded = await placer.database.read(batches.afforded, holder, prepared.need)
     most = credits(prepared.bound)
     quoted = {"object": "job.dry_run", "jobs": len(submissions), "credits_worst_case": most, **afforded}
     return cast(JobsDryRun, quoted)

@@ -19,7 +19,7 @@ from producer.reconcile.ledger_calls import LedgerCall
 #: Calls that are named of each kind.
 MOST_NAMED: Final = 20
 #: What providers put behind a model's id in a snapshot of it: `-2024-08-06`, `-20250514`, `@20250514`, `-latest`.
-_SNAPSHOT: Final = re.compile(r"(?:[-@]20\d\d-?\d\d-?\d\d|-latest)$")
+_SNAPSHOT: Final = re.compile(r"(?:[-@]20[0-9]{2}-?[0-9]{2}-?[0-9]{2}|-latest)$")
 
 
 @dataclass

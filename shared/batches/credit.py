@@ -77,7 +77,7 @@ def _held(book: Book, row: Mapping[str, Any], lines: Sequence[Line]) -> int:
     for count, (job, _, _) in enumerate(lines):
         if job["bound_micros"] > book.available(row["account_id"]) and count:
             return count  # that it ran short is told when it cannot go on at all
-        if not book.hold(row["account_id"], ("job", job["id"]), job["bound_micros"]):
+        if not book.hold(row["account_id"], ("job", job["id"]), job["bound_micros"], note=row["id"]):
             return count
     return len(lines)
 

@@ -78,14 +78,17 @@ class Book:
             self._refused(account_id, balance)
         return False
 
-    def hold(self, account_id: str, subject: tuple[str, str], micros: int) -> bool:
-        """Set `micros` aside for a job or batch; False, and nothing moved, when the account has not that much."""
+    def hold(self, account_id: str, subject: tuple[str, str], micros: int, note: str | None = None) -> bool:
+        """Set `micros` aside for a job or batch; False, and nothing moved, when the account has not that much.
+
+        `note`: of a line of a batch that holds in slices, which batch that is; a hold of a single job has none.
+        """
         if not self.afford(account_id, micros):
             return False
         balance = self._balance(account_id)
         balance.available -= micros
         balance.held += micros
-        self._post(account_id, "hold", "available", "held", micros, subject)
+        self._post(account_id, "hold", "available", "held", micros, subject, note)
         return True
 
     def settle(self, account_id: str, subject: tuple[str, str], *, held: int, charge: int) -> None:

@@ -130,12 +130,16 @@ def _mended(connection: Connection, month: Month, days: _Days) -> tuple[Mapping[
 
 
 def _charged(connection: Connection, month: Month) -> tuple[int, int]:
-    """What the ledger charged for single jobs in the month, and for how many: those with a hold of their own."""
+    """What the ledger charged for single jobs in the month, and for how many.
+
+    Those with a hold of their own, which names no batch.
+    """
     charge, hold = m.transfers.alias("charge"), m.transfers.alias("hold")
     held = exists().where(
         hold.c.subject_id == charge.c.subject_id,
         literal_column("hold.kind") == literal_column("'hold'"),
         literal_column("hold.subject_type") == literal_column("'job'"),
+        hold.c.note.is_(None),
     )
     statement = select(func.coalesce(func.sum(charge.c.amount_micros), 0), func.count()).where(
         charge.c.account_id == month.account_id,

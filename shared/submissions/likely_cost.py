@@ -1,4 +1,4 @@
-"""What is known of the likely cost of a job before it runs, for a dry run. Pure but for the catalogue."""
+"""What is known of the likely cost of a job before it runs, for a dry run."""
 
 from collections.abc import Sequence
 

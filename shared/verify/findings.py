@@ -1,4 +1,4 @@
-"""What a check finds, and what it is given to look with. Pure."""
+"""What a check finds, and what it is given to look with."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -6,9 +6,13 @@ from functools import partial
 from sqlalchemy import select
 
 from shared.db import models as m
+from shared.db.models.money import once
 from shared.money import grants
 from shared.verify.findings import Check, Finding, Reader, first_of
 from shared.verify.query import Query
+
+#: The condition of a partial index.
+REFUNDED = once("refund", "job")
 
 QUERIES: tuple[Query, ...] = (
     Query(
@@ -36,9 +40,9 @@ QUERIES: tuple[Query, ...] = (
     ),
     Query(
         "job: what was refunded differs from its transfers",
-        """SELECT r.job_id AS job, r.refunded_micros, coalesce(t.total, 0) AS transferred FROM job_results r
+        f"""SELECT r.job_id AS job, r.refunded_micros, coalesce(t.total, 0) AS transferred FROM job_results r
            LEFT JOIN (SELECT subject_id, sum(amount_micros) AS total FROM transfers
-             WHERE kind = 'refund' AND subject_type = 'job' GROUP BY subject_id) t ON t.subject_id = r.job_id
+             WHERE {REFUNDED} GROUP BY subject_id) t ON t.subject_id = r.job_id
            WHERE r.refunded_micros <> coalesce(t.total, 0)""",
     ),
     Query(

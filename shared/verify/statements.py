@@ -4,9 +4,10 @@ from shared.db.models.money import CORRECTIONS, MONTHLY, OPEN_MONTHS
 from shared.verify.findings import Check
 from shared.verify.query import Query
 
-#: A charge of a job that has a hold of its own, so that it is of no batch.
+#: A charge of a job that has a hold of its own, which names no batch: so it is of none.
 _SINGLE = """transfers c JOIN transfers h
-  ON h.subject_id = c.subject_id AND h.kind = 'hold' AND h.subject_type = 'job' AND c.kind = 'charge'"""
+  ON h.subject_id = c.subject_id AND h.kind = 'hold' AND h.subject_type = 'job' AND h.note IS NULL
+    AND c.kind = 'charge'"""
 
 QUERIES: tuple[Query, ...] = (
     Query(

@@ -42,6 +42,8 @@ def check_room(row: Mapping[str, Any], now: int, whose: str) -> None:
 
 def _before(row: Mapping[str, Any], now: int) -> list[dict[str, Any]]:
     """The older ones that still sign; that of a version which knows no list is among them."""
+    if not (row["old_secrets"] or row.get("previous_secret")):
+        return []
     kept = list(json.loads(row["old_secrets"] or "[]"))
     known = {row["secret"], *(one["secret"] for one in kept)}
     if row.get("previous_secret") and row["previous_secret"] not in known:

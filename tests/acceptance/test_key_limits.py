@@ -151,7 +151,11 @@ def test_a_batch_counts_in_the_budget(limited: Limited) -> None:
     key = stack.write(accounts.named_key, account.live_key)
     spent = stack.database.read_sync(_spent, key)
     assert spent == (0, round(account.live.get("/usage").json()["credits_used"] * 1_000_000)) and spent[1]
+    dry = account.live.post("/batches", json={"requests": lines, "dry_run": True}).json()
+    assert dry["shortage"] is None
     many = [{**lines[0], "custom_id": str(n)} for n in range(2000)]
+    short = account.live.post("/batches", json={"requests": many, "dry_run": True}).json()["shortage"]
+    assert short["budget"]["period"] == "month" and 0 < short["fitting_jobs"] < 2000
     (fault,) = ended(account, account.live.post("/batches", json={"requests": many}).json()["id"])["errors"]["data"]
     assert fault["code"] == "key_budget_exceeded" and fault["budget"]["period"] == "month"
     assert 0 < fault["fitting_jobs"] < 2000 and stack.violations() == []

@@ -15,7 +15,13 @@ FOREIGN = re.compile(r"""(?:src|href|action|url\()\s*=?\s*["']?(?:https?:)?//"""
 #: What every kind of thing can be asked for, of an account that has one of each.
 SHOWN = [path for path, methods in contract.document()["paths"].items() if "get" in methods and path.startswith("/v1")]
 #: Those of Messages need a header of theirs: see `test_message_batches`. Deliveries of one thing: `test_callbacks`.
-APART = {"/v1/jobs/{job_id}/stream", "/v1/pictures/{name}", "/v1/files/{id}/content"}
+APART = {
+    "/v1/jobs/{job_id}/stream",
+    "/v1/pictures/{name}",
+    "/v1/documents/{name}",
+    "/v1/invoices/{invoice_id}/pdf",
+    "/v1/files/{id}/content",
+}
 APART |= {path for path in SHOWN if path.startswith("/v1/messages/")}
 APART |= {"/v1/jobs/{job_id}/deliveries", "/v1/batches/{id}/deliveries", "/v1/events/{event_id}/deliveries"}
 EXAMPLES = {

@@ -11,13 +11,15 @@ from tests.chaos.storm import NAMES, storm
 
 SMALL = {"worker": 8, "web": 3, "batches": 3, "sweeper": 2, "broker": 2}
 WHOLE = {"worker": 50, "web": 10, "batches": 10, "sweeper": 5, "broker": 5}
+_SMALL = [pytest.mark.chaos, pytest.mark.timeout(400)]
 _WHOLE = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
 
 @pytest.mark.parametrize(
     ("kind", "jobs", "kills"),
     [
-        pytest.param("sqlite", 600, SMALL, id="sqlite-600", marks=[pytest.mark.chaos, pytest.mark.timeout(400)]),
+        pytest.param("sqlite", 600, SMALL, id="sqlite-600", marks=_SMALL),
+        pytest.param("postgresql", 600, SMALL, id="postgresql-600", marks=_SMALL),
         pytest.param("sqlite", 5_000, WHOLE, id="sqlite-5000", marks=_WHOLE),
         pytest.param("postgresql", 5_000, WHOLE, id="postgresql-5000", marks=_WHOLE),
     ],

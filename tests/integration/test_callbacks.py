@@ -11,7 +11,7 @@ from producer.operations import events as events_ops
 from producer.operations import webhooks as hooks
 from producer.operations.pages import PageQuery
 from producer.operations.webhooks import WebhookSpec
-from shared import clock
+from shared import clock, logs
 from shared.accounts import KeyHolder
 from shared.batches import transitions as batch_transitions
 from shared.batches.states import event_data
@@ -21,10 +21,12 @@ from shared.errors import NotFound
 from shared.jobs import callbacks as job_callbacks
 from shared.money.ledger import Book
 from shared.submissions.job_types import CALLBACK
+from tests.conditions import await_condition
 from tests.contract import check_object
 from tests.integration import batch_world, world
+from tests.integration.test_delivering import deliver
 from tests.integration.test_webhook_rows import delivery, verifies, webhook
-from tests.receiver import Receiver
+from tests.receiver import Answer, Receiver
 from workers.maintenance import row_retention
 from workers.maintenance.sweep import Sweeper
 from workers.webhooks import claims, results
@@ -216,7 +218,7 @@ def test_each_host_has_a_line_of_its_own(database: Database) -> None:
         urls = [f"{one.url}?a", f"{one.url}?b", f"{other.url}?c"]
         due = [finish(database, called_back(database, holder, url))[0] for url in urls]
         found = database.read_sync(claims.webhooks_of, due)
-    assert all(row.open for row in found) and len({row.webhook_id for row in found}) == 2
+    assert all(row.open for row in found) and len({row.line for row in found}) == 2
     assert [row.url for row in found] == urls
 
 
@@ -237,3 +239,16 @@ def test_no_event_means_no_delivery(database: Database) -> None:
     world.change(database, id, owed_events=CALLBACK)
     database.write_sync(lambda c: (c.execute(m.deliveries.delete()), c.execute(m.events.delete())) and None)
     assert database.write_sync(job_callbacks.tell, [id]) == (1, [])
+
+
+def test_what_an_address_has_in_it_is_not_logged(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """Its query may be a secret between its owner and the receiver."""
+    caplog.set_level("DEBUG")
+    holder = world.open_account(database)
+    with Receiver() as receiver:
+        receiver.answer = Answer(500, body=b"no")
+        (one,) = finish(database, called_back(database, holder, f"{receiver.url}?token=canary-7f3a"))
+        deliver(database, [one], until=lambda: await_condition(lambda: delivery(database, one)["attempts"] == 1))
+    secret = database.write_sync(callbacks.rotate_secret, holder)["secret"]
+    said = [record for record in caplog.records if not record.name.startswith(logs._CHATTY)]
+    assert not [one for one in said if "canary-7f3a" in one.getMessage() or secret in one.getMessage()]

@@ -169,7 +169,7 @@ def test_of_each_webhook_a_few_are_found_the_oldest_first_and_in_turn(database: 
 
 
 def test_of_very_many_webhooks_each_is_found(database: Database) -> None:
-    ids = backlog(database, [20] * 60)
+    ids = backlog(database, [6] * 150)
     assert counted(database) == dict.fromkeys(ids, due.LEAST)
 
 

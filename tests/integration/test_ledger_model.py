@@ -333,7 +333,10 @@ class LedgerMachine(RuleBasedStateMachine):
             assert {lot.id: lot.unspent for lot in lots} == {lot.id: lot.unspent for lot in purse.lots}
             spent = world.rows(self.database, m.monthly_spend, account_id=purse.holder.account_id)
             assert sum(month["spent_micros"] for month in spent) == purse.spent
-            assert world.events(self.database, purse.holder.account_id) == purse.events + purse.test_events
+            told = world.events(self.database, purse.holder.account_id)
+            # Where months end, their statements are made as well (`world.violations`), which move no money.
+            told = [type for type in told if not type.startswith("invoice.")]
+            assert told == purse.events + purse.test_events
 
     @invariant()
     def nothing_is_violated(self) -> None:

@@ -111,7 +111,7 @@ def test_a_batch_s_failure_and_its_dry_run_say_the_same_as_a_402(database: Datab
     holder = world.open_account(database, 60)
     spec = BatchSpec(requests=_lines(20), endpoint="/v1/chat/completions")
     quoted, need = producer_batches.dry_run(spec, holder, BytesIO(producer_batches.lines_of(spec)), NOTHING_LINKED)
-    dry = database.read_sync(producer_batches.afforded, holder.account_id, need)
+    dry = database.read_sync(producer_batches.afforded, holder, need)
     id = batch_world.new_batch(database, holder, _lines(20))
     batch_world.take_turns(database)
     shown = batch_world.shown(database, holder, id)
@@ -165,7 +165,7 @@ def test_a_dry_run_of_what_can_be_paid_lacks_nothing(database: Database) -> None
     holder = world.open_account(database, 1000)
     spec = BatchSpec(requests=_lines(2), endpoint="/v1/chat/completions")
     _, need = producer_batches.dry_run(spec, holder, BytesIO(producer_batches.lines_of(spec)), NOTHING_LINKED)
-    assert database.read_sync(producer_batches.afforded, holder.account_id, need)["shortage"] is None
+    assert database.read_sync(producer_batches.afforded, holder, need)["shortage"] is None
 
 
 def test_of_forty_at_once_exactly_those_are_taken_that_the_balance_holds(database: Database) -> None:
@@ -193,7 +193,7 @@ def test_of_forty_at_once_exactly_those_are_taken_that_the_balance_holds(databas
 def _dry(database: Database, holder: world.KeyHolder, lines: list[dict[str, Any]]) -> Any:
     spec = BatchSpec(requests=lines, endpoint="/v1/chat/completions")
     quoted, need = producer_batches.dry_run(spec, holder, BytesIO(producer_batches.lines_of(spec)), NOTHING_LINKED)
-    return {**quoted, **database.read_sync(producer_batches.afforded, holder.account_id, need)}
+    return {**quoted, **database.read_sync(producer_batches.afforded, holder, need)}
 
 
 def test_a_dry_run_says_what_is_likely_by_the_account_s_own_answers(database: Database) -> None:

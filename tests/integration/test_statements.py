@@ -20,9 +20,11 @@ from shared.db import Database, retention_marks
 from shared.db import models as m
 from shared.money import corrections, statements
 from shared.money.ledger import Book
+from shared.verify import verify
 from tests.integration import batch_world, world
 from tests.integration.batch_world import files_of_its_own  # noqa: F401
 from workers.maintenance.statements import StatementMaker
+from workers.maintenance.sweep import Sweeper
 
 SINGLE_COLUMNS = [name for name in m.daily_usage.c.keys() if name.startswith(("single_", "batch_"))]
 
@@ -399,3 +401,43 @@ def test_the_statement_waits_for_the_accounts_lock(database: Database) -> None:
         assert world.rows(database, m.invoices) == []
     thread.join()
     assert len(world.rows(database, m.invoices)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("UPDATE invoices SET period = '2031-02' WHERE period IS NOT NULL", "not over, or not closed"),
+        ("UPDATE invoices SET created_at = 1 WHERE period IS NOT NULL", "not over, or not closed"),
+        ("UPDATE invoices SET period = NULL WHERE period IS NOT NULL", "of neither a month nor a batch"),
+        ("UPDATE invoices SET batch_id = (SELECT id FROM batches) WHERE period IS NOT NULL", "or of both"),
+        ("UPDATE invoices SET total_micros = 4, lines = replace(lines, '5e-06', '4e-06')", "stated=4, charged=5"),
+        ("UPDATE monthly_spend SET stated_at = NULL", "month is over and not closed"),
+        ("UPDATE batches SET charged_micros = charged_micros + 1", "charges of jobs of batches differ"),
+    ],
+)
+def test_a_statement_that_was_meddled_with_is_a_violation(database: Database, change: str, found: str) -> None:
+    holder = world.open_account(database)
+    be("2031-03-10T12:00:00")
+    run(database, holder, [5])
+    _, ids = begin_batch(database, holder, 1)
+    end(database, ids, [9], "gpt-4")
+    be("2031-04-10T12:00:00")
+    assert world.violations(database) == []
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(change)
+    assert [line for line in database.read_sync(verify) if found in line]
+
+
+def test_sweepers_make_them_beside_their_other_chores(database: Database) -> None:
+    holder = world.open_account(database)
+    be("2031-03-10T12:00:00")
+    run(database, holder, [5])
+    be("2031-04-10T12:00:00")
+    sweepers = [Sweeper(database, world.RecordedBell()) for _ in range(2)]
+    threads = [threading.Thread(target=sweeper.run_once) for sweeper in sweepers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [micros(row["total"]) for row in monthly(database, holder).values()] == [5]
+    assert world.violations(database) == []

@@ -6,6 +6,8 @@ system's connect: not one connection is even tried. The doors refuse the same ad
 
 import asyncio
 import ipaddress
+import socket
+from asyncio.selector_events import BaseSelectorEventLoop
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,15 +38,15 @@ class Spy:
     def __init__(self) -> None:
         self.tried: list[str] = []
 
-    async def connect_tcp(self, host: str, *_: Any, **__: Any) -> Any:
-        self.tried.append(host)
-        raise httpcore.ConnectError("a spy connects to nothing")
+    async def connect(self, _: asyncio.AbstractEventLoop, __: socket.socket, place: tuple[Any, ...]) -> None:
+        self.tried.append(place[0])
+        raise ConnectionRefusedError("a spy connects to nothing")
 
 
 @pytest.fixture
 def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
     made = Spy()
-    monkeypatch.setattr(httpcore, "AnyIOBackend", lambda: made)
+    monkeypatch.setattr(BaseSelectorEventLoop, "sock_connect", lambda *given: made.connect(*given))
     return made
 
 

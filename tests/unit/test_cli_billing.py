@@ -164,7 +164,7 @@ def test_nothing_used_is_said(server: Server) -> None:
 def test_invoices_are_listed_and_shown(server: Server) -> None:
     for words in (["invoices"], ["invoices", "list"], ["invoices", "--limit", "20"]):
         shown = lines(run(*words)) if len(words) > 1 else lines(invoked(words))
-        assert shown[0] == ["number", "time", "kind", "status", "month", "total", "id"]
+        assert shown[0] == ["number", "date", "kind", "status", "month", "total", "id"]
         assert shown[1][0] == "7" and shown[1][-2:] == ["1.5", "inv_1"]
         assert server.query == {"limit": "20"}
     run("invoices", "list", "--kind", "statement", "--batch", "batch_1", "--after", "inv_0", "--limit", "2")

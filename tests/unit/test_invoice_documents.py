@@ -1,7 +1,9 @@
 """Invoices as documents: every text and exact amount is on the HTML and on the PDF, and no name changes the page."""
 
+import asyncio
 import html as escaping
 import re
+import threading
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,10 @@ from hypothesis import strategies as st
 
 from producer.documents import html, links, pdf
 from producer.documents.invoice import decimal, document, fit
+from producer.operations import invoice_documents
+from producer.operations.invoice_documents import Owned
 from shared import clock
+from shared.errors import Unavailable
 from shared.money.parties import Parties
 from shared.objects.invoices import Invoice, InvoiceLine, amount_line, invoice_line, line_micros
 from shared.settings import settings
@@ -278,3 +283,30 @@ def test_a_link_opens_its_own_document_alone_and_for_a_day() -> None:
         assert links.opened(name, **given) is None
     finally:
         clock.shift(before - clock.shift_micros())
+
+
+async def _crowd(monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], list[Any], bytes]:
+    """What becomes of six documents of one account and one of another, asked for while none gets done; and of one
+    that is asked for later.
+    """
+    go = threading.Event()
+
+    def render(document: Any, format: str) -> bytes:
+        go.wait(30)
+        return b"made"
+
+    monkeypatch.setattr(invoice_documents, "_render", render)
+    found = document(invoice(usage("gpt-4", 5)), PARTIES)
+    busy, other = Owned("acct_busy", found), Owned("acct_other", found)
+    of_busy = [asyncio.ensure_future(invoice_documents.rendered(busy, "pdf")) for _ in range(6)]
+    of_other = [asyncio.ensure_future(invoice_documents.rendered(other, "pdf"))]
+    await asyncio.sleep(0)
+    go.set()
+    answers = [await asyncio.gather(*some, return_exceptions=True) for some in (of_busy, of_other)]
+    return answers[0], answers[1], await invoice_documents.rendered(busy, "pdf")
+
+
+def test_an_account_that_asks_for_many_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy, other, later = asyncio.run(_crowd(monkeypatch))
+    assert busy[:4] == [b"made"] * 4 and all(isinstance(one, Unavailable) for one in busy[4:])
+    assert other == [b"made"] and later == b"made"

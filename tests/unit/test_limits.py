@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from producer.admission.limits import Limits
 from producer.admission.limits.allowances import Allowance, Ruling
 from producer.admission.limits.local import OwnLog
-from producer.admission.limits.rates import DIMENSIONS, Dimension, RateLimit
+from producer.admission.limits.rates import DIMENSIONS, TOKENS_OF_KEY, Dimension, RateLimit
 from producer.web.rate_headers import limit_headers
 from shared.accounts import KeyHolder
 from shared.errors import RateLimited
+from shared.key_limits import KeyLimits
 from shared.money import plans
 
 STEP, COUNTED = 0.02, 60.2
@@ -121,8 +122,11 @@ async def alone(dimensions: list[Dimension]) -> Limits:
 
 def test_the_rates_of_a_request() -> None:
     holder = KeyHolder("key_1", "acct_1", "live", None, 100)
-    assert [one.of(holder) for one in DIMENSIONS] == [RateLimit("acct_1", 100, 60.0)]
-    assert [one.of(replace(holder, requests_per_minute=None)) for one in DIMENSIONS] == [None]
+    assert [one.of(holder) for one in DIMENSIONS] == [None, RateLimit("acct_1", 100, 60.0)]
+    assert [one.of(replace(holder, requests_per_minute=None)) for one in DIMENSIONS] == [None, None]
+    own = replace(holder, limits=KeyLimits(requests_per_minute=7, tokens_per_minute=900))
+    assert [one.of(own) for one in DIMENSIONS] == [RateLimit("key.key_1", 7, 60.0), RateLimit("acct_1", 100, 60.0)]
+    assert TOKENS_OF_KEY.of(own) == RateLimit("tokens.key_1", 900, 60.0) and TOKENS_OF_KEY.of(holder) is None
     assert (RateLimit("a", 1).window, RateLimit("a", 1, 3600).window, RateLimit("a", 1, 10).window) == (
         *("minute", "hour", "10 seconds"),
     )

@@ -44,7 +44,7 @@ def find(log: UsageLog, method: str, path: str, query: Query) -> SimulatedReply 
     if method != "GET":
         return None
     for pattern, report in _REPORTS:
-        if found := re.fullmatch(pattern, path):
+        if found := pattern.fullmatch(path):
             return json_reply(report(log, query, *found.groups()))
     return None
 
@@ -189,9 +189,9 @@ def _price(provider: str, upstream: str) -> Price | None:
     return None
 
 
-_REPORTS: Final[tuple[tuple[str, Callable[..., dict[str, Any]]], ...]] = (
-    (r"/openai/v1/organization/usage/(completions|embeddings|images)", _openai_usage),
-    (r"/openai/v1/organization/costs", _openai_costs),
-    (r"/anthropic/v1/organizations/usage_report/messages", _anthropic_usage),
-    (r"/anthropic/v1/organizations/cost_report", _anthropic_costs),
+_REPORTS: Final[tuple[tuple[re.Pattern[str], Callable[..., dict[str, Any]]], ...]] = (
+    (re.compile(r"/openai/v1/organization/usage/(completions|embeddings|images)"), _openai_usage),
+    (re.compile(r"/openai/v1/organization/costs"), _openai_costs),
+    (re.compile(r"/anthropic/v1/organizations/usage_report/messages"), _anthropic_usage),
+    (re.compile(r"/anthropic/v1/organizations/cost_report"), _anthropic_costs),
 )

@@ -19,7 +19,7 @@ DUE_SECONDS: Final = 1.0
 MOST: Final = 400
 #: Deliveries of one webhook in one look: at most, and at least, if it has as many. A line that is offered so many looks
 #: for more when it has sent them.
-EACH, LEAST = 100, 16
+EACH, LEAST = 100, 4
 
 
 def due_deliveries(connection: Connection) -> list[tuple[str, bool]]:

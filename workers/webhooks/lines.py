@@ -10,7 +10,7 @@ from workers.webhooks.receivers import ReceiverState
 #: Only of webhooks that may have more sends at once than this is anything claimed before there is a place for it: while
 #: others are sent, and for so many rounds of sends, so that sending does not wait for the database.
 CLAIM_AHEAD: Final = 4
-CLAIMED_ROUNDS: Final = 4
+CLAIMED_ROUNDS: Final = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -30,6 +30,8 @@ class Line:
     busy: int = 0
     #: Its webhook may have more that is due than was offered: whoever serves the line looks when it is empty.
     more: bool = False
+    #: The most that is claimed ahead of it: its part of what this process can send within a claim's time.
+    share: int = 1000
     _waker: "asyncio.Future[None] | None" = None
 
     @property
@@ -51,14 +53,18 @@ class Line:
     @property
     def may_claim(self) -> bool:
         """More is to be claimed beside the sends, before what is claimed has run out."""
-        enough = len(self.claimed) > CLAIMED_ROUNDS * self.receiver.most // 2
+        enough = len(self.claimed) > self._ahead // 2
         return self.quick and self.claiming is None and bool(self.waiting) and not enough and not self.busy
 
     def wanted(self) -> list[str]:
         """The next ids to claim: of a quick one for some rounds, of another one for the send that is to begin."""
-        most = CLAIMED_ROUNDS * self.receiver.most if self.quick else 1
+        most = self._ahead if self.quick else 1
         number = max(0, min(len(self.waiting), most - len(self.claimed)))
         return [self.waiting.popitem(last=False)[0] for _ in range(number)]
+
+    @property
+    def _ahead(self) -> int:
+        return min(CLAIMED_ROUNDS * self.receiver.most, self.share)
 
     async def changed(self) -> None:
         """Wait until something may have changed."""

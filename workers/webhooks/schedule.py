@@ -8,11 +8,15 @@ from typing import Final
 SCHEDULE: Final = (5, 30, 300, 1800, 7200, 18_000, 36_000, 57_600, 64_800, 72_000)
 #: A pause is stretched by up to this part of itself, so that a receiver that comes back is not met by all at once.
 JITTER: Final = 0.2
+DAY_SECONDS: Final = 86_400
 
 
 def whole_seconds(schedule: Sequence[float]) -> float:
-    """After so long a delivery that was tried, and waits for a receiver which is busy again and again, is given up."""
-    return 2 * sum(schedule)
+    """After so long a delivery that was tried, and waits for a receiver which is busy again and again, is given up.
+
+    A day at least: with short pauses, what stands in a long line has not been tried too often.
+    """
+    return max(2 * sum(schedule), DAY_SECONDS)
 
 
 def pause_seconds(attempts: int, jitter: float, schedule: Sequence[float] = SCHEDULE) -> float | None:

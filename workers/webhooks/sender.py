@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 
 #: A claimed delivery is sent within so many seconds or left: its webhook may have been changed or deleted since.
 CLAIMED_SECONDS: Final = 5.0
+#: Deliveries that are claimed ahead of their sends, of all webhooks; and of one, however many there are.
+MOST_CLAIMED: Final = 600
+LEAST_CLAIMED: Final = 8
 #: Deliveries that wait here, of receivers that answer, with which there is still little to send.
 SPARE: Final = 100
 #: Deliveries of a busy receiver that are put off in one transaction.
@@ -141,6 +144,7 @@ class Sender:
     async def _send_all(self, line: Line) -> None:
         """Send what is in the line, as many at once as its webhook may have; the next as soon as one ends."""
         while not (line.over or self._stopping):
+            line.share = max(LEAST_CLAIMED, MOST_CLAIMED // len(self._lines))
             if line.may_claim:
                 line.claiming = self._tasks.start(self._claimed(line))
             if not line.may_send:

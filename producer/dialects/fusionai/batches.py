@@ -148,7 +148,7 @@ async def _quoted(context: Context, holder: KeyHolder, spec: BatchSpec, asked: i
     if holder.test:  # it holds nothing, and a live balance is not its to see
         afforded: Afforded = {"credits_available": None, "shortage": None}
     else:
-        afforded = await context.database.read(batches.afforded, holder.account_id, need)
+        afforded = await context.database.read(batches.afforded, holder, need)
     return cast(DryRun, dict(quoted) | dict(afforded))
 
 

@@ -137,8 +137,8 @@ async def show_invoice(request: Request, invoice_id: str) -> Response:
     if format == "json":
         found = await context.database.read(invoices.show_invoice, holder.account_id, invoice_id)
         return answer(found, _VARY)
-    document = await context.database.read(documents.read, invoice_id, holder.account_id)
-    return await invoice_documents.respond(document, format, vary=True)
+    owned = await context.database.read(documents.read, invoice_id, holder.account_id)
+    return await invoice_documents.respond(owned, format, vary=True)
 
 
 def _selection(holder: KeyHolder, given: dict[str, str]) -> Selection:

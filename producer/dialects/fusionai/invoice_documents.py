@@ -6,9 +6,8 @@ from starlette.responses import Response
 from producer import objects
 from producer.context import Context
 from producer.documents import html, links
-from producer.documents.invoice import InvoiceDocument
 from producer.operations import invoice_documents
-from producer.operations.invoice_documents import MEDIA_TYPES
+from producer.operations.invoice_documents import MEDIA_TYPES, Owned
 from producer.web.request import answer, check_live, enter
 from producer.web.router import Router
 from producer.web.rows import Answer, Row, Schema, binary, one, query
@@ -79,15 +78,15 @@ async def show_document(request: Request, name: str) -> Response:
     return await respond(found, opened[1])
 
 
-async def respond(document: InvoiceDocument, format: str, vary: bool = False) -> Response:
+async def respond(found: Owned, format: str, vary: bool = False) -> Response:
     """The document as an answer that a browser shows. `vary`: the Accept header had a say in the format."""
-    content = await invoice_documents.rendered(document, format)
+    content = await invoice_documents.rendered(found, format)
     headers = {
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "private, no-store",
         "Referrer-Policy": "no-referrer",
         "Content-Security-Policy": html.policy() if format == "html" else "default-src 'none'; frame-ancestors 'none'",
-        "Content-Disposition": f'inline; filename="{invoice_documents.filename(document, format)}"',
+        "Content-Disposition": f'inline; filename="{invoice_documents.filename(found.document, format)}"',
     }
     media_type = MEDIA_TYPES[format] + ("; charset=utf-8" if format == "html" else "")
     return Response(content, headers=headers | ({"Vary": "Accept"} if vary else {}), media_type=media_type)
