@@ -101,6 +101,14 @@ def test_a_replay_is_refused_by_its_age_or_its_id() -> None:
     assert refused(signed(), seen=seen).reason == "replayed"
 
 
+def test_an_event_that_could_not_be_acted_on_is_let_in_again() -> None:
+    seen = SeenEvents()
+    assert verify(BODY, signed(), SECRET, now=NOW, seen=seen) == EVENT
+    seen.forget(EVENT["id"])
+    assert verify(BODY, signed(), SECRET, now=NOW, seen=seen) == EVENT
+    assert refused(signed(), seen=seen).reason == "replayed"
+
+
 def test_no_more_ids_are_kept_than_wanted() -> None:
     seen = SeenEvents(most=2)
     assert [seen(id) for id in ("a", "b", "a", "c", "b", "a")] == [False, False, True, False, False, False]
