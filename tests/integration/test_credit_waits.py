@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy import event
 
 from producer.admission.accept import Accepted, Acceptor, PreparedJobs
 from producer.admission.idempotency import Claim
@@ -113,6 +114,30 @@ def test_the_order_is_that_in_which_they_came(database: Database) -> None:
     grant(database, holder, 1)
     CreditAdmission(database).run_once()
     assert waits(database) == [] and world.violations(database) == []
+
+
+def test_one_look_at_many_lines_is_one_statement(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At two for each of a thousand accounts, a look on PostgreSQL took longer than the time between two of them."""
+    monkeypatch.setattr(credit_waits, "ACCOUNTS", 3)
+    holders = sorted((world.open_account(database, 0) for _ in range(5)), key=lambda holder: holder.account_id)
+    for holder in holders:
+        post(database, holder, 5)
+        post(database, holder, 1)
+        grant(database, holder, 4)
+    for number in (1, 4):
+        grant(database, holders[number], 1)
+    made: list[str] = []
+
+    def hear(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        made.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", hear)
+    first, after = database.read_sync(credit_waits.payable)
+    event.remove(database.engine, "before_cursor_execute", hear)
+    assert sum("jobs" in one for one in made) == 1
+    assert first == [holders[1].account_id] and after == holders[2].account_id
+    assert database.read_sync(credit_waits.payable, after) == ([holders[4].account_id], "")
+    assert database.read_sync(credit_waits.payable, holders[4].account_id) == ([], "")
 
 
 def test_who_does_not_wait_takes_what_is_there(database: Database) -> None:
