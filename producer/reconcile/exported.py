@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from producer.terminal import one_line
+
 #: What is counted of calls. Of tokens each is in one of the classes; a class that an export does not have is absent.
 CLASSES: Final = ("calls", "input", "cached", "write_5m", "write_1h", "output", "images")
 #: Thousandths of a micro-credit, in which costs are kept, of a dollar: a credit is a cent.
@@ -19,7 +21,7 @@ class ExportError(Exception):
     """A message that says where in the file something is not understood, and what."""
 
     def __init__(self, where: str, what: str) -> None:
-        super().__init__(f"{where}: {what}")
+        super().__init__(one_line(f"{where}: {what}"))
 
 
 @dataclass(frozen=True, slots=True)

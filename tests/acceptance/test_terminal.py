@@ -1,5 +1,6 @@
 """Every command over a stranger's rows, on a terminal of its own: nothing that a terminal obeys gets there raw."""
 
+import csv
 import json
 import os
 import pty
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from click import Group
@@ -118,8 +120,11 @@ def spoil(connection: Connection, account_id: str) -> None:
     connection.execute(insert(m.entities).values(account_id=account_id, type="PERSON", id="hostile", **said))
 
 
-def test_every_command(stack: Stack, stranger: Account) -> None:
-    ids = fill(stack, stranger)
+def test_every_command(stack: Stack, stranger: Account, tmp_path: Path) -> None:
+    ids, export = fill(stack, stranger), tmp_path / "export.csv"
+    with export.open("w", newline="") as file:
+        rows = [["day", "provider", "model", "request_id", "output_tokens"], ["2020-01-01", *[HOSTILE] * 3, "1"]]
+        csv.writer(file).writerows([*rows, ["2020-01-01", "openai", HOSTILE, HOSTILE, "1"]])
     environment = {**inherited(), **stack.environment, "FUSIONAI_API_KEY": stranger.live_key, "COLUMNS": "200"}
     environment |= {
         "FUSIONAI_BASE_URL": f"{stack.url}/v1",
@@ -142,6 +147,7 @@ def test_every_command(stack: Stack, stranger: Account) -> None:
         "keys": [["keys"]],
         "entities": [["entities"], ["entities", "show", "PERSON", "hostile", "--account", stranger.id]],
         "providers": [["providers"]],
+        "reconcile": [["reconcile", str(export)], ["reconcile", str(export), "--provider", "openai"]],
         "verify": [["verify"]],
     }
     assert commands.keys() == cli.COMMANDS.keys() - LEFT_OUT, "a new command is tried here"

@@ -16,6 +16,7 @@ from shared.settings import settings
 from tests.catalogues import dear_gpt_4  # noqa: F401
 from tests.integration import attempts, world
 from tests.integration.test_engine import Provider, Silent, good
+from workers.pacing import Pace
 from workers.providers import ProviderAnswer, ProviderCall
 from workers.running.attempts import Attempts
 from workers.running.engine import Engine
@@ -256,3 +257,20 @@ def test_a_failed_attempt_keeps_nothing_of_what_was_read(database: Database) -> 
         assert len(provider.read) == 4 and [one() for one in provider.read] == [None] * 4
     finally:
         gc.enable()
+
+
+def test_a_job_tells_the_pace_when_it_failed_once_and_that_it_fails_again_and_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float | None] = []
+    enter = Pace.enter
+
+    async def noting(pace: Pace, *args: Any, failed_at: float | None = None) -> Any:
+        told.append(failed_at)
+        return await enter(pace, *args, failed_at=failed_at)
+
+    monkeypatch.setattr(Pace, "enter", noting)
+    errors = [ProviderError("", upstream_status=500) for _ in range(4)]
+    run(database, [job(database, batch=False)], "openai.realtime", openai=Scripted(*errors))
+    first, second, *later = told
+    assert first is None and second is not None and second > 0 and later == [0.0, 0.0]

@@ -48,7 +48,7 @@ class Permit:
     go: Go
     #: The version of the provider's own gate when the call was let go.
     whole_version: int
-    #: When its job first failed here, in Redis's time; 0: nobody knows when; None: it has not.
+    #: When its job failed here, in Redis's time; 0: nobody knows when, or more than once; None: it has not.
     failed_at: float | None = None
     #: Of a probe: the gate whose pause it tries.
     tried: Gate | None = None
@@ -117,8 +117,9 @@ class Pace:
     ) -> Permit | Wait:
         """A permit to call, at once or within `patience` seconds; or how long to leave that model alone, and why.
 
-        `failed_at`: when the job first failed here (see Permit). One that has does not try whether a provider that is
-        down is up again, and is no evidence of that once others have been served: it may be the job's own fault.
+        `failed_at`: when the job failed here (see Permit). One that has does not try whether a provider that is down is
+        up again, and is no evidence of that once others have been served, or if it fails again and again: it may be the
+        job's own fault.
         """
         whole, gate = await self._gate(provider, ANY), await self._gate(provider, upstream)
         for one in (whole, gate):

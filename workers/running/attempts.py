@@ -198,8 +198,9 @@ class _Run:
         left = self._seconds_left()
         patience = patience if left is None else min(patience, left)
         provider = self.offer.provider
-        failed_at = next((one.get(FAILED_AT, 0.0) for one in self.attempts if one.get("provider") == provider), None)
-        return await self.by.pace.enter(provider, self.offer.upstream, self.lane, patience, failed_at=failed_at)
+        return await self.by.pace.enter(
+            provider, self.offer.upstream, self.lane, patience, failed_at=_failed_at(self.attempts, provider)
+        )
 
     async def _attempt(self, sink: CallSink | None, permit: Permit | None) -> Ending | Requeue | ProviderError:
         """One call, written down; the job's end when it went well."""
@@ -331,6 +332,14 @@ def _name(record: dict[str, Any], request_ids: Sequence[str]) -> None:
     """Keep with an attempt what its provider calls it by (`fusionai reconcile`)."""
     if request_ids:
         record["request_ids"] = list(request_ids)
+
+
+def _failed_at(attempts: Sequence[Mapping[str, Any]], provider: str) -> float | None:
+    """When the only failure of a job at a provider was, in Redis's time; 0: unknown, or it failed more than once."""
+    failed = [
+        one.get(FAILED_AT, 0.0) for one in attempts if one.get("provider") == provider and one.get("error") is not None
+    ]
+    return None if not failed else float(failed[0]) if len(failed) == 1 else 0.0
 
 
 def _bare(error: ProviderError) -> ProviderError:
