@@ -138,17 +138,17 @@ def pay(
     payment: str | None = None,
     proven: bool = False,
 ) -> list[str]:
-    """Grant what an open invoice buys; the deliveries now due. One that is paid stays as it is.
+    """Grant what an open invoice buys, or one that expired unpaid; the deliveries now due. A paid one stays as it is.
 
     `payment`: the provider's id of the payment. `proven`: its provider says that the money is there, which is granted
-    for an invoice that had expired or was voided, too; otherwise such a one is a 409.
+    for an invoice that was voided, too; otherwise such a one is a 409.
     """
     row = locked(connection, invoice_id)
     if row["status"] == "paid":
-        if payment and row["payment"] not in (payment, None):
+        if payment and row["payment"] != payment:  # by another page, or beside an operator's word
             log.error("invoice %s was paid twice: give back payment %s at its provider", invoice_id, payment)
         return []
-    if row["status"] != "open" and not proven:
+    if row["status"] == "void" and not proven:
         raise Conflict(f"invoice {invoice_id} is {row['status']} and cannot be paid")
     if row["status"] != "open":
         log.warning("invoice %s was %s, but has been paid: its credits are granted", invoice_id, row["status"])
@@ -166,9 +166,13 @@ def pay(
 
 
 def close(connection: Connection, invoice_id: str, status: str, *, problem: str | None = None) -> bool:
-    """End an open invoice as `void` or `expired`, unpaid; whether it was this that did."""
+    """End an open invoice as `void` or `expired`, unpaid; whether it was this that did.
+
+    One whose page has expired may be voided still: to void it is to have its page expire, of which its provider tells.
+    """
     row = locked(connection, invoice_id)
-    if row["status"] != "open" or not _change(connection, row, clock.now_micros(), status):
+    closable = ("open", "expired") if status == "void" else ("open",)
+    if row["status"] not in closable or not _change(connection, row, clock.now_micros(), status):
         return False
     if problem is not None:
         connection.execute(of_invoice(invoice_id).values(problem=problem))

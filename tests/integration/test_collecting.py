@@ -224,6 +224,23 @@ def test_voiding_closes_the_page_first(database: Database, stub: StripeStub, col
     assert shown(database, holder, paid)["status"] == "paid" and available(database, holder) == 500
 
 
+def test_the_message_of_a_page_that_was_closed_stops_neither_voiding_nor_an_operator(
+    database: Database, stub: StripeStub, collector: Collector
+) -> None:
+    holder = world.open_account(database, credits=0)
+    gone, paid = bought(database, holder), bought(database, holder)
+    for id in (gone, paid):
+        collector.advance(id)
+        page = session_of(database, id)
+        collector.withdraw(id)
+        heed(collector, stub.event("checkout.session.expired", stub.sessions[page]))  # comes before what follows
+        assert shown(database, holder, id)["status"] == "expired"
+    assert database.write_sync(operations.void_invoice, holder.account_id, gone)["status"] == "void"
+    database.write_sync(purchases.pay, paid, note="wire 17")
+    assert shown(database, holder, paid)["status"] == "paid" and available(database, holder) == 500
+    assert world.violations(database) == []
+
+
 def test_a_page_made_for_an_invoice_that_was_voided_meanwhile_is_closed(
     database: Database, stub: StripeStub, collector: Collector
 ) -> None:
