@@ -250,6 +250,7 @@ def test_a_page_made_for_an_invoice_that_was_voided_meanwhile_is_closed(
     assert row is not None
     made = collector._step(row)
     database.write_sync(operations.void_invoice, holder.account_id, id)
+    assert made is not None
     collector.record(made)
     assert stub.sessions[made.reference]["status"] == "expired" and shown(database, holder, id)["status"] == "void"
 

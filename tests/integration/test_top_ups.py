@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from producer.operations.auto_top_ups import AutoTopUpSpec, set_auto_top_up, show
+from producer.operations.invoices import void_invoice
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
+from shared.money import purchases
 from shared.payments.collecting import Collector
 from shared.settings import settings
 from tests.integration import world
@@ -115,6 +117,31 @@ def test_a_charge_whose_answer_was_lost_is_not_made_again(
     later(database, 2 * 86_400)
     sweeper.run_once()
     assert len(stub.intents) == 2 and available(database, holder) == 250 and world.violations(database) == []
+
+
+def test_no_card_is_charged_by_voiding_or_by_an_operators_word(
+    database: Database, stub: StripeStub, collector: Collector
+) -> None:
+    holder = world.open_account(database, credits=0)
+    saved(database, stub, collector, holder)
+    wished(database, holder)
+    spend(database, holder, 50)
+    sweeper = PaymentRounds(database, world.RecordedBell())
+    sweeper._collector = collector
+    for closes in ("void", "paid"):
+        stub.trouble = lambda method, path: 503 if (method, path) == ("POST", "/v1/payment_intents") else None
+        sweeper.run_once()
+        stub.trouble = lambda method, path: None
+        (id,) = [row["id"] for row in world.rows(database, m.invoices) if row["status"] == "open"]
+        assert collector.withdraw(id) == [] and shown(database, holder, id)["status"] == "open"
+        if closes == "void":
+            database.write_sync(void_invoice, holder.account_id, id)
+            wished(database, holder)
+        else:
+            database.write_sync(purchases.pay, id, note="wire 17")
+        assert shown(database, holder, id)["status"] == closes and len(stub.intents) == 1
+        later(database, 700)
+    assert available(database, holder) == 250 and world.violations(database) == []
 
 
 def test_without_a_saved_card_the_invoice_waits_for_the_customer(
