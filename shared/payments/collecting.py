@@ -180,6 +180,7 @@ def _paid(connection: Connection, row: dict[str, object], standing: Standing, pr
         payment_attempts.doubt(connection, invoice_id, said)
         return []
     payment = standing.payment or standing.reference
-    if (row["saves_method"] or row["auto_top_up"]) and standing.customer:
+    saves = row["status"] != "paid" and (row["saves_method"] or row["auto_top_up"])  # a repetition saves no old card
+    if saves and standing.customer:
         payment_attempts.save_method(connection, str(row["account_id"]), provider, standing.customer, payment)
     return purchases.pay(connection, invoice_id, payment=payment, proven=True)

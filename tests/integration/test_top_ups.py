@@ -119,6 +119,22 @@ def test_a_charge_whose_answer_was_lost_is_not_made_again(
     assert len(stub.intents) == 2 and available(database, holder) == 250 and world.violations(database) == []
 
 
+def test_a_repeated_message_does_not_bring_an_earlier_card_back(
+    database: Database, stub: StripeStub, collector: Collector
+) -> None:
+    holder = world.open_account(database, credits=0)
+    bodies = []
+    for _ in range(2):
+        id = bought(database, holder, 100, save_payment_method=True)
+        collector.advance(id)
+        stub.pay(session_of(database, id))
+        bodies.append(stub.completed(session_of(database, id)))
+        heed(collector, bodies[-1])
+    (newest,) = world.rows(database, m.saved_payments)
+    heed(collector, bodies[0])
+    assert world.rows(database, m.saved_payments) == [newest] and available(database, holder) == 200
+
+
 def test_no_card_is_charged_by_voiding_or_by_an_operators_word(
     database: Database, stub: StripeStub, collector: Collector
 ) -> None:
