@@ -148,7 +148,7 @@ def _charged(connection: Connection, account_id: str) -> int:
     return int(connection.execute(select(_PAID).where(monthly_spend.c.account_id == account_id)).scalar_one())
 
 
-#: By the index of unfinished jobs alone: SQLite would look through all jobs that the account ever had and that are kept.
+#: By the index of unfinished jobs alone: SQLite would look through all jobs of the account that are kept.
 _OPEN_JOBS = (
     select(jobs.c.id, jobs.c.account_id)
     .where(text(UNFINISHED), jobs.c.expires_at > 0)
