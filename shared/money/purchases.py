@@ -123,10 +123,8 @@ def locked(connection: Connection, invoice_id: str) -> dict[str, Any]:
 
 
 def open_count(connection: Connection, account_id: str) -> int:
-    """How many purchases of an account are open."""
-    mine = select(func.count()).where(
-        invoices.c.account_id == account_id, invoices.c.kind == "purchase", invoices.c.status == "open"
-    )
+    """How many purchases of an account are open; by these alone, of however many invoices of batches."""
+    mine = select(func.count()).where(purchases.c.account_id == account_id, purchases.c.closed_at.is_(None))
     return int(connection.execute(mine).scalar_one())
 
 

@@ -107,8 +107,8 @@ def _bought(account_id: Any) -> Any:
     begin = clock.day_begin(f"{clock.month(clock.now_micros())}-01")
     return (
         select(func.coalesce(func.sum(invoices.c.total_micros), 0))
-        .join_from(invoices, purchases, purchases.c.invoice_id == invoices.c.id)
-        .where(invoices.c.account_id == account_id, invoices.c.kind == "purchase", purchases.c.auto_top_up)
+        .join_from(purchases, invoices, invoices.c.id == purchases.c.invoice_id)
+        .where(purchases.c.account_id == account_id, purchases.c.auto_top_up)
         .where(
             invoices.c.status.in_(("open", "paid")),
             invoices.c.created_at >= begin,

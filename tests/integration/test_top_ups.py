@@ -4,13 +4,14 @@ import threading
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event
 
 from producer.operations.auto_top_ups import AutoTopUpSpec, set_auto_top_up, show
 from producer.operations.invoices import void_invoice
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
-from shared.money import purchases
+from shared.money import purchases, top_ups
 from shared.payments.collecting import Collector
 from shared.settings import settings
 from tests.integration import world
@@ -215,3 +216,26 @@ def test_a_top_up_that_cannot_be_made_holds_up_no_other(
     assert shown(database, cheap, waiting)["checkout_url"]
     made = [row["account_id"] for row in world.rows(database, m.purchases) if row["auto_top_up"]]
     assert made == [cheap.account_id] and world.violations(database) == []
+
+
+def test_an_account_s_purchases_are_looked_at_without_its_other_invoices(database: Database) -> None:
+    """It may have one for each of a million batches; one look is under its lock, one is of each sweep."""
+    holder, made = world.open_account(database, credits=1), list[Any]()
+    wished(database, holder)
+    bought(database, holder)
+
+    def hear(connection: Any, cursor: Any, statement: str, given: Any, *_: Any) -> None:
+        made.append((statement, given))
+
+    def look(connection: Connection) -> str:
+        event.listen(database.engine, "before_cursor_execute", hear)
+        assert purchases.open_count(connection, holder.account_id) == 1
+        assert top_ups.lacking(connection) == [holder.account_id]
+        event.remove(database.engine, "before_cursor_execute", hear)
+        if not database.is_sqlite:  # which it would choose of tables that are this small
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        words = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
+        return "".join(str(connection.exec_driver_sql(f"{words} {one}", given).all()) for one, given in made)
+
+    plans = database.read_sync(look)
+    assert "invoices_of_account" not in plans and "purchases_of_account" in plans
