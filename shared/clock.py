@@ -101,9 +101,14 @@ def shift_micros() -> int:
 
 
 def shift(micros: int) -> None:
-    """Move the time of this process, and of the database as it sees it, by `micros`: virtual time for tests."""
-    global _shift_micros
+    """Move the time of this process, and of the database as it sees it, by `micros`: virtual time for tests.
+
+    Ids follow, back too: else those made after it would tell of a time that is not yet.
+    """
+    global _shift_micros, _last_id
     _shift_micros += micros
+    with _id_lock:
+        _last_id = min(_last_id, now_micros() // 1000 << 16)
 
 
 def skew(micros: int) -> None:

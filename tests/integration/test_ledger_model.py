@@ -259,7 +259,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _taken(self, ids: list[str]) -> list[Leased]:
         """Leased by a worker that has just begun: of one that began long ago the lease is over on a slow machine."""
-        return world.take(self.database, world.new_worker(self.database), ids)
+        taken = world.take(self.database, world.new_worker(self.database), ids)
+        return sorted(taken, key=lambda job: job.id)
 
     def _some(self, data: st.DataObject, most: int = 4) -> list[str]:
         ids = sorted(id for purse in self.purses for id in purse.jobs)

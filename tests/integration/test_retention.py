@@ -1,5 +1,6 @@
 """Retention removes what has expired, was deleted or was never finished, and nothing else, whoever dies on the way."""
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from workers.maintenance.retention import Retention
 from workers.maintenance.sweep import Sweeper
 
 HOUR = 3600
+SHA256 = hashlib.sha256(b"12345").hexdigest()
 DAY = 86_400
 
 
@@ -47,7 +49,7 @@ def begun(database: Database, holder: KeyHolder, name: str = "in.jsonl") -> str:
 
 def kept(database: Database, holder: KeyHolder, *, seconds: int = HOUR) -> str:
     id = begun(database, holder)
-    database.write_sync(files.finish, id, 5, keep_seconds=seconds)
+    database.write_sync(files.finish, id, 5, SHA256, keep_seconds=seconds)
     return id
 
 
@@ -113,7 +115,7 @@ def test_an_upload_that_was_too_slow_does_not_come_back(database: Database) -> N
     later(HOUR + 61)
     assert database.write_sync(retention.doom, [id]) == [(id, f"files/{id}")]
     with pytest.raises(InternalError, match="took too long"):
-        database.write_sync(files.finish, id, 5)
+        database.write_sync(files.finish, id, 5, SHA256)
     Retention(database).run_once()
     assert has(database, id) == (False, False)
 

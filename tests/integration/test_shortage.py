@@ -148,7 +148,8 @@ def test_where_no_limit_would_do_for_all_lines_it_is_said_what_would_for_the_fir
     rich = world.open_account(database, 60)
     some = _failure(database, rich, _lines(2000, max_tokens=None))
     assert "max_tokens" not in some and 0 < some["fitting_jobs"] < 2000
-    assert some["message"].endswith("of the 2,000 lines would fit, or more with a smaller max_tokens")
+    assert "of the 2,000 lines would fit, or more with a smaller max_tokens" in some["message"]
+    assert some["fits_in_slices"] and 'set hold to "slices"' in some["message"]
 
 
 def test_credits_are_written_out_and_grouped_and_one_line_is_no_first_of_one(database: Database) -> None:

@@ -135,7 +135,7 @@ def test_a_read_or_write_that_fails_midway_is_storage_away() -> None:
     with pytest.raises(StorageAway):
         blobs._Raw("files/a", Broken()).read(10)  # type: ignore[arg-type]
     with pytest.raises(StorageAway):
-        blobs._Writer("files/a", Broken()).write(b"x")  # type: ignore[arg-type]
+        blobs.BlobWriter("files/a", Broken()).write(b"x")  # type: ignore[arg-type]
 
 
 def test_a_file_without_a_name_gets_one(database: Database) -> None:

@@ -4,6 +4,7 @@ import orjson
 
 from producer.admission.limits.allowances import Allowance
 from producer.web.dialect import BrokenStream, Refusal, event
+from producer.web.rate_headers import What
 from shared.errors import FusionError
 from shared.submissions.job_types import JobType
 
@@ -19,9 +20,9 @@ def refuse(error: FusionError, request_id: str) -> Refusal:
     return Refusal({"fault": fault}, headers, STATUSES.get(error.status))
 
 
-def limit_headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:
-    """What is left, and of how many."""
-    return [(b"x-example-left", b"%d/%d" % (allowance.remaining, allowance.limit))]
+def limit_headers(allowance: Allowance, what: What) -> list[tuple[bytes, bytes]]:
+    """What is left, and of how many; of tokens it says nothing."""
+    return [] if what == "tokens" else [(b"x-example-left", b"%d/%d" % (allowance.remaining, allowance.limit))]
 
 
 def answer_headers(request_id: str) -> list[tuple[bytes, bytes]]:
