@@ -217,8 +217,8 @@ def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Acc
     taken: list[PreparedJobs] = []
     for prepared in requests:
         claim = prepared.claim
-        if prepared.rows[0]["id"] in there:
-            outcomes.append(Accepted(prepared.response, over=there[prepared.rows[0]["id"]] in TERMINAL))
+        if (found := there.get(prepared.rows[0]["id"])) is not None:
+            outcomes.append(_as_accepted(prepared, found))
         elif claim and claim.place in known and (again := _again(known[claim.place], claim)):
             outcomes.append(again)
             if taken_up := idempotency.taken_up(claim, known[claim.place]):
@@ -258,12 +258,19 @@ def _again(known: Kept, claim: Claim) -> Accepted | Exception | None:
     return Accepted(kept.response, kept.status_code, replayed=True) if kept else None
 
 
-def _already(connection: Connection, first_ids: list[str]) -> dict[str, str]:
-    """Those of earlier tries that did take effect after all, and their status."""
+def _already(connection: Connection, first_ids: list[str]) -> dict[str, Any]:
+    """The rows of those of earlier tries that did take effect after all."""
     if not first_ids:
         return {}
-    there = select(jobs_table.c.id, jobs_table.c.status).where(jobs_table.c.id.in_(first_ids))
-    return {id: status for id, status in connection.execute(there)}
+    columns = (jobs_table.c.id, jobs_table.c.status, jobs_table.c.wanted_micros)
+    return {row.id: row for row in connection.execute(select(*columns).where(jobs_table.c.id.in_(first_ids)))}
+
+
+def _as_accepted(prepared: PreparedJobs, found: Any) -> Accepted:
+    """The answer to a request that took effect at an earlier try; `found`: the row of its first job as it is now."""
+    waits = found.wanted_micros is not None
+    response = prepared.waiting().response if waits else prepared.response
+    return Accepted(response, over=found.status in TERMINAL, waits=waits)
 
 
 def _answered(book: Book, prepared: PreparedJobs, cached: Mapping[tuple[str, str], Hit]) -> PreparedJobs:

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, select
 from shared import audit
 from shared.audit import MOST_NAME, MOST_REASON, Action
 from shared.db.models import accounts, api_keys
+from shared.money import key_thresholds
+from shared.objects.amounts import credits
 from shared.settings import settings
 
 P = ParamSpec("P")
@@ -83,7 +85,11 @@ def audited(
 def _settings(connection: Connection, kind: str, id: str) -> dict[str, Any]:
     table = _TABLES[kind]
     row = connection.execute(select(table).where(table.c.id == id)).mappings().first()
-    return {name: value for name, value in dict(row or {}).items() if name not in _UNTOLD}
+    found = {name: value for name, value in dict(row or {}).items() if name not in _UNTOLD}
+    if kind == "key":
+        levels = key_thresholds.of_key(connection, id)
+        found["thresholds"] = [{"kind": one.kind, "credits": credits(one.level_micros)} for one in levels] or None
+    return found
 
 
 def _account_of(connection: Connection, key_id: str) -> str | None:

@@ -148,7 +148,8 @@ def pay(database: Database, output: Output, id: str, note: str) -> None:
         if is_done := before["status"] != "paid":
             changed = {"credits": after["credits"], "status": after["status"]}
             subject, what = ("invoice", id), action("invoices.pay", note)
-            audit.record(connection, what, before["account_id"], subject, before={"status": "open"}, after=changed)
+            was = {"status": before["status"]}
+            audit.record(connection, what, before["account_id"], subject, before=was, after=changed)
         return not is_done, after
 
     found = database.read_sync(purchases.shown, id)

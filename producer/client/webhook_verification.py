@@ -32,11 +32,11 @@ class WebhookVerificationError(Exception):
 
 
 class SeenEvents:
-    """The ids of events that have come, in this process: events are delivered at least once.
+    """The ids of events that have come, in this process: events are delivered at least once. Make one and keep it.
 
-    Whoever could not act on an event answers 500 and calls `forget`: else its repetition is taken for one that was.
-    Where several processes receive, have `seen` be a function that inserts the id into a table of yours, unique, and
-    returns whether it was there.
+    An id is noted when its delivery is verified: `forget` it where acting on the event then fails, or its repetition is
+    refused. Where several processes receive, have `seen` be a function that inserts the id into a table of yours,
+    unique, in the transaction that acts on the event, and returns whether it was there.
     """
 
     def __init__(self, most: int = 100_000) -> None:
@@ -55,7 +55,7 @@ class SeenEvents:
             return known
 
     def forget(self, id: str) -> None:
-        """It was not acted on: when it comes again, it is to be."""
+        """Let an event in again, which has not been acted on after all."""
         with self._lock:
             self._ids.pop(id, None)
 

@@ -14,7 +14,7 @@ from producer.metrics.names import COUNTERS, Labels
 from shared import clock, db
 from shared.broker.bell import PROBED
 from shared.db import models as m
-from shared.db.models.batches import UNFINISHED
+from shared.db.models.batches import TO_READ, UNFINISHED
 from shared.db.models.events import PENDING
 from shared.db.models.jobs import DEFERRED, RUNNING, TO_WAKE, WOKEN
 from shared.jobs import metrics
@@ -136,8 +136,11 @@ def _every_queue() -> Values:
 
 def _batches(connection: Connection) -> Values:
     statement = select(m.batches.c.status, func.count()).where(text(UNFINISHED)).group_by(m.batches.c.status)
-    none: Values = dict.fromkeys([("validating",), ("in_progress",), ("finalizing",), ("cancelling",)], 0.0)
-    return none | {(status,): count for status, count in connection.execute(statement)}
+    values: Values = dict.fromkeys([("validating",), ("in_progress",), ("finalizing",), ("cancelling",)], 0.0)
+    values |= {(status,): count for status, count in connection.execute(statement)}
+    to_read = select(func.count()).select_from(m.batches).where(text(TO_READ))
+    values["validating",] += connection.execute(to_read).scalar_one()
+    return values
 
 
 def _counters(connection: Connection) -> dict[str, dict[Labels, int]]:

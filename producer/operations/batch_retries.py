@@ -133,7 +133,7 @@ def create(
         "account_id": holder.account_id,
         "key_id": holder.key_id,
         "test": holder.test,
-        "status": unread(before["hold"]),
+        "status": unread(before["hold"], limited=batches.is_limited(holder)),
         "hold": before["hold"],
         "input_file_id": file_id,
         "completion_window": window,

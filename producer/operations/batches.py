@@ -205,7 +205,7 @@ def create(
         "account_id": holder.account_id,
         "key_id": holder.key_id,
         "test": holder.test,
-        "status": unread(holds),
+        "status": unread(holds, limited=is_limited(holder)),
         "hold": holds,
         "endpoint": spec.endpoint,
         "input_file_id": file_id,
@@ -222,6 +222,11 @@ def create(
     }
     connection.execute(insert(m.batches), [row])
     return show(connection, holder, id)
+
+
+def is_limited(holder: KeyHolder) -> bool:
+    """Whether the reading of a batch depends on what its key may do."""
+    return holder.limits.rules.models is not None or (holder.limits.counted and not holder.test)
 
 
 def visible(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:

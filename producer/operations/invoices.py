@@ -119,14 +119,14 @@ def read_purchase(spec: PurchaseSpec) -> purchases.NewPurchase:
 
 
 def check_voidable(connection: Connection, account_id: str, invoice_id: str) -> None:
-    """404 for an invoice that is not the account's, 409 for one that is not an open purchase."""
+    """404 for an invoice that is not the account's, 409 for one that is no purchase, or paid."""
     found = show_invoice(connection, account_id, invoice_id)
-    if found["kind"] != "purchase" or found["status"] not in ("open", "void"):
-        raise Conflict(f"only an open purchase can be voided; this is a {found['kind']} that is {found['status']}")
+    if found["kind"] != "purchase" or found["status"] == "paid":
+        raise Conflict(f"only an unpaid purchase can be voided; this is a {found['kind']} that is {found['status']}")
 
 
 def void_invoice(connection: Connection, account_id: str, invoice_id: str) -> Invoice:
-    """Void an open purchase, which is then never paid; one that is void already stays as it is."""
+    """Void a purchase that is not paid, and then never is; one that is void already stays as it is."""
     check_voidable(connection, account_id, invoice_id)
     purchases.close(connection, invoice_id, "void")
     check_voidable(connection, account_id, invoice_id)

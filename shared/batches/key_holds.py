@@ -57,6 +57,18 @@ def release(connection: Connection, batch: Mapping[str, Any], micros: int) -> No
         spend.close()
 
 
+def kept(connection: Connection, batch: Mapping[str, Any]) -> int:
+    """How much of the hold of a batch still counts when it is stopped, in micro-credits; its row is locked.
+
+    Nothing; or all, where a process of an earlier version has made lines that count nowhere yet: only `mend`, which
+    lets them count, knows what is too much.
+    """
+    rest = int(batch["budget_rest_micros"])
+    if batch["hold"] == "slices" or rest <= batch["bound_micros"] - batch["released_micros"]:
+        return 0
+    return rest if connection.execute(_uncounted_lines(batch["id"]).limit(1)).first() else 0
+
+
 def unmended(connection: Connection, most: int) -> list[str]:
     """Batches of which a process of an earlier version has made lines, or released the rest."""
     statement = select(batches.c.id).where(text(COUNTED), _IS_WRONG).order_by(batches.c.id).limit(most)

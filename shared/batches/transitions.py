@@ -182,10 +182,11 @@ def stop(connection: Connection, id: str, reason: Reason) -> bool:
     now = clock.now_micros()
     if reason == "cancelled":
         changed.update(status="cancelling", cancelling_at=now)
-    _set(connection, id, **changed, budget_rest_micros=0)
+    counted = key_holds.kept(connection, row)
+    _set(connection, id, **changed, budget_rest_micros=counted)
     book = Book(connection, [row["account_id"]], now=now)
     book.settle(row["account_id"], ("batch", id), held=rest, charge=0)
-    key_holds.release(connection, row, row["budget_rest_micros"])
+    key_holds.release(connection, row, row["budget_rest_micros"] - counted)
     book.close()
     return True
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select, text, update
 
-from shared.db.models import accounts, jobs
+from shared.db.models import jobs
 from shared.db.models.jobs import AWAITING_CREDIT
 from shared.errors import FusionError
 from shared.money.ledger import Book
@@ -74,26 +74,29 @@ def is_any(connection: Connection, account_id: str) -> bool:
 def payable(connection: Connection, after: str = "") -> tuple[list[str], str]:
     """The accounts, after one, whose first waiting job could be held for now, and the last that was looked at.
 
-    Two index probes an account that has waiting jobs, however many. Empty: there are no more accounts.
+    One statement, and some index probes an account that has waiting jobs, however many. Empty: there are no more.
     """
-    found: list[str] = []
-    for _ in range(ACCOUNTS):
-        first = connection.execute(_FIRST, {"after": after}).first()
-        if first is None:
-            return found, ""
-        after = first.account_id
-        if connection.execute(_AVAILABLE, {"account": after}).scalar_one() >= first.wanted_micros:
-            found.append(after)
-    return found, after
+    rows = connection.execute(_LINES, {"after": after, "most": ACCOUNTS}).all()
+    found = [row.account_id for row in rows if row.available_micros >= row.wanted_micros]
+    return found, rows[-1].account_id if len(rows) == ACCOUNTS else ""
 
 
-_FIRST = (
-    select(jobs.c.account_id, jobs.c.wanted_micros)
-    .where(text(f"account_id > :after AND {AWAITING_CREDIT}"))
-    .order_by(jobs.c.account_id, jobs.c.id)
-    .limit(1)
+#: From one account with waiting jobs to the next by the index, not over all their rows.
+_LINES = text(
+    f"""
+    WITH RECURSIVE line(account_id) AS (
+        SELECT (SELECT min(account_id) FROM jobs WHERE account_id > :after AND {AWAITING_CREDIT})
+        UNION ALL
+        SELECT (SELECT min(j.account_id) FROM jobs j WHERE j.account_id > line.account_id AND {AWAITING_CREDIT})
+        FROM line WHERE line.account_id IS NOT NULL
+    ), looked AS (SELECT account_id FROM line WHERE account_id IS NOT NULL LIMIT :most)
+    SELECT looked.account_id, accounts.available_micros, (
+        SELECT j.wanted_micros FROM jobs j WHERE j.account_id = looked.account_id AND {AWAITING_CREDIT}
+        ORDER BY j.id LIMIT 1
+    ) AS wanted_micros
+    FROM looked JOIN accounts ON accounts.id = looked.account_id ORDER BY looked.account_id
+    """
 )
-_AVAILABLE = select(accounts.c.available_micros).where(text("id = :account"))
 
 
 def admit(connection: Connection, account_id: str) -> tuple[list[str], list[str]]:

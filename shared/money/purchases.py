@@ -1,6 +1,6 @@
 """Purchases of credit: made, paid, closed. Each change compares and sets the invoice's status, in one transaction.
 
-An invoice's row is locked before the account's, and that before its automatic top-up's. Money that has arrived is never
+An invoice's row is locked before the account's, and that before its wish for top-ups. Money that has arrived is never
 lost: a payment that its provider proves is granted, once, also for an invoice that had expired or was voided meanwhile.
 """
 
@@ -104,10 +104,14 @@ def shown(connection: Connection, invoice_id: str) -> Invoice:
 
 
 def found(connection: Connection, invoice_id: str) -> dict[str, Any] | None:
-    """The row of a purchase's invoice, locked until the transaction ends, with the columns of its purchase."""
-    statement = with_purchase().where(invoices.c.id == invoice_id, invoices.c.kind == "purchase")
-    row = connection.execute(statement.with_for_update(of=invoices)).mappings().first()
-    return None if row is None else dict(row)
+    """The row of a purchase's invoice, locked until the transaction ends, with the columns of its purchase.
+
+    They are read when the lock is there: a statement that waits for one reads other rows as they were before.
+    """
+    mine = (invoices.c.id == invoice_id, invoices.c.kind == "purchase")
+    if connection.execute(select(invoices.c.id).where(*mine).with_for_update()).first() is None:
+        return None
+    return dict(connection.execute(with_purchase().where(*mine)).mappings().one())
 
 
 def locked(connection: Connection, invoice_id: str) -> dict[str, Any]:
@@ -119,10 +123,8 @@ def locked(connection: Connection, invoice_id: str) -> dict[str, Any]:
 
 
 def open_count(connection: Connection, account_id: str) -> int:
-    """How many purchases of an account are open."""
-    mine = select(func.count()).where(
-        invoices.c.account_id == account_id, invoices.c.kind == "purchase", invoices.c.status == "open"
-    )
+    """How many purchases of an account are open; by these alone, of however many invoices of batches."""
+    mine = select(func.count()).where(purchases.c.account_id == account_id, purchases.c.closed_at.is_(None))
     return int(connection.execute(mine).scalar_one())
 
 
@@ -134,17 +136,17 @@ def pay(
     payment: str | None = None,
     proven: bool = False,
 ) -> list[str]:
-    """Grant what an open invoice buys; the deliveries now due. One that is paid stays as it is.
+    """Grant what an open invoice buys, or one that expired unpaid; the deliveries now due. A paid one stays as it is.
 
     `payment`: the provider's id of the payment. `proven`: its provider says that the money is there, which is granted
-    for an invoice that had expired or was voided, too; otherwise such a one is a 409.
+    for an invoice that was voided, too; otherwise such a one is a 409.
     """
     row = locked(connection, invoice_id)
     if row["status"] == "paid":
-        if payment and row["payment"] != payment:  # none: an operator has marked it paid
+        if payment and row["payment"] != payment:  # by another page, or beside an operator's word
             log.error("invoice %s was paid twice: give back payment %s at its provider", invoice_id, payment)
         return []
-    if row["status"] != "open" and not proven:
+    if row["status"] == "void" and not proven:
         raise Conflict(f"invoice {invoice_id} is {row['status']} and cannot be paid")
     if row["status"] != "open":
         log.warning("invoice %s was %s, but has been paid: its credits are granted", invoice_id, row["status"])
@@ -162,9 +164,13 @@ def pay(
 
 
 def close(connection: Connection, invoice_id: str, status: str, *, problem: str | None = None) -> bool:
-    """End an open invoice as `void` or `expired`, unpaid; whether it was this that did."""
+    """End an open invoice as `void` or `expired`, unpaid; whether it was this that did.
+
+    One whose page has expired may be voided still: to void it is to have its page expire, of which its provider tells.
+    """
     row = locked(connection, invoice_id)
-    if row["status"] != "open" or not _change(connection, row, clock.now_micros(), status):
+    closable = ("open", "expired") if status == "void" else ("open",)
+    if row["status"] not in closable or not _change(connection, row, clock.now_micros(), status):
         return False
     if problem is not None:
         connection.execute(of_invoice(invoice_id).values(problem=problem))

@@ -64,9 +64,8 @@ def lacking(connection: Connection, besides: Sequence[str] = ()) -> list[str]:
     statement = (
         select(auto_top_ups.c.account_id)
         .join_from(auto_top_ups, accounts, accounts.c.id == auto_top_ups.c.account_id)
-        .where(auto_top_ups.c.enabled, auto_top_ups.c.stopped.is_(None))
+        .where(auto_top_ups.c.enabled, auto_top_ups.c.stopped.is_(None), auto_top_ups.c.account_id.not_in(besides))
         .where(accounts.c.available_micros < auto_top_ups.c.threshold_micros, ~open_one)
-        .where(auto_top_ups.c.account_id.not_in(besides))
         .where(
             _bought(auto_top_ups.c.account_id).scalar_subquery() + auto_top_ups.c.credits_micros
             <= auto_top_ups.c.monthly_micros
@@ -108,8 +107,8 @@ def _bought(account_id: Any) -> Any:
     begin = clock.day_begin(f"{clock.month(clock.now_micros())}-01")
     return (
         select(func.coalesce(func.sum(invoices.c.total_micros), 0))
-        .join_from(invoices, purchases, purchases.c.invoice_id == invoices.c.id)
-        .where(invoices.c.account_id == account_id, invoices.c.kind == "purchase", purchases.c.auto_top_up)
+        .join_from(purchases, invoices, invoices.c.id == purchases.c.invoice_id)
+        .where(purchases.c.account_id == account_id, purchases.c.auto_top_up)
         .where(
             invoices.c.status.in_(("open", "paid")),
             invoices.c.created_at >= begin,

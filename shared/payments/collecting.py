@@ -34,18 +34,19 @@ class Collector:
         self._database = database
         self.payments = payments
 
-    def advance(self, invoice_id: str, *, due: bool = False) -> list[str]:
+    def advance(self, invoice_id: str, *, due: bool = False, charging: bool = True) -> list[str]:
         """Take a purchase's next step; the webhook deliveries that are due then.
 
         Raises PaymentsAway, after which it is tried again later, and PaymentRefused, after which the invoice is void.
-        `due`: only if nobody else is at it.
+        `due`: only if nobody else is at it. `charging`: charge the saved way to pay where that is the step; otherwise
+        only what has been charged already is found.
         """
         row = self._database.write_sync(payment_attempts.begin, invoice_id, self.payments.name, due=due)
         if row is None:
             return []
         crash.point("pay.after_begin")
         try:
-            standing = self._step(row)
+            standing = self._step(row, charging=charging)
         except PaymentsAway as error:
             is_other_page = error.reason == KEY_USED and row["method"] == "checkout" and row["reference"] is None
             again = payment_attempts.begin_anew if is_other_page else payment_attempts.ask_later
@@ -55,14 +56,14 @@ class Collector:
             self._database.write_sync(refused, row, error.message)
             raise
         crash.point("pay.after_call")
-        return self.record(standing)
+        return [] if standing is None else self.record(standing)
 
     def withdraw(self, invoice_id: str) -> list[str]:
         """See to it that an open purchase is not paid at its provider any more; the deliveries that are due.
 
         If it turns out to be paid, it is paid; 409 while the customer's bank is at it.
         """
-        due = self.advance(invoice_id)  # what a dead process may have begun is known by this
+        due = self.advance(invoice_id, charging=False)  # what a dead process may have begun is known by this
         reference = self._database.read_sync(payment_attempts.open_reference, invoice_id)
         if reference is None:
             return due
@@ -91,11 +92,13 @@ class Collector:
             self._undo(standing)
         return due or []
 
-    def _step(self, row: dict[str, object]) -> Standing:
+    def _step(self, row: dict[str, object], *, charging: bool = True) -> Standing | None:
         if row["reference"] is not None:
             return self.payments.look_up(str(row["reference"]))
         wanted = wanted_of(row)
-        return self.payments.charge_saved(wanted) if row["method"] == "saved" else self.payments.open_checkout(wanted)
+        if row["method"] != "saved":
+            return self.payments.open_checkout(wanted)
+        return self.payments.charge_saved(wanted) if charging else self.payments.find_charge(wanted)
 
     def _undo(self, standing: Standing) -> None:
         """A page was made for an invoice that was closed meanwhile: nobody knows it yet, and nobody is to pay there."""
@@ -177,7 +180,7 @@ def _paid(connection: Connection, row: dict[str, object], standing: Standing, pr
         payment_attempts.doubt(connection, invoice_id, said)
         return []
     payment = standing.payment or standing.reference
-    saves = row["status"] != "paid" and (row["saves_method"] or row["auto_top_up"])
-    if saves and standing.customer:  # a message that is repeated is no newer way to pay
+    saves = row["status"] != "paid" and (row["saves_method"] or row["auto_top_up"])  # a repetition saves no old card
+    if saves and standing.customer:
         payment_attempts.save_method(connection, str(row["account_id"]), provider, standing.customer, payment)
     return purchases.pay(connection, invoice_id, payment=payment, proven=True)

@@ -17,6 +17,9 @@ class Manual:
     def charge_saved(self, wanted: Wanted) -> Standing:
         return _nothing()
 
+    def find_charge(self, wanted: Wanted) -> Standing | None:
+        return _nothing()
+
     def look_up(self, reference: str) -> Standing:
         return _nothing()
 

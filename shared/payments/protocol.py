@@ -84,6 +84,9 @@ class Payments(Protocol):
     def charge_saved(self, wanted: Wanted) -> Standing:
         """Charge the saved way to pay, once for an attempt."""
 
+    def find_charge(self, wanted: Wanted) -> Standing | None:
+        """The charge of this attempt, if it has been made; None: it has not, and is not made by this."""
+
     def look_up(self, reference: str) -> Standing:
         """How an attempt stands."""
 

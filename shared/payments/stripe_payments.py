@@ -62,7 +62,7 @@ class StripePayments:
 
     def charge_saved(self, wanted: Wanted) -> Standing:
         """A PaymentIntent that is confirmed at once; a card that is declined is a standing of `failed`."""
-        if wanted.begun_seconds > FORGOTTEN_SECONDS and (found := self._charged_before(wanted)):
+        if wanted.begun_seconds > FORGOTTEN_SECONDS and (found := self.find_charge(wanted)):
             return found
         with _mapped():
             before = self._client.v1.payment_intents.retrieve(wanted.payment)
@@ -72,6 +72,15 @@ class StripePayments:
             except stripe.CardError as error:
                 return self._declined(wanted, error)
         return intent_standing(made.to_dict())
+
+    def find_charge(self, wanted: Wanted) -> Standing | None:
+        """The charge of this attempt that Stripe has, whose idempotency key it may have forgotten."""
+        with _mapped():
+            listed = self._client.v1.payment_intents.list({"customer": wanted.customer, "limit": 100})
+        for intent in listed.to_dict()["data"]:
+            if attempt_of(intent) == (wanted.invoice_id, wanted.attempt):
+                return intent_standing(intent)
+        return None
 
     def look_up(self, reference: str) -> Standing:
         """The Session or PaymentIntent of this id as it is now."""
@@ -144,15 +153,6 @@ class StripePayments:
             "description": f"Invoice {wanted.number}",
             "metadata": _labels(wanted),
         }
-
-    def _charged_before(self, wanted: Wanted) -> Standing | None:
-        """The charge of this attempt that Stripe has, whose idempotency key it may have forgotten."""
-        with _mapped():
-            listed = self._client.v1.payment_intents.list({"customer": wanted.customer, "limit": 100})
-        for intent in listed.to_dict()["data"]:
-            if attempt_of(intent) == (wanted.invoice_id, wanted.attempt):
-                return intent_standing(intent)
-        return None
 
     def _declined(self, wanted: Wanted, error: Any) -> Standing:
         """The standing of a charge that the card's bank declined; its PaymentIntent can be confirmed no more."""

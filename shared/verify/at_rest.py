@@ -3,6 +3,7 @@
 They are no promises of a running system, in which each of these is usual.
 """
 
+from shared.db.models.batches import TO_READ
 from shared.db.models.batches import UNFINISHED as UNFINISHED_BATCH
 from shared.db.models.events import PENDING
 from shared.db.models.jobs import RUNNING, UNCOUNTED, UNFINISHED, UNTOLD
@@ -11,7 +12,7 @@ from shared.verify.query import Query
 
 CHECKS: tuple[Check, ...] = (
     Query("at rest: job has not ended", f"SELECT id, status, queue, worker_id FROM jobs WHERE {UNFINISHED}"),
-    Query("at rest: batch has not ended", f"SELECT id, status FROM batches WHERE {UNFINISHED_BATCH}"),
+    Query("at rest: batch has not ended", f"SELECT id, status FROM batches WHERE {UNFINISHED_BATCH} OR {TO_READ}"),
     Query("at rest: account still holds credits", "SELECT id, held_micros FROM accounts WHERE held_micros <> 0"),
     Query(
         "at rest: key still holds credits of a budget",

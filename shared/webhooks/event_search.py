@@ -33,15 +33,21 @@ def first_since(connection: Connection, owner: Owner, micros: int) -> int:
 
 def of_end(connection: Connection, owner: Owner, kind: str, id: str, ended_at: int) -> str | None:
     """The event that tells of the end of a `job` or `batch`, written at that very instant; None: it is not kept."""
+    return of_ends(connection, owner, kind, ended_at).get(id)
+
+
+def of_ends(connection: Connection, owner: Owner, kind: str, ended_at: int) -> dict[str, str]:
+    """The events, written at one instant, that tell of the ends of jobs or batches, by the ids of these.
+
+    One look at all that the account's events of two minutes are.
+    """
     numbers = {
         "b_from": first_since(connection, owner, ended_at),
         "b_to": first_since(connection, owner, ended_at + 2 * SLACK_MICROS),
     }
     given = {"b_account": owner[0], "b_test": owner[1], "b_at": ended_at, "b_type": f"{kind}.%", **numbers}
-    for row in connection.execute(_OF_END, given):
-        if json.loads(row.data).get(kind, {}).get("id") == id:
-            return str(row.id)
-    return None
+    found = ((json.loads(row.data).get(kind, {}).get("id"), row.id) for row in connection.execute(_OF_END, given))
+    return {str(of): str(id) for of, id in found if of is not None}
 
 
 _MINE: Final[tuple[Any, ...]] = (events.c.account_id == bindparam("b_account"), events.c.test == bindparam("b_test"))

@@ -1,7 +1,7 @@
 """Deliveries to callbacks that an earlier version, which does not know them, has not written with their event.
 
-The event is there: it is looked for by when it was written. Deliveries are unique by event and addressee, so whoever
-comes second adds nothing.
+The event is there: it is looked for by when it was written, once for all that ended at one instant. Deliveries are
+unique by event and addressee, so whoever comes second adds nothing.
 """
 
 from collections.abc import Sequence
@@ -33,9 +33,11 @@ def add(connection: Connection, owed: Sequence[OwedCallback]) -> list[str]:
         return []
     secrets = callback_secrets.ensure(connection, {(one.account_id, one.test) for one in owed})
     made: list[str] = []
+    ends = {(one.account_id, one.test, one.kind, one.ended_at) for one in owed}
+    told = {end: event_search.of_ends(connection, end[:2], *end[2:]) for end in ends}
     for one in owed:
         owner = one.account_id, one.test
-        if event_id := event_search.of_end(connection, owner, one.kind, one.id, one.ended_at):
+        if event_id := told[*owner, one.kind, one.ended_at].get(one.id):
             row = delivery(event_id, str(secrets[owner]["id"]), *owner, url=one.url)
             made += [str(row["id"])] if insert(connection, row) else []
     return made

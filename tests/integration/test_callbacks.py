@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from producer.operations import callbacks
 from producer.operations import events as events_ops
@@ -137,6 +137,27 @@ def test_two_sweepers_at_once_write_one_delivery(database: Database, monkeypatch
     world.change(database, id, owed_events=CALLBACK)
     second = database.write_sync(job_callbacks.tell, [id])
     assert len(first[1]) == 1 and second == (1, []) and len(to_callbacks(database)) == 1
+
+
+def test_the_events_of_what_ended_at_one_instant_are_looked_for_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = world.open_account(database)
+    ids = [called_back(database, holder, f"{URL}{number}") for number in range(8)]
+    with monkeypatch.context() as older:
+        older.setattr(job_callbacks, "urls", lambda *_: {})
+        older.setattr(job_callbacks, "settled", lambda *_: None)
+        finish(database, *ids)
+    looks: list[str] = []
+
+    def hear(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        looks.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", hear)
+    told, deliveries = database.write_sync(job_callbacks.tell, ids)
+    event.remove(database.engine, "before_cursor_execute", hear)
+    assert told == len(deliveries) == 8 and sum("events.type LIKE" in one for one in looks) == 1
+    assert world.violations(database) == []
 
 
 def test_an_earlier_version_passes_callbacks_over(database: Database) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import stripe
+from sqlalchemy import Connection
+from sqlalchemy import text as sql
 
 from producer.operations import invoices as operations
 from producer.operations import paying
@@ -14,7 +16,8 @@ from producer.operations.paying import Paying
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest
-from shared.money import payment_attempts
+from shared.money import payment_attempts, purchases
+from shared.payments import collecting
 from shared.payments.collecting import Collector
 from shared.payments.protocol import PaymentRefused, PaymentsAway, Standing
 from shared.payments.stripe_payments import StripePayments
@@ -25,6 +28,8 @@ from tests.stripe_stub import SIGNING_SECRET, StripeStub, signed
 from workers.maintenance.payments import PaymentRounds
 
 pytestmark = pytest.mark.usefixtures("passing_time")
+#: Whether another process waits for a lock of this one's.
+_HAS_ONE_WAITING = sql("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
 
 
 def test_a_customer_pays_at_a_page_and_the_message_grants_once(
@@ -201,6 +206,27 @@ def test_delayed_payments(database: Database, stub: StripeStub, collector: Colle
     assert available(database, holder) == 300 and world.violations(database) == []
 
 
+def test_a_failed_payment_is_told_once_by_the_message_and_by_who_asked_at_once(
+    database: Database, stub: StripeStub, collector: Collector
+) -> None:
+    holder = world.open_account(database, credits=0)
+    id = bought(database, holder)
+    collector.advance(id)
+    failed = Standing("failed", session_of(database, id), id, 1, 750, "usd", problem="the bank did not pay")
+    other = threading.Thread(target=collector.record, args=[failed])
+
+    def first(connection: Connection) -> None:
+        purchases.locked(connection, id)
+        other.start()
+        while not database.is_sqlite and not connection.execute(_HAS_ONE_WAITING).scalar():
+            pass
+        collecting.record(connection, failed, "stripe")
+
+    database.write_sync(first)
+    other.join()
+    assert told(database, "invoice.payment_failed") == 1 and world.violations(database) == []
+
+
 def test_voiding_closes_the_page_first(database: Database, stub: StripeStub, collector: Collector) -> None:
     holder = world.open_account(database, credits=0)
     gone, paid = bought(database, holder), bought(database, holder)
@@ -219,6 +245,23 @@ def test_voiding_closes_the_page_first(database: Database, stub: StripeStub, col
     assert shown(database, holder, paid)["status"] == "paid" and available(database, holder) == 500
 
 
+def test_the_message_of_a_page_that_was_closed_stops_neither_voiding_nor_an_operator(
+    database: Database, stub: StripeStub, collector: Collector
+) -> None:
+    holder = world.open_account(database, credits=0)
+    gone, paid = bought(database, holder), bought(database, holder)
+    for id in (gone, paid):
+        collector.advance(id)
+        page = session_of(database, id)
+        collector.withdraw(id)
+        heed(collector, stub.event("checkout.session.expired", stub.sessions[page]))  # comes before what follows
+        assert shown(database, holder, id)["status"] == "expired"
+    assert database.write_sync(operations.void_invoice, holder.account_id, gone)["status"] == "void"
+    database.write_sync(purchases.pay, paid, note="wire 17")
+    assert shown(database, holder, paid)["status"] == "paid" and available(database, holder) == 500
+    assert world.violations(database) == []
+
+
 def test_a_page_made_for_an_invoice_that_was_voided_meanwhile_is_closed(
     database: Database, stub: StripeStub, collector: Collector
 ) -> None:
@@ -228,6 +271,7 @@ def test_a_page_made_for_an_invoice_that_was_voided_meanwhile_is_closed(
     assert row is not None
     made = collector._step(row)
     database.write_sync(operations.void_invoice, holder.account_id, id)
+    assert made is not None
     collector.record(made)
     assert stub.sessions[made.reference]["status"] == "expired" and shown(database, holder, id)["status"] == "void"
 

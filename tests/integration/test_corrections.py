@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
+from producer.cli import auditing
 from producer.operations import credits as credits_ops
 from producer.operations import jobs as jobs_ops
 from producer.operations.credits import ThresholdSpecs
-from shared import audit
+from shared import audit, key_limits
 from shared.accounts import KeyHolder
 from shared.audit import Action
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, NotFound
+from shared.key_limits import Change
 from shared.money import corrections
 from shared.money.corrections import Done
 from tests.integration import world
@@ -141,6 +143,18 @@ def test_an_adjustment_that_takes_the_last_is_the_end_of_credit(database: Databa
     holder = world.open_account(database, 20)
     adjust(database, holder, -20)
     assert world.events(database, holder.account_id) == ["credit.exhausted"]
+
+
+def test_thresholds_of_a_key_are_in_the_audit_log(database: Database) -> None:
+    holder, what = world.open_account(database), Action("ann", "keys.set")
+    for levels in ([("spent", 5 * CREDIT)], [("spent", 5 * CREDIT)], []):
+        wanted = Change(thresholds=levels)  # type: ignore[arg-type]
+        subject = ("key", holder.key_id)
+        database.write_sync(auditing.audited, what, subject, key_limits.change, holder.key_id, wanted)
+    taken, given = database.read_sync(audit.entries, holder.account_id)
+    level = {"thresholds": [{"kind": "spent", "credits": 5}]}
+    assert (given["before"], given["after"]) == ({"thresholds": None}, level)
+    assert (taken["before"], taken["after"]) == (level, {"thresholds": None}) and taken["operator"] == "ann"
 
 
 def together(count: int, url: str, work: Callable[[Database], Done]) -> list[Any]:

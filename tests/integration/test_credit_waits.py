@@ -2,13 +2,15 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy import event
 
-from producer.admission import idempotency
 from producer.admission.accept import Accepted, Acceptor, PreparedJobs
+from producer.admission.idempotency import Claim
 from producer.operations import jobs as jobs_ops
 from shared import clock
 from shared.accounts import KeyHolder
@@ -115,6 +117,30 @@ def test_the_order_is_that_in_which_they_came(database: Database) -> None:
     assert waits(database) == [] and world.violations(database) == []
 
 
+def test_one_look_at_many_lines_is_one_statement(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At two for each of a thousand accounts, a look on PostgreSQL took longer than the time between two of them."""
+    monkeypatch.setattr(credit_waits, "ACCOUNTS", 3)
+    holders = sorted((world.open_account(database, 0) for _ in range(5)), key=lambda holder: holder.account_id)
+    for holder in holders:
+        post(database, holder, 5)
+        post(database, holder, 1)
+        grant(database, holder, 4)
+    for number in (1, 4):
+        grant(database, holders[number], 1)
+    made: list[str] = []
+
+    def hear(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        made.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", hear)
+    first, after = database.read_sync(credit_waits.payable)
+    event.remove(database.engine, "before_cursor_execute", hear)
+    assert sum("jobs" in one for one in made) == 1
+    assert first == [holders[1].account_id] and after == holders[2].account_id
+    assert database.read_sync(credit_waits.payable, after) == ([holders[4].account_id], "")
+    assert database.read_sync(credit_waits.payable, holders[4].account_id) == ([], "")
+
+
 def test_who_does_not_wait_takes_what_is_there(database: Database) -> None:
     holder = world.open_account(database, 10)
     post(database, holder, 20)
@@ -128,6 +154,18 @@ def test_in_one_group_who_comes_after_a_waiting_job_waits_too(database: Database
     orders = [patient(database, holder, bound) for bound in (8, 5, 1)]
     outcomes = world.accept_all(database, orders)
     assert [outcome.waits for outcome in outcomes if isinstance(outcome, Accepted)] == [False, True, True]
+
+
+def test_whoever_asks_again_is_answered_that_it_waits(database: Database) -> None:
+    holder = world.open_account(database, 1)
+    claim = Claim(holder.account_id, "live:a", "fingerprint")
+    orders = [replace(patient(database, holder, 5), claim=claim) for _ in range(2)]
+    first, second = world.accept_all(database, orders)
+    (unheard,) = world.accept_all(database, [orders[0]])  # its COMMIT took effect, of which nobody has heard
+    (later,) = world.accept_all(database, [replace(patient(database, holder, 5), claim=claim)])
+    answers = [one.response for one in (first, second, unheard, later) if isinstance(one, Accepted)]
+    assert len(set(answers)) == 1 and len(answers) == 4 and "waiting_for" in answers[0]
+    assert isinstance(unheard, Accepted) and unheard.waits and waits(database) == [orders[0].rows[0]["id"]]
 
 
 def test_a_list_waits_as_a_whole_and_is_let_in_job_by_job(database: Database) -> None:
@@ -229,22 +267,6 @@ def test_an_account_whose_line_never_ends_takes_one_turn(database: Database, mon
     for _ in range(4):
         admission.run_once()
     assert not set(ids) & set(waits(database)) and world.violations(database) == []
-
-
-def test_a_repeated_request_in_one_group_gets_the_answer_that_is_kept(database: Database) -> None:
-    """Also where the job waits, which the answer says."""
-    holder = world.open_account(database, 1)
-
-    def asked() -> PreparedJobs:
-        claim = idempotency.claim(holder, "k", "POST", "/jobs", "a")
-        submissions = [world.submission(on_insufficient_credits="wait")]
-        made = Acceptor(database, world.RecordedBell()).prepare(holder, submissions, listed=False, claim=claim)
-        made.rows[0]["bound_micros"] = 5 * CREDIT
-        return made
-
-    outcomes = world.accept_all(database, [asked(), asked()]) + world.accept_all(database, [asked()])
-    answers = {outcome.response for outcome in outcomes if isinstance(outcome, Accepted)}
-    assert len(outcomes) == 3 and len(answers) == 1 and orjson.loads(answers.pop())["waiting_for"] == "credits"
 
 
 @pytest.mark.parametrize(("value", "said"), [("later", "fail or wait"), (True, "fail or wait"), ({}, "fail or wait")])

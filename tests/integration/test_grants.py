@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, event, update
 
 from producer.operations import credits as credits_ops
 from shared import clock
@@ -255,3 +255,22 @@ def test_versions_that_know_no_grants_run_beside(database: Database) -> None:
     assert expired(database, holder) == [7] and available(database, holder) == 5
     spend(database, holder, 5)
     assert world.events(database, holder.account_id).count("credit.exhausted") == 1
+
+
+def test_what_is_held_is_looked_for_among_unfinished_jobs_alone(database: Database) -> None:
+    """The account is locked meanwhile, and may have had millions of jobs."""
+    holder, made = world.open_account(database, 10), list[Any]()
+    begin(database, holder, 3)
+
+    def hear(connection: Any, cursor: Any, statement: str, given: Any, *_: Any) -> None:
+        made.append((statement, given))
+
+    def look(connection: Connection) -> str:
+        event.listen(database.engine, "before_cursor_execute", hear)
+        held = grants.still_held(connection, holder.account_id, clock.now_micros())
+        event.remove(database.engine, "before_cursor_execute", hear)
+        assert held == 3 * CREDIT
+        words = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
+        return str(connection.exec_driver_sql(f"{words} {made[0][0]}", made[0][1]).all())
+
+    assert "jobs_of_account" not in database.read_sync(look)

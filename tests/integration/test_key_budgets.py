@@ -9,7 +9,7 @@ from sqlalchemy import insert, update
 from producer.admission.accept import Accepted
 from shared import accounts, clock, key_limits
 from shared.accounts import KeyHolder
-from shared.batches import key_holds, transitions
+from shared.batches import key_holds, states, transitions
 from shared.batches.transitions import Plan
 from shared.db import Database
 from shared.db import models as m
@@ -19,7 +19,8 @@ from shared.key_limits import Change
 from shared.money import key_budgets, ledger
 from shared.money.shortage import Need
 from shared.submissions import rows as intake
-from tests.integration import world
+from shared.verify import verify_all
+from tests.integration import batch_world, world
 from tests.integration.world import CREDIT
 from workers.maintenance import key_counts
 
@@ -174,6 +175,42 @@ def test_lines_made_by_an_earlier_version_are_counted_by_the_sweeper(database: D
     for _ in range(2):
         assert not database.write_sync(key_holds.mend, id)
         assert spend(database, holder) == (20, 0)
+
+
+def test_lines_made_by_an_earlier_version_count_although_their_batch_is_stopped(database: Database) -> None:
+    holder = budgeted(database, month=100)
+    id = _batch(database, holder)
+    database.write_sync(transitions.begin, id, _plan(60, 6))
+    lines = _lines(database, holder, id, 2)
+    for job, _ in lines:
+        job["budget_at"], job["budget_open"] = None, False
+    database.write_sync(transitions.release, id, (0, 2), lines)
+    (first,) = world.take(database, world.new_worker(database), [lines[0][0]["id"]])
+    world.settle(database, world.good_end(first, 7))
+    assert database.write_sync(transitions.stop, id, "cancelled") and spend(database, holder) == (60, 0)
+    assert database.read_sync(key_holds.unmended, 10) == [id]
+    assert not database.write_sync(key_holds.mend, id) and spend(database, holder) == (20, 0)
+    database.write_sync(key_counts.count, database.read_sync(key_counts.uncounted, 10))
+    assert spend(database, holder) == (10, 7) and not database.read_sync(key_holds.unmended, 10)
+    assert not [line for line in world.violations(database) if line.startswith("key")]
+
+
+@pytest.mark.parametrize("limits", [Change(budgets={"month": 10**9}), Change(values={"models": ["gpt-4"]})])
+def test_no_earlier_version_reads_a_batch_of_a_key_with_limits(database: Database, limits: Change) -> None:
+    """It would neither count the batch in a budget nor refuse its lines' models."""
+    free = world.open_account(database)
+    database.write_sync(key_limits.change, free.key_id, limits)
+    holder = KeyHolder(free.key_id, free.account_id, "live", None, limits=_limits(database, free))
+    line = batch_world.chat("a")
+    known = batch_world.new_batch(database, free, [line])
+    assert batch_world.row(database, known)["status"] == "validating"
+    id = batch_world.new_batch(database, holder, [line])
+    assert batch_world.row(database, id)["status"] == "reading"
+    assert batch_world.shown(database, holder, id)["status"] == "validating"
+    assert any(finding.check.startswith("at rest: batch") for finding in verify_all(database, at_rest=True))
+    assert {row["id"] for row in database.read_sync(states.in_need)} == {known, id}
+    batch_world.take_turns(database).close()
+    assert batch_world.row(database, id)["status"] == "in_progress" and not world.violations(database)
 
 
 def thresholds_fired(database: Database, holder: KeyHolder) -> list[dict[str, Any]]:

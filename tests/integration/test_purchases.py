@@ -113,6 +113,21 @@ def test_what_is_void_is_not_paid_by_an_operator_but_by_money_that_is_there(data
     assert world.violations(database) == []
 
 
+def test_money_for_what_an_operator_has_marked_paid_is_to_be_given_back(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    holder = world.open_account(database, credits=0)
+    by_hand, by_page = bought(database, holder)["id"], bought(database, holder)["id"]
+    database.write_sync(purchases.pay, by_hand, note="wire 17")
+    database.write_sync(purchases.pay, by_hand, note="wire 17")
+    for _ in range(2):
+        database.write_sync(purchases.pay, by_page, payment="pi_2", proven=True)
+    assert "paid twice" not in caplog.text
+    database.write_sync(purchases.pay, by_hand, payment="pi_1", proven=True)
+    assert f"invoice {by_hand} was paid twice: give back payment pi_1" in caplog.text
+    assert available(database, holder) == 1000 * world.CREDIT and world.violations(database) == []
+
+
 def test_a_stranger_voids_nothing_and_a_statement_is_no_purchase(database: Database) -> None:
     holder, stranger = world.open_account(database), world.open_account(database)
     made = bought(database, holder)

@@ -4,15 +4,17 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
 from producer.operations.auto_top_ups import AutoTopUpSpec, set_auto_top_up, show
+from producer.operations.invoices import void_invoice
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import InvalidRequest
 from shared.money import purchases, top_ups
 from shared.payments.collecting import Collector
+from shared.settings import settings
 from tests.integration import world
 from tests.integration.paying import available, bought, heed, later, session_of, shown, told
 from tests.stripe_stub import StripeStub
@@ -119,6 +121,47 @@ def test_a_charge_whose_answer_was_lost_is_not_made_again(
     assert len(stub.intents) == 2 and available(database, holder) == 250 and world.violations(database) == []
 
 
+def test_a_repeated_message_does_not_bring_an_earlier_card_back(
+    database: Database, stub: StripeStub, collector: Collector
+) -> None:
+    holder = world.open_account(database, credits=0)
+    bodies = []
+    for _ in range(2):
+        id = bought(database, holder, 100, save_payment_method=True)
+        collector.advance(id)
+        stub.pay(session_of(database, id))
+        bodies.append(stub.completed(session_of(database, id)))
+        heed(collector, bodies[-1])
+    (newest,) = world.rows(database, m.saved_payments)
+    heed(collector, bodies[0])
+    assert world.rows(database, m.saved_payments) == [newest] and available(database, holder) == 200
+
+
+def test_no_card_is_charged_by_voiding_or_by_an_operators_word(
+    database: Database, stub: StripeStub, collector: Collector
+) -> None:
+    holder = world.open_account(database, credits=0)
+    saved(database, stub, collector, holder)
+    wished(database, holder)
+    spend(database, holder, 50)
+    sweeper = PaymentRounds(database, world.RecordedBell())
+    sweeper._collector = collector
+    for closes in ("void", "paid"):
+        stub.trouble = lambda method, path: 503 if (method, path) == ("POST", "/v1/payment_intents") else None
+        sweeper.run_once()
+        stub.trouble = lambda method, path: None
+        (id,) = [row["id"] for row in world.rows(database, m.invoices) if row["status"] == "open"]
+        assert collector.withdraw(id) == [] and shown(database, holder, id)["status"] == "open"
+        if closes == "void":
+            database.write_sync(void_invoice, holder.account_id, id)
+            wished(database, holder)
+        else:
+            database.write_sync(purchases.pay, id, note="wire 17")
+        assert shown(database, holder, id)["status"] == closes and len(stub.intents) == 1
+        later(database, 700)
+    assert available(database, holder) == 250 and world.violations(database) == []
+
+
 def test_without_a_saved_card_the_invoice_waits_for_the_customer(
     database: Database, stub: StripeStub, collector: Collector
 ) -> None:
@@ -181,22 +224,6 @@ def test_one_whose_price_is_too_high_holds_up_nobody(
     assert made == [holders[1].account_id]
 
 
-def test_a_message_that_is_repeated_saves_no_older_card(
-    database: Database, stub: StripeStub, collector: Collector
-) -> None:
-    holder = world.open_account(database, credits=0)
-    messages = []
-    for _ in range(2):
-        id = bought(database, holder, 100, save_payment_method=True)
-        collector.advance(id)
-        session = stub.pay(session_of(database, id))
-        messages.append(stub.completed(session["id"]))
-        heed(collector, messages[-1])
-    heed(collector, messages[0])
-    (saved_one,) = world.rows(database, m.saved_payments)
-    assert saved_one["payment"] == session["payment_intent"] and available(database, holder) == 200
-
-
 def test_locks_are_taken_in_one_order(database: Database) -> None:
     """The account's before its top-up's, as where the wish is changed: else the two wait for each other."""
     holder = world.open_account(database, credits=0)
@@ -217,3 +244,43 @@ def test_locks_are_taken_in_one_order(database: Database) -> None:
     finally:
         event.remove(database.engine, "before_cursor_execute", hear)
     assert locks == ["account", "top-up"] * 3
+
+
+def test_a_top_up_that_cannot_be_made_holds_up_no_other(
+    database: Database, stub: StripeStub, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dear, cheap = (world.open_account(database, credits=1) for _ in range(2))
+    wished(database, dear, credits=100_000, monthly_limit=100_000)
+    wished(database, cheap)
+    waiting = bought(database, cheap)
+    later(database, 60)
+    monkeypatch.setattr(settings(), "price_amount", 10**6)  # 100,000 credits are above the largest price by now
+    sweeper = PaymentRounds(database, world.RecordedBell())
+    sweeper._collector = collector
+    sweeper.run_once()
+    assert shown(database, cheap, waiting)["checkout_url"]
+    made = [row["account_id"] for row in world.rows(database, m.purchases) if row["auto_top_up"]]
+    assert made == [cheap.account_id] and world.violations(database) == []
+
+
+def test_an_account_s_purchases_are_looked_at_without_its_other_invoices(database: Database) -> None:
+    """It may have one for each of a million batches; one look is under its lock, one is of each sweep."""
+    holder, made = world.open_account(database, credits=1), list[Any]()
+    wished(database, holder)
+    bought(database, holder)
+
+    def hear(connection: Any, cursor: Any, statement: str, given: Any, *_: Any) -> None:
+        made.append((statement, given))
+
+    def look(connection: Connection) -> str:
+        event.listen(database.engine, "before_cursor_execute", hear)
+        assert purchases.open_count(connection, holder.account_id) == 1
+        assert top_ups.lacking(connection) == [holder.account_id]
+        event.remove(database.engine, "before_cursor_execute", hear)
+        if not database.is_sqlite:  # which it would choose of tables that are this small
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        words = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
+        return "".join(str(connection.exec_driver_sql(f"{words} {one}", given).all()) for one, given in made)
+
+    plans = database.read_sync(look)
+    assert "invoices_of_account" not in plans and "purchases_of_account" in plans

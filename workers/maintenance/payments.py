@@ -35,7 +35,8 @@ class PaymentRounds:
         self._bell = bell
         self._collector: Collector | None = None
         self._thread: threading.Thread | None = None
-        self._topping_up: Isolator[list[str]] = Isolator("topping up account")
+        self._topping_up: Isolator[list[str]] = Isolator("making the top-up of account")
+        self._asking: Isolator[bool] = Isolator("asking about invoice")
 
     def turn(self) -> None:
         """Begin a round, unless one is under way."""
@@ -52,12 +53,11 @@ class PaymentRounds:
         """One round: top-ups of those who have too little, then a step of each purchase that is due."""
         collector = self._collector = self._collector or Collector(self._database, payments())
         provider = collector.payments.name
-        besides = self._topping_up.besides()
-        for account_id in self._database.read_sync(top_ups.lacking, besides):
+        for account_id in self._database.read_sync(top_ups.lacking, self._topping_up.besides()):
             for due in self._topping_up.each([account_id], lambda ids: self._top_up(ids[0], provider)):
                 self._ring(due)
         for invoice_id in self._database.read_sync(payment_attempts.due, provider, MOST):
-            if not self._step(collector, invoice_id):
+            if False in self._asking.each([invoice_id], lambda ids: self._step(collector, ids[0])):
                 return
 
     def _top_up(self, account_id: str, provider: str) -> list[str]:

@@ -68,6 +68,7 @@ class Sweeper:
         self._ending: Isolator[tuple[int, list[str]]] = Isolator("ending overdue job")
         self._expiring: Isolator[tuple[int, list[str]]] = Isolator("expiring grants of account")
         self._telling: Isolator[tuple[int, list[str]]] = Isolator("writing the event of response")
+        self._mending: Isolator[None] = Isolator("counting in a budget batch")
         self._counting: Isolator[tuple[int, list[str]]] = Isolator("counting in a budget job")
         self._calling_back: Isolator[tuple[int, list[str]]] = Isolator("writing the callback of")
         #: What it has done since it began; the keys are those of DONE.
@@ -142,11 +143,15 @@ class Sweeper:
 
     def count_in_budgets(self) -> None:
         """Count in budgets of keys what was ended by processes that do not know them."""
-        for batch in self._database.read_sync(key_holds.unmended, CHUNK):
-            while self._database.write_sync(key_holds.mend, batch):
-                pass
+        batches, passed_over = self._database.read_sync(key_holds.unmended, CHUNK), self._mending.besides()
+        self._mending.each([id for id in batches if id not in passed_over], self._mend)
         if ids := self._database.read_sync(key_counts.uncounted, CHUNK, self._counting.besides()):
             self._end(self._counting, ids, key_counts.count)
+
+    def _mend(self, batches: Sequence[str]) -> None:
+        for id in batches:
+            while self._database.write_sync(key_holds.mend, id):
+                pass
 
     def tell_callbacks(self) -> None:
         """Write the deliveries to callbacks of what was ended by a version that does not know them: jobs, batches."""

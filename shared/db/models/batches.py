@@ -10,8 +10,8 @@ from shared.db.models.columns import big, flag, long_text, partial_index
 #: How a batch holds otherwise than at once and for all of it, or not at all: line by line as they become jobs, or for
 #: all of it once the credit is there.
 Hold = Literal["slices", "later"]
-#: Whose file is still to be read. `reading`: `validating`, of a batch that has a `hold`, which a version that does not
-#: know that column must not begin.
+#: Whose file is still to be read. `reading`: `validating`, of a batch that has a `hold`, or a key with a budget or a
+#: list of models, which a version that knows none of these must not begin.
 UNREAD = ("validating", "reading")
 #: The purpose of files that batches made.
 MADE_BY_BATCHES = "batch_output"
@@ -157,6 +157,6 @@ class BatchRow(SQLModel, table=True):
     cancelled_at: int | None = big(null=True)
 
 
-def unread(hold: Hold | None) -> str:
-    """The status of a batch that has just been made."""
-    return "validating" if hold is None else "reading"
+def unread(hold: Hold | None, *, limited: bool = False) -> str:
+    """The status of a batch that has just been made; `limited`: by its key, as to models or credits."""
+    return "validating" if hold is None and not limited else "reading"

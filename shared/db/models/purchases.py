@@ -1,5 +1,6 @@
 """The tables of buying credit: how each purchase is paid, saved ways to pay, and automatic top-ups."""
 
+from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
 from shared.db.models.columns import big, flag, long_text, partial_index
@@ -17,6 +18,7 @@ class PurchaseRow(SQLModel, table=True):
 
     __tablename__ = "purchases"
     __table_args__ = (
+        Index("purchases_of_account", "account_id", "invoice_id"),
         partial_index("purchases_to_ask", "ask_at", where=TO_ASK),
         partial_index("one_open_top_up", "account_id", where=OPEN_TOP_UP, unique=True),
         partial_index("purchases_paid_by", "payment", where=PAID_BY),
