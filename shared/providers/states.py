@@ -72,6 +72,8 @@ class ProviderState:
     refusals: int = 0
     held_until: float = 0.0
     held_for: str | None = None
+    #: The version with which it last responded again: failures of calls that were sent before say nothing any more.
+    resumed: int = 0
     #: Failures in a row that say that the provider is down; how often it has been paused since it last answered.
     failures: int = 0
     pauses: int = 0

@@ -116,12 +116,23 @@ def test_nothing_is_sent_while_what_matters_is_being_told() -> None:
     play(scene)
 
 
-def test_what_was_sent_under_an_earlier_version_is_not_reported_but_answers_are() -> None:
+@pytest.mark.parametrize(
+    ("state", "barred", "failed"),
+    [
+        pytest.param(ProviderState(version=1), False, 4, id="a cut ends no outage"),
+        pytest.param(ProviderState(version=1), True, 0, id="our key has been refused"),
+        pytest.param(ProviderState(version=1, resumed=1), False, 0, id="it has responded again"),
+        pytest.param(ProviderState(version=1, paused_until=9e9), False, 0, id="it is paused already"),
+    ],
+)
+def test_of_what_was_sent_under_an_earlier_version_answers_are_reported_and_what_tells_of_an_outage(
+    state: ProviderState, barred: bool, failed: int
+) -> None:
     async def scene(gate: Gate) -> None:
-        gate.report.admitted, gate.report.refused, gate.report.failed = 3, 2, 4
-        gate.adopt(ProviderState(version=1), 0.0)
+        gate.report.admitted, gate.report.refused, gate.report.failed, gate.report.barred = 3, 2, 4, barred
+        gate.adopt(state, 0.0)
         made = gate.take_report()
-        assert (made.version, made.admitted, made.refused, made.failed) == (1, 3, 0, 0)
+        assert (made.version, made.admitted, made.refused, made.failed) == (1, 3, 0, failed)
 
     play(scene)
 

@@ -259,3 +259,11 @@ def test_a_clock_that_was_set_back_holds_nobody_up() -> None:
     told(state, NOW + 60 + 61, admitted=5, rate_used=True)
     told(state, NOW + 60 + 62, admitted=5, rate_used=True)
     assert (state.rate or 0.0) > rate, "it grows again"
+
+
+def test_failures_of_calls_sent_before_a_cut_tell_of_an_outage_and_those_before_it_responded_again_do_not() -> None:
+    before_the_cut, before_it_responded = ProviderState(version=3), ProviderState(version=3, resumed=3)
+    for state in (before_the_cut, before_it_responded):
+        step(state, Report("w", 2, failed=5, failed_for="503"), NOW, pauses=Pauses(), jitter=0.0)
+    assert (before_the_cut.failures, before_the_cut.paused) == (5, True)
+    assert (before_it_responded.failures, before_it_responded.paused) == (0, False)

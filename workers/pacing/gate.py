@@ -179,7 +179,7 @@ class Gate:
     def adopt(self, state: ProviderState, ahead: float) -> None:
         """What all workers know now; what was seen of an earlier version is no evidence any more."""
         if state.version != self.state.version:
-            self.report.forget()
+            self.report.forget(failures=not law.still_tells(state, self.report.version))
         self.state, self.ahead, self.report.version = state, ahead, state.version
         self.reporting = False
         for gate in (self, *self.models):

@@ -102,10 +102,24 @@ class Report:
     #: The one call that tried a paused provider has ended, well or not, or could not be made.
     probed: bool = False
 
-    def forget(self) -> None:
-        """What was sent under an earlier version is no evidence any more; good answers always are."""
-        self.refused = self.failed = 0
+    def forget(self, *, failures: bool) -> None:
+        """What was sent under an earlier version says nothing of the pace any more; good answers always count.
+
+        `failures`: nor whether the provider is down (`still_tells`).
+        """
+        if failures or self.barred:
+            self.failed = 0
+        self.refused = 0
         self.hold, self.barred, self.rated = 0.0, False, False
+
+
+def still_tells(state: ProviderState, version: int) -> bool:
+    """Whether failures of calls that were sent under this version say that the provider is down.
+
+    A cut ends no outage. But what was sent before the provider responded again is over, and a pause is not made longer
+    by what was under way when it began.
+    """
+    return version == state.version or (version >= state.resumed and not state.paused)
 
 
 def step(state: ProviderState, report: Report, now: float, *, pauses: Pauses, jitter: float) -> list[str]:
@@ -127,7 +141,8 @@ def step(state: ProviderState, report: Report, now: float, *, pauses: Pauses, ji
     else:
         _grow_limit(state, report, now)
     _grow_rate(state, report, now)
-    if report.failed and (known or report.probed):
+    tells = known if report.barred else still_tells(state, report.version)
+    if report.failed and (tells or report.probed):
         said += _failed(state, report, now, pauses, jitter)
     elif report.probed and state.probe == report.worker:
         state.probe, state.probe_until = "", 0.0
@@ -196,6 +211,7 @@ def _resume(state: ProviderState) -> list[str]:
     state.paused_since = state.paused_until = state.probe_until = 0.0
     state.probe = ""
     state.version += 1
+    state.resumed = state.version
     state.held_until = 0.0
     state.limit, state.threshold, state.learned = FIRST_LIMIT / 2, None, False
     return [f"responds again (was paused: {words(was)}); calls continue"]

@@ -154,8 +154,11 @@ class Pace:
             gate, version = self._gates[name_of(permit.provider, ANY)], permit.whole_version
         if permit.tried is not None:
             _note(permit.tried.report, kind, why, error, permit.gate.in_flight)
-        if gate is not permit.tried and version == gate.state.version and self._is_evidence(permit, kind, error):
-            _note(gate.report, kind, why, error, permit.gate.in_flight)
+        if gate is not permit.tried and self._is_evidence(permit, kind, error):
+            if version == gate.state.version:
+                _note(gate.report, kind, why, error, permit.gate.in_flight)
+            elif kind in _DOWN and law.still_tells(gate.state, version):
+                gate.report.failed, gate.report.failed_for = gate.report.failed + 1, why
             if gate.report.refused or gate.report.barred or gate.report.failed >= law.FAILURES:
                 self._report_now(gate)
         self._over(permit)
