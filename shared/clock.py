@@ -101,14 +101,9 @@ def shift_micros() -> int:
 
 
 def shift(micros: int) -> None:
-    """Move the time of this process, and of the database as it sees it, by `micros`: virtual time for tests.
-
-    Ids follow, back too: else those made after it would tell of a time that is not yet.
-    """
-    global _shift_micros, _last_id
+    """Move the time of this process, and of the database as it sees it, by `micros`: virtual time for tests."""
+    global _shift_micros
     _shift_micros += micros
-    with _id_lock:
-        _last_id = min(_last_id, now_micros() // 1000 << 16)
 
 
 def skew(micros: int) -> None:
@@ -140,6 +135,13 @@ def day_begin(day: str, later: int = 0) -> int:
 def least_id(prefix: str, micros: int) -> str:
     """No id that was made at this instant or later is less."""
     return f"{prefix}_{max(micros, 0) // 1000 << 80:032x}"
+
+
+def renew_ids() -> None:
+    """Have new ids begin at the present instant again: when virtual time ends, for tests."""
+    global _last_id
+    with _id_lock:
+        _last_id = 0
 
 
 def new_id(prefix: str) -> str:

@@ -77,12 +77,13 @@ def _done(value: Any) -> "Future[Any]":
 
 @contextmanager
 def virtual_time() -> Iterator[None]:
-    """Whatever is shifted inside is shifted back."""
+    """Whatever is shifted inside is shifted back; ids made after it are of the real time."""
     before = clock.shift_micros()
     try:
         yield
     finally:
         clock.shift(before - clock.shift_micros())
+        clock.renew_ids()
 
 
 def open_account(database: Database, credits: float = 1000, *, test: bool = False) -> KeyHolder:
