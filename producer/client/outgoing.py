@@ -21,10 +21,7 @@ def transport(url: str) -> httpx.BaseTransport:
 @lru_cache(maxsize=1)
 def _trusting(authorities: bytes) -> ssl.SSLContext:
     """The usual authorities and these (PEM); to read them takes 20 ms, and all clients of a process have the same."""
-    context = httpx.create_ssl_context(trust_env=False)
-    if authorities:
-        context.load_verify_locations(cadata=authorities.decode())
-    return context
+    return network.trust(httpx.create_ssl_context(trust_env=False), authorities)
 
 
 def _by_socks(proxy: Proxy) -> httpx.BaseTransport:

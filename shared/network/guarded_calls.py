@@ -75,7 +75,4 @@ class GuardedCalls:
 
 
 def _trust() -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=certifi.where())
-    if authorities := network.authorities():
-        context.load_verify_locations(cadata=authorities.decode())
-    return context
+    return network.trust(ssl.create_default_context(cafile=certifi.where()), network.authorities())

@@ -148,10 +148,8 @@ def client(
     at once (`workers.webhooks.send_slots`), and some that are kept.
     """
     backend = GuardedBackend(resolver or NameResolver(), Permissions(allow_loopback, allow_private, listed))
-    context = httpx.create_ssl_context(trust_env=False)
+    context = network.trust(httpx.create_ssl_context(trust_env=False), network.authorities())
     context.set_alpn_protocols(["http/1.1"])
-    if authorities := network.authorities():
-        context.load_verify_locations(cadata=authorities.decode())
     return WebhookClient(backend, context)
 
 
