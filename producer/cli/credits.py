@@ -2,7 +2,6 @@
 
 import click
 
-from producer.cli.amounts import micros_of as micros_of
 from producer.cli.connection import api_command
 from producer.cli.corrections import adjust, grant, refund
 from producer.cli.groups import ShowByDefault

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import click
 
-from producer.cli.credits import micros_of
+from producer.cli.amounts import micros_of
 from producer.cli.output import Output, credits_text, moment
 from shared import clock
 from shared.errors import InvalidRequest

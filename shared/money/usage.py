@@ -16,6 +16,10 @@ AMOUNTS = ("jobs", "prompt_tokens", "completion_tokens", "images", "charged_micr
 _SUMS = (*AMOUNTS, "single_jobs", *(f"batch_{name}" for name in AMOUNTS))
 
 
+#: Rows by the values of their keys.
+_Rows = dict[tuple[Any, ...], dict[str, Any]]
+
+
 @dataclass(frozen=True, slots=True)
 class Used:
     """What one job that succeeded used, and what it was charged."""
@@ -35,26 +39,31 @@ class Used:
 def record(connection: Connection, used: Iterable[Used], now: int) -> None:
     """Add jobs to the day of `now`, the instant of their settlement; under the locks of their accounts."""
     day = clock.utc(now).strftime("%Y-%m-%d")
-    by_model: dict[tuple[Any, ...], dict[str, Any]] = {}
-    by_key: dict[tuple[Any, ...], dict[str, Any]] = {}
+    by_model: _Rows = {}
+    by_key: _Rows = {}
     for one in used:
         place = (one.account_id, day, one.test, one.model)
-        _add(by_model, _KEYS, place, one)
-        _add(by_key, _KEYS_BY_KEY, (*place, one.key_id), one)
-    db.add_rows(connection, daily_usage, [by_model[place] for place in sorted(by_model)], keys=_KEYS, sums=_SUMS)
-    rows = [{name: by_key[place][name] for name in (*_KEYS_BY_KEY, *AMOUNTS)} for place in sorted(by_key)]
-    db.add_rows(connection, key_usage, rows, keys=_KEYS_BY_KEY, sums=AMOUNTS)
+        row = _row(by_model, _KEYS, place, _SUMS)
+        _add(row, "", one)
+        if one.of_batch:
+            _add(row, "batch_", one)
+        else:
+            row["single_jobs"] += 1
+        _add(_row(by_key, _KEYS_BY_KEY, (*place, one.key_id), AMOUNTS), "", one)
+    for table, rows, keys, sums in ((daily_usage, by_model, _KEYS, _SUMS), (key_usage, by_key, _KEYS_BY_KEY, AMOUNTS)):
+        db.add_rows(connection, table, [rows[place] for place in sorted(rows)], keys=keys, sums=sums)
 
 
-def _add(
-    rows: dict[tuple[Any, ...], dict[str, Any]], names: tuple[str, ...], place: tuple[Any, ...], one: Used
-) -> None:
+def _row(rows: _Rows, keys: tuple[str, ...], place: tuple[Any, ...], sums: tuple[str, ...]) -> dict[str, Any]:
+    """The row of a place, made of zeros when it is the first time."""
     if (row := rows.get(place)) is None:
-        row = rows[place] = {**dict(zip(names, place, strict=True)), **dict.fromkeys(_SUMS, 0)}
-    row["single_jobs"] += not one.of_batch
-    for which in ("", "batch_") if one.of_batch else ("",):
-        row[f"{which}jobs"] += 1
-        row[f"{which}prompt_tokens"] += one.prompt_tokens
-        row[f"{which}completion_tokens"] += one.completion_tokens
-        row[f"{which}images"] += one.images
-        row[f"{which}charged_micros"] += one.charged_micros
+        row = rows[place] = {**dict(zip(keys, place, strict=True)), **dict.fromkeys(sums, 0)}
+    return row
+
+
+def _add(row: dict[str, Any], which: str, one: Used) -> None:
+    row[f"{which}jobs"] += 1
+    row[f"{which}prompt_tokens"] += one.prompt_tokens
+    row[f"{which}completion_tokens"] += one.completion_tokens
+    row[f"{which}images"] += one.images
+    row[f"{which}charged_micros"] += one.charged_micros

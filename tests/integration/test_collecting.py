@@ -85,8 +85,7 @@ def test_a_message_that_never_came_is_made_up_for_by_asking(
         collector.advance(id)
     stub.pay(session_of(database, paid))
     stub.expire(session_of(database, ended))
-    rounds = PaymentRounds(database, world.RecordedBell())
-    rounds._collector = collector
+    rounds = PaymentRounds(database, world.RecordedBell(), collector)
     rounds.run_once()
     assert shown(database, holder, paid)["status"] == "open"  # not yet
     later(database, 61)
@@ -145,8 +144,7 @@ def test_one_attempt_that_stripe_does_not_take_holds_up_no_other(
     stub.trouble = lambda method, path: None
     monkeypatch.setattr(settings(), "stripe_success_url", "https://shop.example/thanks")
     other = bought(database, holder)
-    rounds = PaymentRounds(database, world.RecordedBell())
-    rounds._collector = Collector(database, StripePayments(settings()))
+    rounds = PaymentRounds(database, world.RecordedBell(), Collector(database, StripePayments(settings())))
     later(database, 40)
     rounds.run_once()
     assert shown(database, holder, stuck)["checkout_url"] is None and shown(database, holder, other)["checkout_url"]

@@ -158,14 +158,20 @@ def test_the_hold_of_a_batch_counts_and_goes_on_to_its_lines(database: Database)
     assert not [line for line in world.violations(database) if line.startswith("key")]
 
 
-def test_lines_made_by_an_earlier_version_are_counted_by_the_sweeper(database: Database) -> None:
-    holder = budgeted(database, month=100)
+def _released_by_an_earlier_version(database: Database, holder: KeyHolder) -> tuple[str, Any]:
+    """A batch of 60 credits' bound, two of whose six lines are jobs that say nothing of budgets."""
     id = _batch(database, holder)
     database.write_sync(transitions.begin, id, _plan(60, 6))
     lines = _lines(database, holder, id, 2)
     for job, _ in lines:
         job["budget_at"], job["budget_open"] = None, False
     database.write_sync(transitions.release, id, (0, 2), lines)
+    return id, lines
+
+
+def test_lines_made_by_an_earlier_version_are_counted_by_the_sweeper(database: Database) -> None:
+    holder = budgeted(database, month=100)
+    id, _ = _released_by_an_earlier_version(database, holder)
     assert database.read_sync(key_holds.unmended, 10) == [id]
     assert not database.write_sync(key_holds.mend, id)
     assert spend(database, holder) == (60, 0) and not database.read_sync(key_holds.unmended, 10)
@@ -179,12 +185,7 @@ def test_lines_made_by_an_earlier_version_are_counted_by_the_sweeper(database: D
 
 def test_lines_made_by_an_earlier_version_count_although_their_batch_is_stopped(database: Database) -> None:
     holder = budgeted(database, month=100)
-    id = _batch(database, holder)
-    database.write_sync(transitions.begin, id, _plan(60, 6))
-    lines = _lines(database, holder, id, 2)
-    for job, _ in lines:
-        job["budget_at"], job["budget_open"] = None, False
-    database.write_sync(transitions.release, id, (0, 2), lines)
+    id, lines = _released_by_an_earlier_version(database, holder)
     (first,) = world.take(database, world.new_worker(database), [lines[0][0]["id"]])
     world.settle(database, world.good_end(first, 7))
     assert database.write_sync(transitions.stop, id, "cancelled") and spend(database, holder) == (60, 0)

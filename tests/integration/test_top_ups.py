@@ -47,9 +47,8 @@ def test_a_top_up_is_charged_once_when_too_little_is_there(
     holder = world.open_account(database, credits=0)
     saved(database, stub, collector, holder)
     wished(database, holder)
-    sweepers = [PaymentRounds(database, world.RecordedBell()) for _ in range(3)]
+    sweepers = [PaymentRounds(database, world.RecordedBell(), collector) for _ in range(3)]
     for sweeper in sweepers:
-        sweeper._collector = collector
         sweeper.run_once()
     assert available(database, holder) == 100 and len(stub.intents) == 1  # not below the level
     spend(database, holder, 1)
@@ -82,8 +81,7 @@ def test_a_declined_card_stops_top_ups_until_something_is_paid(
     wished(database, holder, monthly_limit=10_000)
     stub.declined.add(card)
     spend(database, holder, 50)
-    sweeper = PaymentRounds(database, world.RecordedBell())
-    sweeper._collector = collector
+    sweeper = PaymentRounds(database, world.RecordedBell(), collector)
     for _ in range(5):
         sweeper.run_once()
         later(database, 100)
@@ -110,8 +108,7 @@ def test_a_charge_whose_answer_was_lost_is_not_made_again(
     wished(database, holder)
     spend(database, holder, 50)
     stub.trouble = lambda method, path: "drop" if (method, path) == ("POST", "/v1/payment_intents") else None
-    sweeper = PaymentRounds(database, world.RecordedBell())
-    sweeper._collector = collector
+    sweeper = PaymentRounds(database, world.RecordedBell(), collector)
     sweeper.run_once()
     assert len(stub.intents) == 2 and available(database, holder) == 50
     stub.trouble = lambda method, path: None
@@ -144,8 +141,7 @@ def test_no_card_is_charged_by_voiding_or_by_an_operators_word(
     saved(database, stub, collector, holder)
     wished(database, holder)
     spend(database, holder, 50)
-    sweeper = PaymentRounds(database, world.RecordedBell())
-    sweeper._collector = collector
+    sweeper = PaymentRounds(database, world.RecordedBell(), collector)
     for closes in ("void", "paid"):
         stub.trouble = lambda method, path: 503 if (method, path) == ("POST", "/v1/payment_intents") else None
         sweeper.run_once()
@@ -167,8 +163,7 @@ def test_without_a_saved_card_the_invoice_waits_for_the_customer(
 ) -> None:
     holder = world.open_account(database, credits=50)
     wished(database, holder)
-    sweeper = PaymentRounds(database, world.RecordedBell())
-    sweeper._collector = collector
+    sweeper = PaymentRounds(database, world.RecordedBell(), collector)
     for _ in range(3):
         sweeper.run_once()
     (invoice,) = world.rows(database, m.invoices)
@@ -192,8 +187,7 @@ def test_a_saved_card_that_is_no_more_gives_way_to_a_page(
     wished(database, holder)
     stub.intents.clear()
     spend(database, holder, 50)
-    sweeper = PaymentRounds(database, world.RecordedBell())
-    sweeper._collector = collector
+    sweeper = PaymentRounds(database, world.RecordedBell(), collector)
     for _ in range(3):
         sweeper.run_once()
     (invoice,) = [row for row in world.rows(database, m.invoices) if row["status"] == "open"]
@@ -213,8 +207,7 @@ def test_one_whose_price_is_too_high_holds_up_nobody(
     monkeypatch.setattr(purchases, "MOST_AMOUNT", 500)
     with pytest.raises(InvalidRequest, match="price"):
         wished(database, holders[0], credits=900, monthly_limit=10_000)
-    sweeper = PaymentRounds(database, world.RecordedBell())
-    sweeper._collector = collector
+    sweeper = PaymentRounds(database, world.RecordedBell(), collector)
     later(database, 100)
     sweeper.run_once()
     states = [database.read_sync(show, holder.account_id) for holder in holders]
@@ -255,8 +248,7 @@ def test_a_top_up_that_cannot_be_made_holds_up_no_other(
     waiting = bought(database, cheap)
     later(database, 60)
     monkeypatch.setattr(settings(), "price_amount", 10**6)  # 100,000 credits are above the largest price by now
-    sweeper = PaymentRounds(database, world.RecordedBell())
-    sweeper._collector = collector
+    sweeper = PaymentRounds(database, world.RecordedBell(), collector)
     sweeper.run_once()
     assert shown(database, cheap, waiting)["checkout_url"]
     made = [row["account_id"] for row in world.rows(database, m.purchases) if row["auto_top_up"]]

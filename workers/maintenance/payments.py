@@ -28,12 +28,12 @@ LAST_SECONDS: Final = 5.0
 
 
 class PaymentRounds:
-    """One process's part in it; any number may run at once."""
+    """One process's part in it; any number may run at once. `collector`: None: by the settings, at the first round."""
 
-    def __init__(self, database: Database, bell: Bell) -> None:
+    def __init__(self, database: Database, bell: Bell, collector: Collector | None = None) -> None:
         self._database = database
         self._bell = bell
-        self._collector: Collector | None = None
+        self._collector = collector
         self._thread: threading.Thread | None = None
         self._topping_up: Isolator[list[str]] = Isolator("making the top-up of account")
         self._asking: Isolator[bool] = Isolator("asking about invoice")
