@@ -132,9 +132,7 @@ class Stack:
             self._output.show(json.dumps(self._state.running()))
             return
         self._supervisor.wait_until(lambda: checks.over, CHECK_SECONDS)
-        lines = banner.banner(
-            at, self._state, self._env, own_password="operator_password" in self._own.model_fields_set
-        )
+        lines = banner.banner(at, self._state, self._env)
         providers = banner.providers(self._own, at, self._catalogue, checks)
         self._output.show(printable("\n".join([*lines, "", *providers, "", "Ctrl-C stops everything.", ""])))
 
