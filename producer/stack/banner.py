@@ -23,9 +23,11 @@ def banner(at: Layout, state: StateDirectory, env: Mapping[str, str]) -> list[st
     """The addresses and keys, and where the operator's password is: it is not printed, since output is often kept."""
     account = state.first_account()
     missing = "(created earlier; `fusionai keys create` creates another)"
+    console = [f"  Console    {at.base_url}/console   sign in with a key"] if env["FUSIONAI_CONSOLE"] == "true" else []
     return [
         "",
         "FusionAI is up.",
+        *console,
         f"  Base URL   {at.base_url}/v1",
         f"  Live key   {account.get('live_key', missing)}",
         f"  Test key   {account.get('test_key', missing)}",
