@@ -78,6 +78,13 @@ class Settings(BaseSettings):
     key_secret: str = PUBLISHED_SECRET
     #: The operator's name in the audit log (`fusionai accounts audit`). Empty: the name of the system's user.
     operator: str = Field(default="", max_length=200)
+    #: The console, a web page at /console. `fusionai up` turns it on unless it is set.
+    console: bool = False
+    #: The console shows everything and changes nothing.
+    console_read_only: bool = False
+    #: A sign-in to the console ends after so many seconds without use, and after so many in any case.
+    console_idle_seconds: int = Field(default=43_200, ge=60)
+    console_session_seconds: int = Field(default=604_800, ge=60)
     #: The umask of all files that the processes write, in octal.
     umask: str = Field(default="077", pattern="^0?[0-7]{3}$")
     #: Allow webhooks to loopback addresses (for the embedded mode) or to any private address (not recommended).

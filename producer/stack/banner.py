@@ -19,9 +19,11 @@ WIDTH: Final = 79
 def banner(at: Layout, account: Mapping[str, Any], env: Mapping[str, str]) -> list[str]:
     """The addresses and keys."""
     missing = "(created earlier; `fusionai keys create` creates another)"
+    console = [f"  Console    {at.base_url}/console   sign in with a key"] if env["FUSIONAI_CONSOLE"] == "true" else []
     return [
         "",
         "FusionAI is up.",
+        *console,
         f"  Base URL   {at.base_url}/v1",
         f"  Live key   {account.get('live_key', missing)}",
         f"  Test key   {account.get('test_key', missing)}",

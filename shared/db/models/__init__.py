@@ -12,6 +12,7 @@ from sqlmodel import SQLModel
 from shared.db.models.accounts import AccountRow, ApiKeyRow, IdempotencyKeyRow
 from shared.db.models.audit import AuditRow
 from shared.db.models.batches import BatchRow, FileRow
+from shared.db.models.console import ConsoleSessionRow
 from shared.db.models.entities import EntityRow
 from shared.db.models.events import CallbackSecretRow, DeliveryRow, EventRow, WebhookRow
 from shared.db.models.jobs import (
@@ -48,6 +49,7 @@ auto_top_ups = _table(AutoTopUpRow)
 batches = _table(BatchRow)
 callback_secrets = _table(CallbackSecretRow)
 cached_answers = _table(CachedAnswerRow)
+console_sessions = _table(ConsoleSessionRow)
 counters = _table(CounterRow)
 credit_grants = _table(CreditGrantRow)
 daily_usage = _table(DailyUsageRow)
