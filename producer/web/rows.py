@@ -39,6 +39,8 @@ class Row:
     #: It does its thing once for an Idempotency-Key.
     once: bool = False
     keyless: bool = False
+    #: It takes the operator's password in place of a key.
+    operator: bool = False
     #: The body may be left out.
     optional: bool = False
     examples: Mapping[str, Any] = field(default_factory=dict)
