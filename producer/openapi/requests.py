@@ -13,6 +13,7 @@ from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import WINDOW, BatchSpec
 from producer.operations.credits import ThresholdSpecs
 from producer.operations.invoices import PurchaseSpec
+from producer.operations.job_cancels import CancelSpec
 from producer.operations.queues import PauseSpec, ResumeSpec
 from producer.operations.redeliveries import RedeliverSpec
 from producer.operations.webhooks import WebhookChange, WebhookSpec
@@ -119,6 +120,7 @@ SHAPES: Final[tuple[type[BaseModel], ...]] = (
     AutoTopUpSpec,
     PauseSpec,
     ResumeSpec,
+    CancelSpec,
 )
 
 _EVENTS: Final = {"enum": ["*", *events.TYPES], "type": "string"}
