@@ -58,7 +58,9 @@ from producer.objects.jobs import (
     Attempt,
     Flags,
     Job,
+    JobList,
     Jobs,
+    JobsCancelled,
     JobUsage,
     ServedBy,
     flags,
@@ -68,6 +70,7 @@ from producer.objects.jobs import (
 from producer.objects.lists import List, page
 from producer.objects.models import CREATED, Model, ModelPrice, TierPrice, model_object
 from producer.objects.probes import Healthy, NotReady, Ready, Received, Stopping
+from producer.objects.queues import Queue, Worker
 from producer.objects.selections import JobRouting, NextBest, RoutingCandidate
 from producer.objects.usage import (
     Days,
@@ -160,10 +163,12 @@ __all__ = [
     "InvoiceLinks",
     "Job",
     "JobError",
+    "JobList",
     "JobRouting",
     "JobStatus",
     "JobUsage",
     "Jobs",
+    "JobsCancelled",
     "JobsDryRun",
     "LineError",
     "LineRequest",
@@ -180,6 +185,7 @@ __all__ = [
     "Picture",
     "PromptDetails",
     "ProviderProgress",
+    "Queue",
     "Quoted",
     "Ready",
     "Reason",
@@ -209,6 +215,7 @@ __all__ = [
     "WantedCall",
     "WantedFunction",
     "Webhook",
+    "Worker",
     "auto_top_up_object",
     "balance_object",
     "batch_object",
