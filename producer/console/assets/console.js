@@ -42,7 +42,23 @@
     if (question && !confirm(question)) event.preventDefault();
   });
 
+  // On a telephone a row of a table is a card (console.css): each value has its column's name. What scrolls by itself is
+  // reached by the keyboard.
+  function tables(root) {
+    for (const table of root.querySelectorAll(".table:not(.stacked)")) {
+      const names = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
+      for (const row of table.tBodies[0]?.rows ?? []) {
+        for (const cell of row.cells) cell.dataset.label ??= names[cell.cellIndex] ?? "";
+      }
+      if (names.length) table.classList.add("stacked");
+    }
+    for (const region of root.querySelectorAll(".scroll")) {
+      if (region.scrollWidth > region.clientWidth) region.tabIndex = 0;
+    }
+  }
+
   function prepare(root) {
+    tables(root);
     localTimes(root);
     copyButtons(root);
   }
