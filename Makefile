@@ -14,7 +14,7 @@ CHOSEN := $(if $(filter file,$(origin PYTHON)),,chosen)
 # Where Python may not keep what it has compiled, every process compiles all of ours anew: half a second of each start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install runtime dev demo test test-node test-console screenshots run bench chaos chaos-short check lock migration
+.PHONY: help install runtime dev demo test test-node test-console screenshots chromium run bench chaos chaos-short check lock migration
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -57,8 +57,7 @@ test-console: chromium ## the console in headless Chromium against a running sys
 screenshots: chromium ## the README's pictures of the console, anew
 	$(BIN)/python -m tests.console --screenshots
 
-.PHONY: chromium
-chromium: dev
+chromium: dev ## what drives a browser, into .venv, and whether there is one
 	@$(BIN)/python -m tests.console.chromium
 	@deploy/install.sh browser "$(PYTHON)"
 

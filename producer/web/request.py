@@ -14,7 +14,7 @@ from producer.context import Context
 from producer.operations.pages import PageQuery
 from producer.waiting import stream_starts
 from producer.waiting.stream_starts import StreamLimits
-from producer.web import patience
+from producer.web import patience, permissions
 from producer.web.dialect import dialect_of
 from producer.web.patience import Patience
 from shared.accounts import KeyHolder
@@ -55,6 +55,7 @@ def _checked(context: Context, holder: KeyHolder, request: Request) -> tuple[Con
         raise NotFound("not found: the path contains a NUL character")
     if b"%00" in request.scope["query_string"]:
         raise InvalidRequest("a query parameter contains a NUL character")
+    permissions.check(request.scope, holder)
     return context, holder
 
 

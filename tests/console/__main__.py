@@ -17,6 +17,7 @@ import httpx
 
 from shared import processes
 from shared.environment import inherited
+from shared.settings import Settings
 from tests import starting
 from tests.acceptance.stack import Stack, own_stack
 from tests.conditions import await_condition
@@ -35,14 +36,12 @@ def main(arguments: list[str]) -> int:
     """The exit code."""
     browser = chromium.find()
     password = secrets.token_urlsafe(24)
-    from shared.settings import Settings
-
     given = {"CONSOLE": "true", "OPERATOR_PASSWORD": password}
-    given = {k: v for k, v in given.items() if k.lower() in Settings.model_fields}
-    with tempfile.TemporaryDirectory() as name, Receiver() as receiver, own_stack(Path(name), **given) as stack:
+    given = {name: value for name, value in given.items() if name.lower() in Settings.model_fields}
+    with tempfile.TemporaryDirectory() as at, Receiver() as receiver, own_stack(Path(at), **given) as stack:
         receiver.answer = _answer
         with _read_only(stack) as read_only_url, stack.script(*filling.RULES):
-            directory = Path(name)
+            directory = Path(at)
             world = World(
                 url=stack.url,
                 read_only_url=read_only_url,
@@ -55,8 +54,8 @@ def main(arguments: list[str]) -> int:
                 operator_password=password,
             )
             world.keep_secret(password)
-            for name_of, fill in (("shop", filling.fill_shop), ("attacker", filling.fill_attacker)):
-                world.customers[name_of] = fill(world, lambda path: receiver.url.replace("/hook", f"/{path}"))
+            for name, fill in (("shop", filling.fill_shop), ("attacker", filling.fill_attacker)):
+                world.customers[name] = fill(world, lambda path: receiver.url.replace("/hook", f"/{path}"))
             world.save(directory / "world.json")
             code = _run(directory / "world.json", arguments)
             found = _leaks(world) + stack.violations()
@@ -78,7 +77,7 @@ def _read_only(stack: Stack) -> Iterator[str]:
     """A second web process, whose console is read-only."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    own = {"FUSIONAI_PORT": str(port), "FUSIONAI_PUBLIC_URL": url}  # , "FUSIONAI_CONSOLE_READ_ONLY": "true"}
+    own = {"FUSIONAI_PORT": str(port), "FUSIONAI_PUBLIC_URL": url, "FUSIONAI_CONSOLE_READ_ONLY": "true"}
     with stack.log.open("ab") as log:
         process = starting.start("producer.app", {**inherited(), **stack.environment, **own}, log)
     try:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, Locator, Page, expect
 from sqlalchemy import Connection
 
+from shared import console_sessions
 from shared.accounts import find_key
 from tests.console.hostile import FOUND
 from tests.console.watching import Watch
@@ -31,8 +32,6 @@ class Visitor:
 
     def sign_in(self, key: str = "", *, operator: bool = False) -> None:
         """Sign in as the form would, without it: many do at once, and of tries there is a limit."""
-
-        from shared import console_sessions
 
         def begin(connection: Connection) -> str:
             if operator:

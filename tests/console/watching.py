@@ -22,7 +22,8 @@ class Watch:
 
     def __init__(self, context: BrowserContext, hosts: Collection[str]) -> None:
         self.faults: list[str] = []
-        #: All that pages wrote to the console, and all requests, in order.
+        #: All that pages asked, all that they wrote to the console, and all requests, in order.
+        self.questions: list[str] = []
         self.said: list[str] = []
         self.requests: list[Request] = []
         self._hosts = frozenset(hosts)
@@ -60,6 +61,11 @@ class Watch:
             self.faults.append(f"console {message.type}: {message.text} ({place})")
 
     def _dialog(self, dialog: Dialog) -> None:
+        """Our pages ask before what cannot be undone, and nothing else."""
+        if dialog.type == "confirm":
+            self.questions.append(dialog.message)
+            dialog.accept()
+            return
         self.faults.append(f"dialog: {dialog.type} {dialog.message}")
         dialog.dismiss()
 

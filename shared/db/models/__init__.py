@@ -35,6 +35,7 @@ from shared.db.models.money import (
     ThresholdRow,
     TransferRow,
 )
+from shared.db.models.pauses import QueuePauseRow
 from shared.db.models.purchases import AutoTopUpRow, PurchaseRow, SavedPaymentRow
 
 
@@ -68,6 +69,7 @@ key_thresholds = _table(KeyThresholdRow)
 key_usage = _table(KeyUsageRow)
 monthly_spend = _table(MonthlySpendRow)
 purchases = _table(PurchaseRow)
+queue_pauses = _table(QueuePauseRow)
 saved_payments = _table(SavedPaymentRow)
 thresholds = _table(ThresholdRow)
 transfers = _table(TransferRow)
