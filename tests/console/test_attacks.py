@@ -1,4 +1,4 @@
-"""Hostile texts on every page that shows them: none becomes an element, none runs, even where no policy would stop it."""
+"""Hostile texts on every page that shows them: none becomes an element, none runs, even if no policy stops it."""
 
 from collections.abc import Callable
 from urllib.parse import quote
