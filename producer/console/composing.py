@@ -1,11 +1,14 @@
 """The form of the page New: its fields, and the request of the API that what was filled in makes. Pure."""
 
-import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from starlette.datastructures import FormData
+
+from shared import strict_json
+from shared.errors import InvalidRequest
 
 Kind = Literal["chat.completion", "embedding", "image"]
 TYPES: Final = (("chat.completion", "Chat"), ("embedding", "Embedding"), ("image", "Image"))
@@ -37,19 +40,15 @@ class Input:
 
 
 def _integer(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise FormError(name, f"{name} must be a whole number, such as 200") from None
+    if not re.fullmatch(r"-?[0-9]{1,15}", text):
+        raise FormError(name, f"{name} must be a whole number, such as 200")
+    return int(text)
 
 
 def _number(name: str, text: str) -> float | int:
-    try:
-        value = float(text)
-    except ValueError:
-        raise FormError(name, f"{name} must be a number, such as 0.7") from None
-    if value != value or abs(value) == float("inf"):
+    if not re.fullmatch(r"-?[0-9]{1,15}([.,][0-9]{1,15})?", text):
         raise FormError(name, f"{name} must be a number, such as 0.7")
+    value = float(text.replace(",", "."))
     return int(value) if value.is_integer() else value
 
 
@@ -79,6 +78,8 @@ def _labels(name: str, text: str) -> dict[str, str]:
 
 
 METADATA: Final = Input("metadata", "Metadata", _labels, "Your own labels, by which usage is shown.", "team=support")
+#: Whatever else the request may have.
+OTHERS: Final = Input("others", "Other fields", _text)
 #: What stands first, and what most requests leave as it is.
 FIRST: Final[Mapping[Kind, Sequence[Input]]] = {
     "chat.completion": (
@@ -143,10 +144,9 @@ def _others(text: str) -> dict[str, Any]:
     if not text:
         return {}
     try:
-        given = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise FormError("others", f"other fields are not valid JSON{where}") from None
+        given = strict_json.loads(text.encode(), what="other fields")
+    except InvalidRequest as error:
+        raise FormError("others", error.message) from None
     if not isinstance(given, dict):
         raise FormError("others", 'other fields must be a JSON object, such as {"stop": ["END"]}')
     return given

@@ -115,6 +115,16 @@ def gist(job: Mapping[str, Any]) -> str:
     return text if len(text) <= _GIST else text[:_GIST] + "…"
 
 
+def short(id: str) -> str:
+    """An id by its kind and end, which tells it from others at a glance.
+
+    >>> short("job_01a228e5f33c0000e192204cba97e324")
+    'job_…ba97e324'
+    """
+    kind, _, rest = id.rpartition("_")
+    return id if len(rest) <= 12 else f"{kind}_…{rest[-8:]}"
+
+
 FILTERS: Final[dict[str, Any]] = {
     "credits": credits,
     "count": count,
@@ -123,5 +133,6 @@ FILTERS: Final[dict[str, Any]] = {
     "moment": moment,
     "duration": duration,
     "rate": rate,
+    "short": short,
     "size": size,
 }

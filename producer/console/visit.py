@@ -55,6 +55,11 @@ class Visit:
         """The parameters of the page's own URL."""
         return self.request.query_params
 
+    @property
+    def base_url(self) -> str:
+        """Where others find the API, without /v1."""
+        return settings().public_url.rstrip("/").removesuffix("/v1")
+
     def url(self, **changes: str | None) -> str:
         """The page's own URL, with some parameters of it changed; None takes one out."""
         given = {**self.query, **changes}
@@ -89,7 +94,7 @@ class Visit:
             "csrf": forgery.token(self._token),
             "notice": _unpacked(self.request.cookies.get(NOTICE)),
             "error": None,
-            "base_url": settings().public_url,
+            "base_url": self.base_url,
             "may_change": not settings().console_read_only,
             "path": self.request.url.path,
             **values,
