@@ -45,12 +45,12 @@
   // On a telephone a row of a table is a card (console.css): each value has its column's name. What scrolls by itself is
   // reached by the keyboard.
   function tables(root) {
-    for (const table of root.querySelectorAll(".table:not(.stack, .stacked)")) {
+    for (const table of root.querySelectorAll(".table:not(.stack, .cards)")) {
       const names = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
       for (const row of table.tBodies[0]?.rows ?? []) {
         for (const cell of row.cells) cell.dataset.label ??= names[cell.cellIndex] ?? "";
       }
-      if (names.length) table.classList.add("stacked");
+      if (names.length) table.classList.add("cards");
     }
     for (const region of root.querySelectorAll(".scroll")) {
       if (region.scrollWidth > region.clientWidth) region.tabIndex = 0;
