@@ -70,6 +70,7 @@ from producer.objects.jobs import (
 from producer.objects.lists import List, page
 from producer.objects.models import CREATED, Model, ModelPrice, TierPrice, model_object
 from producer.objects.probes import Healthy, NotReady, Ready, Received, Stopping
+from producer.objects.queues import Queue, Worker
 from producer.objects.selections import JobRouting, NextBest, RoutingCandidate
 from producer.objects.usage import (
     Days,
@@ -183,6 +184,7 @@ __all__ = [
     "Picture",
     "PromptDetails",
     "ProviderProgress",
+    "Queue",
     "Quoted",
     "Ready",
     "Reason",
@@ -212,6 +214,7 @@ __all__ = [
     "WantedCall",
     "WantedFunction",
     "Webhook",
+    "Worker",
     "auto_top_up_object",
     "balance_object",
     "batch_object",

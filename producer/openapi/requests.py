@@ -13,6 +13,7 @@ from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import WINDOW, BatchSpec
 from producer.operations.credits import ThresholdSpecs
 from producer.operations.invoices import PurchaseSpec
+from producer.operations.queues import PauseSpec, ResumeSpec
 from producer.operations.redeliveries import RedeliverSpec
 from producer.operations.webhooks import WebhookChange, WebhookSpec
 from producer.web import uploads
@@ -116,6 +117,8 @@ SHAPES: Final[tuple[type[BaseModel], ...]] = (
     ThresholdSpecs,
     PurchaseSpec,
     AutoTopUpSpec,
+    PauseSpec,
+    ResumeSpec,
 )
 
 _EVENTS: Final = {"enum": ["*", *events.TYPES], "type": "string"}
