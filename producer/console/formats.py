@@ -78,11 +78,22 @@ def size(value: int | None) -> str:
     return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
 
 
+def short(id: str) -> str:
+    """An id by its kind and end, which tells it from others at a glance.
+
+    >>> short("job_01a228e5f33c0000e192204cba97e324")
+    'job_…ba97e324'
+    """
+    kind, _, rest = id.rpartition("_")
+    return id if len(rest) <= 12 else f"{kind}_…{rest[-8:]}"
+
+
 FILTERS: Final[dict[str, Any]] = {
     "credits": credits,
     "count": count,
     "instant": instant,
     "moment": moment,
     "duration": duration,
+    "short": short,
     "size": size,
 }

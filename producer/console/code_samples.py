@@ -1,0 +1,57 @@
+"""The same request in other words: for OpenAI's Python SDK. Pure."""
+
+import pprint
+from collections.abc import Mapping
+from typing import Any, Final
+
+_METHODS: Final = {
+    "chat.completion": "chat.completions.create",
+    "embedding": "embeddings.create",
+    "image": "images.generate",
+}
+#: Fields that the SDK's methods do not take by name.
+_BESIDE: Final = frozenset(
+    {
+        "routing",
+        "linked_context",
+        "on_insufficient_credits",
+        "callback_url",
+        "language",
+        "include_thinking",
+        "grounding",
+        "repetition_penalty",
+        "cache_control",
+        "top_k",
+        "min_p",
+        "thinking",
+        "reasoning",
+        "enable_thinking",
+        "chat_template_kwargs",
+        "thinking_blocks",
+    }
+)
+
+
+def python(type: str, body: Mapping[str, Any], base_url: str) -> str:
+    """A program of OpenAI's SDK that sends a request, of a job's type."""
+    known = {name: value for name, value in body.items() if name not in _BESIDE}
+    if beside := {name: value for name, value in body.items() if name in _BESIDE}:
+        known["extra_body"] = beside
+    lines = [f"    {name}={_literal(value)}," for name, value in known.items()]
+    return "\n".join(
+        (
+            "import os",
+            "",
+            "from openai import OpenAI",
+            "",
+            f'client = OpenAI(base_url="{base_url}/v1", api_key=os.environ["FUSIONAI_API_KEY"])',
+            f"answer = client.{_METHODS[type]}(",
+            *lines,
+            ")",
+            "print(answer)",
+        )
+    )
+
+
+def _literal(value: Any) -> str:
+    return pprint.pformat(value, width=100, sort_dicts=False).replace("\n", "\n    ")
