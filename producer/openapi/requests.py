@@ -14,7 +14,7 @@ from producer.operations.batches import WINDOW, BatchSpec
 from producer.operations.credits import ThresholdSpecs
 from producer.operations.invoices import PurchaseSpec
 from producer.operations.redeliveries import RedeliverSpec
-from producer.operations.webhooks import WebhookChange, WebhookSpec
+from producer.operations.webhooks import RotateSpec, WebhookChange, WebhookSpec
 from producer.web import uploads
 from producer.web.rows import Schema
 from shared.network.receivers import CALLBACK_FIELD
@@ -112,6 +112,7 @@ SHAPES: Final[tuple[type[BaseModel], ...]] = (
     RetrySpec,
     WebhookSpec,
     WebhookChange,
+    RotateSpec,
     RedeliverSpec,
     ThresholdSpecs,
     PurchaseSpec,
