@@ -16,6 +16,7 @@ from shared.money.key_budgets import Spend
 from shared.money.key_thresholds import KINDS, Kind
 from shared.money.plans import MOST_REQUESTS_PER_MINUTE
 from shared.objects.amounts import credits
+from shared.permissions import PERMISSIONS
 from shared.submissions.catalogue import catalogue
 
 #: Instead of a value: the limit is taken away.
@@ -46,6 +47,14 @@ def limit_options(*, sets: bool) -> Callable[[Callable[..., None]], Callable[...
             help="Send credit.threshold at N credits spent in a month (80/spent) or remaining of the tightest budget "
             "(20/remaining); repeat it" + ("; none: no thresholds." if sets else "."),
         ),
+        click.option(
+            "--permission",
+            "permissions",
+            multiple=True,
+            metavar="NAME",
+            help=f"What the key may do: {', '.join(PERMISSIONS)} (write includes read); repeat it. all: everything"
+            + (", as keys may that have none." if not sets else "."),
+        ),
         click.option("--requests-per-minute", "requests", metavar="N", help=f"Requests a minute{away}."),
         click.option("--tokens-per-minute", "tokens", metavar="N", help=f"Tokens a minute{away}."),
         click.option(
@@ -72,11 +81,14 @@ def change_of(
     tokens: str | None,
     fallbacks: Sequence[str],
     thresholds: Sequence[str],
+    permissions: Sequence[str] = (),
 ) -> Change:
     """What the options set; a usage error says what cannot be."""
     values: dict[str, Any] = {}
     if models:
         values["models"] = None if list(models) == ["any"] else list(models)
+    if permissions:
+        values["permissions"] = None if list(permissions) == ["all"] else list(dict.fromkeys(permissions))
     if fallbacks:
         values["fallbacks"] = named_fallbacks(fallbacks)
     for name, given in (("requests_per_minute", requests), ("tokens_per_minute", tokens)):
@@ -108,6 +120,7 @@ def shown(limits: KeyLimits, spend: Mapping[BudgetPeriod, Spend], thresholds: Se
         for one in limits.budgets
     ]
     return {
+        "permissions": None if limits.permissions is None else sorted(limits.permissions),
         "models": _list(limits.rules.models),
         "fallbacks": _list(limits.rules.fallbacks),
         "requests_per_minute": limits.requests_per_minute,
@@ -120,6 +133,7 @@ def shown(limits: KeyLimits, spend: Mapping[BudgetPeriod, Spend], thresholds: Se
 def fields(found: Mapping[str, Any]) -> dict[str, str]:
     """The same as words, by name."""
     said = {
+        "permissions": ", ".join(found["permissions"]) if found["permissions"] is not None else "all",
         "models": ", ".join(found["models"]) if found["models"] is not None else "all",
         "requests per minute": _limit(found["requests_per_minute"]),
         "tokens per minute": _limit(found["tokens_per_minute"]),

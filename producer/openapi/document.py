@@ -15,6 +15,7 @@ from producer.web.dialect import Dialect, Dialects
 from producer.web.router import DocumentedRoute
 from producer.web.rows import Answer, Row, Schema
 from shared.errors import (
+    Forbidden,
     FusionError,
     IdempotencyMismatch,
     InternalError,
@@ -155,7 +156,7 @@ def _errors(row: Row) -> Iterator[type[FusionError]]:
     if row.once:
         yield IdempotencyMismatch
     if not row.keyless:
-        yield from (InvalidRequest, Unauthorized, RateLimited, Unavailable)
+        yield from (InvalidRequest, Unauthorized, Forbidden, RateLimited, Unavailable)
     yield InternalError
 
 

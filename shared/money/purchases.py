@@ -61,7 +61,7 @@ def create(connection: Connection, account_id: str, wanted: NewPurchase) -> tupl
     """Make an open invoice and tell of it; the invoice, and the deliveries now due."""
     amount, currency = price_of(wanted.micros)
     book = Book(connection, [account_id])
-    book.available(account_id)  # locked from here on: two at once are not both the last one allowed
+    book.unheld(account_id)  # locked from here on: two at once are not both the last one allowed
     if not wanted.auto_top_up and open_count(connection, account_id) >= MOST_OPEN:
         raise Conflict(f"an account can have at most {MOST_OPEN} open invoices; pay or void one first")
     invoice: dict[str, Any] = {

@@ -21,6 +21,7 @@ from shared.db import Database
 from shared.jobs import callbacks as job_callbacks
 from shared.jobs import response_events
 from shared.money import grants
+from shared.providers.pauses import paused_providers
 from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
 from shared.stopping import on_signals
@@ -37,6 +38,7 @@ from workers.maintenance.probation import ProbationSupervisor
 from workers.maintenance.purge import purge_all
 from workers.maintenance.retention import Retention
 from workers.maintenance.staleness import DueWatch, LeaseWatch, RingWatch
+from workers.maintenance.turning import Turner
 from workers.webhooks.due import DUE_SECONDS, due_deliveries
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class Sweeper:
         self._bell = ring
         self._probation = probation
         self.feeder = Feeder(database, ring)
+        self._turner = Turner(database)
         self._credit = CreditAdmission(database)
         self.retention = Retention(database)
         self.payments = PaymentRounds(database, ring)
@@ -89,6 +92,7 @@ class Sweeper:
             "finding lost doorbells": self.find_lost_doorbells,
             "letting in jobs that waited for credit": self.admit,
             "queuing due deliveries": self.ring_due_deliveries,
+            "turning jobs of paused providers": self.turn,
             "feeding": self.feed,
             "purging": lambda: purge_all(self._database),
         }
@@ -194,6 +198,10 @@ class Sweeper:
         """Hold for jobs that wait for credit, where their accounts have it by now."""
         if deliveries := self._credit.run_once():
             self._bell.ring(WEBHOOKS, deliveries).result()
+
+    def turn(self) -> None:
+        """Let queued jobs of paused providers go on with another offer of theirs, where they have one."""
+        self._turner.run_once(self._database.read_sync(paused_providers))
 
     def feed(self) -> None:
         """Top up the broker's window."""
