@@ -31,6 +31,8 @@ CORRECTIONS = "kind IN ('refund', 'adjust')"
 
 #: Grants of which something may still expire; the condition of their partial indexes, word for word.
 OPEN_GRANTS = "due_at IS NOT NULL"
+#: Those of them of which the customer is to be told that they will expire; likewise.
+GRANTS_TO_TELL = "due_at IS NOT NULL AND warn_at IS NOT NULL"
 
 
 def once(kind: str, subject: str) -> str:
@@ -85,6 +87,7 @@ class CreditGrantRow(SQLModel, table=True):
         CheckConstraint("unspent_micros >= 0 AND expired_micros >= 0", name="grant_not_negative"),
         CheckConstraint("unspent_micros + expired_micros <= amount_micros", name="grant_within_amount"),
         partial_index("grants_due", "due_at", where=OPEN_GRANTS),
+        partial_index("grants_to_tell", "warn_at", where=GRANTS_TO_TELL),
         partial_index("grants_of_account", "account_id", "expires_at", where=OPEN_GRANTS),
     )
     id: str = Field(primary_key=True)
