@@ -188,8 +188,16 @@ def named_key(connection: Connection, told: str) -> str:
 
 def find_key(connection: Connection, key: str) -> KeyHolder | None:
     """The holder of a key that is neither revoked nor expired."""
-    statement = _HOLDERS.where(api_keys.c.hash == key_hash(key), api_keys.c.revoked_at.is_(None))
-    row = connection.execute(statement).first()
+    return _found(connection, api_keys.c.hash == key_hash(key))
+
+
+def find_key_by_id(connection: Connection, key_id: str) -> KeyHolder | None:
+    """The same, by the key's id."""
+    return _found(connection, api_keys.c.id == key_id)
+
+
+def _found(connection: Connection, matches: ColumnElement[bool]) -> KeyHolder | None:
+    row = connection.execute(_HOLDERS.where(matches, api_keys.c.revoked_at.is_(None))).first()
     if row is None or (row.expires_at is not None and row.expires_at <= clock.now_micros()):
         return None
     per_minute = requests_per_minute(row.plan, row.requests_per_minute)

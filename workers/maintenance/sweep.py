@@ -21,6 +21,7 @@ from shared.db import Database
 from shared.jobs import callbacks as job_callbacks
 from shared.jobs import response_events
 from shared.money import grants
+from shared.providers.pauses import paused_providers
 from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
 from shared.stopping import on_signals
@@ -36,7 +37,8 @@ from workers.maintenance.payments import PaymentRounds
 from workers.maintenance.probation import ProbationSupervisor
 from workers.maintenance.purge import purge_all
 from workers.maintenance.retention import Retention
-from workers.maintenance.staleness import DueWatch, LeaseWatch
+from workers.maintenance.staleness import DueWatch, LeaseWatch, RingWatch
+from workers.maintenance.turning import Turner
 from workers.webhooks.due import DUE_SECONDS, due_deliveries
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class Sweeper:
         self._bell = ring
         self._probation = probation
         self.feeder = Feeder(database, ring)
+        self._turner = Turner(database)
         self._credit = CreditAdmission(database)
         self.retention = Retention(database)
         self.payments = PaymentRounds(database, ring)
@@ -64,6 +67,7 @@ class Sweeper:
         self._excused_until = 0.0
         self._doorbells = DoorbellWatch(YOUNG_SECONDS)
         self._due = DueWatch(DUE_SECONDS)
+        self._rings = RingWatch()
         self._taking: Isolator[tuple[int, list[str]]] = Isolator("requeuing job")
         self._ending: Isolator[tuple[int, list[str]]] = Isolator("ending overdue job")
         self._expiring: Isolator[tuple[int, list[str]]] = Isolator("expiring grants of account")
@@ -88,6 +92,7 @@ class Sweeper:
             "finding lost doorbells": self.find_lost_doorbells,
             "letting in jobs that waited for credit": self.admit,
             "queuing due deliveries": self.ring_due_deliveries,
+            "turning jobs of paused providers": self.turn,
             "feeding": self.feed,
             "purging": lambda: purge_all(self._database),
         }
@@ -178,19 +183,26 @@ class Sweeper:
                 in_chunks(self._database, partial(unwake_lost, queue=queue, limit=limit))
 
     def ring_due_deliveries(self) -> None:
-        """Ring for deliveries that nobody is sending, while their queue has room."""
+        """Ring for deliveries that nobody is sending, while their queue has room; seldom for what was rung already."""
         due = self._database.read_sync(due_deliveries)
-        there = self._due.look((id for id, new in due if new), clock.elapsed())
-        waiting = [id for id, new in due if not new or id in there]
+        there = self._due.look((id for id, at in due if not at), clock.elapsed())
+        waiting = {id: at for id, at in due if at or id in there}
         depth = self._bell.depth(WEBHOOKS).result() if waiting else None
-        if waiting and depth is not None and depth < FULL_MESSAGES:
-            self._bell.ring(WEBHOOKS, waiting).result()
-            self.done["deliveries_queued"] += len(waiting)
+        if waiting and (depth is None or depth >= FULL_MESSAGES):
+            return
+        if ids := self._rings.look(waiting, clock.elapsed()):
+            if not self._bell.ring(WEBHOOKS, ids).result():
+                self._rings.lose(ids)
+            self.done["deliveries_queued"] += len(ids)
 
     def admit(self) -> None:
         """Hold for jobs that wait for credit, where their accounts have it by now."""
         if deliveries := self._credit.run_once():
             self._bell.ring(WEBHOOKS, deliveries).result()
+
+    def turn(self) -> None:
+        """Let queued jobs of paused providers go on with another offer of theirs, where they have one."""
+        self._turner.run_once(self._database.read_sync(paused_providers))
 
     def feed(self) -> None:
         """Top up the broker's window."""

@@ -12,6 +12,7 @@ from sqlmodel import SQLModel
 from shared.db.models.accounts import AccountRow, ApiKeyRow, IdempotencyKeyRow
 from shared.db.models.audit import AuditRow
 from shared.db.models.batches import BatchRow, FileRow
+from shared.db.models.console import ConsoleSessionRow
 from shared.db.models.entities import EntityRow
 from shared.db.models.events import CallbackSecretRow, DeliveryRow, EventRow, WebhookRow
 from shared.db.models.jobs import (
@@ -34,6 +35,7 @@ from shared.db.models.money import (
     ThresholdRow,
     TransferRow,
 )
+from shared.db.models.pauses import QueuePauseRow
 from shared.db.models.purchases import AutoTopUpRow, PurchaseRow, SavedPaymentRow
 
 
@@ -48,6 +50,7 @@ auto_top_ups = _table(AutoTopUpRow)
 batches = _table(BatchRow)
 callback_secrets = _table(CallbackSecretRow)
 cached_answers = _table(CachedAnswerRow)
+console_sessions = _table(ConsoleSessionRow)
 counters = _table(CounterRow)
 credit_grants = _table(CreditGrantRow)
 daily_usage = _table(DailyUsageRow)
@@ -66,6 +69,7 @@ key_thresholds = _table(KeyThresholdRow)
 key_usage = _table(KeyUsageRow)
 monthly_spend = _table(MonthlySpendRow)
 purchases = _table(PurchaseRow)
+queue_pauses = _table(QueuePauseRow)
 saved_payments = _table(SavedPaymentRow)
 thresholds = _table(ThresholdRow)
 transfers = _table(TransferRow)

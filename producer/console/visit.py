@@ -1,0 +1,126 @@
+"""One request of somebody who is signed in, as a page sees it: who, the API as them, the form, and ways to answer."""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from producer.console import auditing, forgery, rendering
+from producer.console.api import Answer, Api, ApiError, Call
+from producer.console.navigation import Page
+from producer.context import Context
+from shared.accounts import KeyHolder
+from shared.console_sessions import Session
+from shared.settings import settings
+
+#: The cookie that carries a sentence to the page after a POST.
+NOTICE = "fusionai_notice"
+_NOTICE_SECONDS, _NOTICE_CHARACTERS = 60, 500
+
+
+class Visit:
+    """What a page's function is given. `form` is empty but in a POST, whose token has been checked."""
+
+    def __init__(
+        self,
+        request: Request,
+        session: Session,
+        token: str,
+        holder: KeyHolder,
+        form: FormData,
+        pages: Sequence[Page],
+    ) -> None:
+        self.request = request
+        self.session = session
+        self.holder = holder
+        self.form = form
+        self.api = Api(request, holder)
+        self._token = token
+        self._pages = pages
+
+    @property
+    def context(self) -> Context:
+        """The process's own, for what has no API: what operators do by command."""
+        context: Context = self.request.app.state.context
+        return context
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The parameters of the page's own URL."""
+        return self.request.query_params
+
+    def url(self, **changes: str | None) -> str:
+        """The page's own URL, with some parameters of it changed; None takes one out."""
+        given = {**self.query, **changes}
+        kept = {name: value for name, value in given.items() if value}
+        return self.request.url.path + (f"?{urlencode(kept)}" if kept else "")
+
+    @property
+    def navigation(self) -> list[tuple[str, list[Page]]]:
+        """The pages that are there for this visitor, by section."""
+        shown = [page for page in self._pages if page.audience == "customers" or self.is_operator]
+        return [(section, list(some)) for section, some in groupby(shown, key=lambda page: page.section)]
+
+    @property
+    def is_operator(self) -> bool:
+        return self.session.operator is not None
+
+    def field(self, name: str) -> str:
+        """A text of the form, without spaces around it; empty if there is none."""
+        value = self.form.get(name, "")
+        return value.strip() if isinstance(value, str) else ""
+
+    async def change(self, call: Call) -> Answer:
+        """Send a call that changes something, and write down who did."""
+        answer = await self.api.send(call)
+        await auditing.note_call(self.context.database, self.session, self.holder.account_id, call, answer)
+        return answer
+
+    def show(self, template: str, *, status: int = 200, **values: Any) -> Response:
+        """A page."""
+        given = {
+            "visit": self,
+            "csrf": forgery.token(self._token),
+            "notice": _unpacked(self.request.cookies.get(NOTICE)),
+            "error": None,
+            "base_url": settings().public_url,
+            "may_change": not settings().console_read_only,
+            "path": self.request.url.path,
+            **values,
+        }
+        response = HTMLResponse(rendering.render(template, given), status)
+        if given["notice"]:
+            response.delete_cookie(NOTICE, path="/console")
+        return response
+
+    def show_error(self, error: ApiError) -> Response:
+        """A page of nothing but what the API said."""
+        return self.show(
+            "error.html", status=error.status, error=error, here="", title=_TITLES.get(error.status, "Error")
+        )
+
+    def see(self, path: str, notice: str = "", **query: str) -> Response:
+        """Go on to another page after a POST, which shows the notice once."""
+        response = RedirectResponse(path + (f"?{urlencode(query)}" if query else ""), 303)
+        if notice:
+            packed = base64.urlsafe_b64encode(notice[:_NOTICE_CHARACTERS].encode()).decode()
+            response.set_cookie(
+                NOTICE, packed, max_age=_NOTICE_SECONDS, path="/console", httponly=True, samesite="strict"
+            )
+        return response
+
+
+_TITLES = {404: "Not found", 403: "Not allowed", 429: "Too many requests", 503: "Not available"}
+
+
+def _unpacked(cookie: str | None) -> str:
+    try:
+        return base64.urlsafe_b64decode(cookie or "").decode()[:_NOTICE_CHARACTERS]
+    except (binascii.Error, ValueError):
+        return ""
