@@ -16,8 +16,8 @@ from shared.db import Database
 from shared.db.models import jobs
 from shared.db.models.jobs import DEFERRED, QUEUED, TO_WAKE, WOKEN
 from shared.jobs.leases import unwake
+from shared.jobs.pauses import paused_providers
 from shared.jobs.waking import ACCOUNTS, accounts_waiting, mark, queues_waiting
-from shared.providers.pauses import paused_providers
 from workers.maintenance.isolation import steps
 
 #: The window of a queue whose drain is not yet known, in jobs.

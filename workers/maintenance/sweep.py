@@ -20,8 +20,8 @@ from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database
 from shared.jobs import callbacks as job_callbacks
 from shared.jobs import response_events
+from shared.jobs.pauses import paused_providers
 from shared.money import grants
-from shared.providers.pauses import paused_providers
 from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
 from shared.stopping import on_signals
