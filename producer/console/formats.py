@@ -1,7 +1,10 @@
 """How values look in pages: amounts of credit, counts, times, durations, sizes. Pure."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from shared.money.currencies import money_text
 
 
 def credits(value: float | None) -> str:
@@ -78,6 +81,15 @@ def size(value: int | None) -> str:
     return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
 
 
+def price(value: Mapping[str, Any] | None) -> str:
+    """An amount of money as invoices have it.
+
+    >>> price({"amount": 1250, "currency": "usd"}), price(None)
+    ('12.50 USD', '–')
+    """
+    return "–" if value is None else money_text(value["amount"], value["currency"])
+
+
 FILTERS: Final[dict[str, Any]] = {
     "credits": credits,
     "count": count,
@@ -85,4 +97,5 @@ FILTERS: Final[dict[str, Any]] = {
     "moment": moment,
     "duration": duration,
     "size": size,
+    "price": price,
 }

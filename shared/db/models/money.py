@@ -27,6 +27,8 @@ MONTHLY = "period IS NOT NULL"
 OPEN_MONTHS = "stated_at IS NULL"
 #: What was given back or corrected; likewise.
 CORRECTIONS = "kind IN ('refund', 'adjust')"
+#: What was granted or bought, and what has expired; likewise.
+GIVEN = "kind IN ('grant', 'expire')"
 
 
 #: Grants of which something may still expire; the condition of their partial indexes, word for word.
@@ -50,6 +52,7 @@ class TransferRow(SQLModel, table=True):
         Index("transfers_of_account", "account_id", "id"),
         partial_index("refunds_of_job", "subject_id", where=once("refund", "job")),
         partial_index("transfers_correcting", "account_id", "created_at", where=CORRECTIONS),
+        partial_index("transfers_given", "account_id", "created_at", where=GIVEN),
         *(
             partial_index(f"one_{kind}_a_{subject}", "subject_id", where=once(kind, subject), unique=True)
             for subject, kind in (
