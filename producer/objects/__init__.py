@@ -59,7 +59,9 @@ from producer.objects.jobs import (
     Flags,
     Job,
     JobInput,
+    JobList,
     Jobs,
+    JobsCancelled,
     JobUsage,
     ServedBy,
     flags,
@@ -70,6 +72,7 @@ from producer.objects.jobs import (
 from producer.objects.lists import List, page
 from producer.objects.models import CREATED, Model, ModelPrice, TierPrice, model_object
 from producer.objects.probes import Healthy, NotReady, Ready, Received, Stopping
+from producer.objects.queues import Queue, Worker
 from producer.objects.selections import JobRouting, NextBest, RoutingCandidate
 from producer.objects.usage import (
     Days,
@@ -163,10 +166,12 @@ __all__ = [
     "Job",
     "JobError",
     "JobInput",
+    "JobList",
     "JobRouting",
     "JobStatus",
     "JobUsage",
     "Jobs",
+    "JobsCancelled",
     "JobsDryRun",
     "LineError",
     "LineRequest",
@@ -183,6 +188,7 @@ __all__ = [
     "Picture",
     "PromptDetails",
     "ProviderProgress",
+    "Queue",
     "Quoted",
     "Ready",
     "Reason",
@@ -212,6 +218,7 @@ __all__ = [
     "WantedCall",
     "WantedFunction",
     "Webhook",
+    "Worker",
     "auto_top_up_object",
     "balance_object",
     "batch_object",
