@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from pydantic import Field
 from redis import RedisError
-from shared.providers.pauses import Pause
 from sqlalchemy import Connection, func, select, text
 
 from producer.objects.queues import Queue, QueueLane, QueuePause, Worker, breaker, model_pace, worker_object
@@ -17,6 +16,7 @@ from shared.clock import MICROS
 from shared.db import models as m
 from shared.db.models.jobs import DEFERRED, RUNNING, TO_WAKE, WOKEN
 from shared.errors import NotFound
+from shared.jobs.pauses import Pause
 from shared.providers import pauses, states
 from shared.providers.states import ProviderState, Standing
 from shared.queues import LANES, Lane, queue_name
