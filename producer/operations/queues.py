@@ -16,8 +16,9 @@ from shared.clock import MICROS
 from shared.db import models as m
 from shared.db.models.jobs import DEFERRED, RUNNING, TO_WAKE, WOKEN
 from shared.errors import NotFound
+from shared.jobs import pauses
 from shared.jobs.pauses import Pause
-from shared.providers import pauses, states
+from shared.providers import states
 from shared.providers.states import ProviderState, Standing
 from shared.queues import LANES, Lane, queue_name
 from shared.settings import settings
