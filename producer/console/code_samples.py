@@ -55,3 +55,26 @@ def python(type: str, body: Mapping[str, Any], base_url: str) -> str:
 
 def _literal(value: Any) -> str:
     return pprint.pformat(value, width=100, sort_dicts=False).replace("\n", "\n    ")
+
+
+def python_batch(filename: str, spec: Mapping[str, Any], base_url: str) -> str:
+    """The same of a batch of a file: it is uploaded, and the batch made of it."""
+    given = {"endpoint": None} | {name: value for name, value in spec.items() if name != "input_file_id"}
+    beside = {name: given.pop(name) for name in ("hold", "notify_each", "on_insufficient_credits") if name in given}
+    lines = [f"    {name}={_literal(value)}," for name, value in given.items()]
+    return "\n".join(
+        (
+            "import os",
+            "",
+            "from openai import OpenAI",
+            "",
+            f'client = OpenAI(base_url="{base_url}/v1", api_key=os.environ["FUSIONAI_API_KEY"])',
+            f'file = client.files.create(file=open({filename!r}, "rb"), purpose="batch")',
+            "batch = client.batches.create(",
+            "    input_file_id=file.id,",
+            *lines,
+            *([f"    extra_body={_literal(beside)},"] if beside else []),
+            ")",
+            "print(batch.id, batch.status)",
+        )
+    )

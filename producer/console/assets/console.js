@@ -42,6 +42,21 @@
     if (question && !confirm(question)) event.preventDefault();
   });
 
+  // On a telephone a row of a table is a card (console.css): each value has its column's name. What scrolls by itself is
+  // reached by the keyboard.
+  function tables(root) {
+    for (const table of root.querySelectorAll(".table:not(.stack, .cards)")) {
+      const names = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
+      for (const row of table.tBodies[0]?.rows ?? []) {
+        for (const cell of row.cells) cell.dataset.label ??= names[cell.cellIndex] ?? "";
+      }
+      if (names.length) table.classList.add("cards");
+    }
+    for (const region of root.querySelectorAll(".scroll")) {
+      if (region.scrollWidth > region.clientWidth) region.tabIndex = 0;
+    }
+  }
+
   // <figure data-chart data-series>: bars upon each other ("stack"), or "lines".
   const drawn = new Set();
   const tone = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -95,6 +110,7 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAgain);
 
   function prepare(root) {
+    tables(root);
     localTimes(root);
     copyButtons(root);
     charts(root);
@@ -102,4 +118,44 @@
 
   document.addEventListener("DOMContentLoaded", () => prepare(document));
   document.addEventListener("htmx:afterSettle", () => prepare(document));
+})();
+
+// New: a file dropped on its place is sent at once; how much of it has been sent; what is refused is shown in the page.
+(() => {
+  const place = (event) => event.target.closest?.("[data-drop]");
+
+  document.addEventListener("dragover", (event) => {
+    const over = place(event);
+    if (!over || !event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
+    over.classList.add("drop-over");
+  });
+  document.addEventListener("dragleave", (event) => {
+    const over = place(event);
+    if (over && !over.contains(event.relatedTarget)) over.classList.remove("drop-over");
+  });
+  document.addEventListener("drop", (event) => {
+    const over = place(event);
+    if (!over || !event.dataTransfer.files.length) return;
+    event.preventDefault();
+    over.classList.remove("drop-over");
+    const input = over.querySelector("input[type=file]");
+    const one = new DataTransfer();
+    one.items.add(event.dataTransfer.files[0]);
+    input.files = one.files;
+    input.form.requestSubmit();
+  });
+
+  document.addEventListener("htmx:xhr:progress", (event) => {
+    const form = event.target.closest("[data-upload]");
+    if (!form || !event.detail.lengthComputable || !event.detail.total) return;
+    const percent = Math.floor((event.detail.loaded * 100) / event.detail.total);
+    form.querySelector("[data-upload-state]").hidden = false;
+    form.querySelector("progress").value = percent;
+    form.querySelector("[data-upload-text]").textContent = percent < 100 ? `${percent}% sent` : "Sent; being kept";
+  });
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.requestConfig.elt.matches("[data-upload]")) event.detail.shouldSwap = true;
+  });
 })();
