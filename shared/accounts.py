@@ -26,6 +26,8 @@ DEFAULT_THRESHOLD_MICROS: Final = 100 * 1_000_000
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PREFIXES: Final = ("fusionai_live_", "fusionai_test_")
 _RANDOM, _CHECK = 32, 6
+#: The key of what an operator does as an account: no key has this id.
+OPERATORS_KEY: Final = "operator"
 #: How many of its first characters tell a key by: those that are stored and listed.
 _SHOWN: Final = 18
 _HOLDERS: Final = select(
@@ -210,6 +212,18 @@ def find_key(connection: Connection, key: str) -> KeyHolder | None:
 def find_key_by_id(connection: Connection, key_id: str) -> KeyHolder | None:
     """The same, by the key's id."""
     return _found(connection, api_keys.c.id == key_id)
+
+
+def operator_as(connection: Connection, account_id: str, mode: Mode) -> KeyHolder | None:
+    """An operator who acts as an account, without a key of its; None: there is no such account."""
+    columns = (accounts.c.plan, accounts.c.requests_per_minute, accounts.c.unknown_fields, accounts.c.linked_context)
+    row = connection.execute(select(*columns).where(accounts.c.id == account_id)).first()
+    if row is None:
+        return None
+    per_minute = requests_per_minute(row.plan, row.requests_per_minute)
+    return KeyHolder(
+        OPERATORS_KEY, account_id, mode, None, per_minute, row.unknown_fields == "ignore", row.linked_context
+    )
 
 
 def _found(connection: Connection, matches: ColumnElement[bool]) -> KeyHolder | None:
