@@ -8,6 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from shared.clock import MICROS, now_seconds, seconds
+from shared.objects.events import Event
 from shared.objects.fields import Count, Time
 
 
@@ -87,6 +88,16 @@ class Redelivery(TypedDict):
     last_id: str | None
 
 
+class EventType(TypedDict):
+    """A type of events: when one is sent, and an example of its whole body."""
+
+    #: The type itself.
+    id: str
+    object: Literal["event_type"]
+    description: str
+    example: Event
+
+
 class Delivery(TypedDict):
     """The delivery of an event to a webhook, or to the `callback_url` of a job or batch."""
 
@@ -104,6 +115,11 @@ class Delivery(TypedDict):
     next_attempt_at: Time | None
     delivered_at: Time | None
     log: Annotated[list[DeliveryAttempt], Field(description="The last 20 attempts, the oldest first.")]
+
+
+def event_type(type: str, description: str, example: Event) -> EventType:
+    """A type of events."""
+    return {"id": type, "object": "event_type", "description": description, "example": example}
 
 
 def webhook_object(row: Mapping[str, Any]) -> Webhook:

@@ -10,7 +10,7 @@ from producer import objects
 from producer.admission.limits.rates import RateLimit
 from producer.admission.run_once import run_once, run_once_delivering
 from producer.context import Context
-from producer.operations import callbacks, webhooks
+from producer.operations import callbacks, event_types, webhooks
 from producer.operations import events as events_ops
 from producer.operations.redeliveries import RedeliverSpec, redeliver
 from producer.web.body import read_body
@@ -214,6 +214,13 @@ async def list_events(request: Request) -> Response:
     context, holder = await enter(request)
     page, _ = page_of(request)
     return answer(await context.database.read(events_ops.list_events, holder, page))
+
+
+@router.get("/events/types", doc=Row("Events", one("All types.", objects.List[objects.EventType])))
+async def list_event_types(request: Request) -> Response:
+    """List the types of events, each with when it is sent and an example of its body."""
+    await enter(request)
+    return answer(event_types.list_event_types())
 
 
 _OF_EVENT = Row(
