@@ -58,16 +58,21 @@ from producer.objects.jobs import (
     Attempt,
     Flags,
     Job,
+    JobInput,
+    JobList,
     Jobs,
+    JobsCancelled,
     JobUsage,
     ServedBy,
     flags,
+    job_input,
     job_object,
     queued_job,
 )
 from producer.objects.lists import List, page
 from producer.objects.models import CREATED, Model, ModelPrice, TierPrice, model_object
 from producer.objects.probes import Healthy, NotReady, Ready, Received, Stopping
+from producer.objects.queues import Queue, Worker
 from producer.objects.selections import JobRouting, NextBest, RoutingCandidate
 from producer.objects.usage import (
     Days,
@@ -163,10 +168,13 @@ __all__ = [
     "InvoiceLinks",
     "Job",
     "JobError",
+    "JobInput",
+    "JobList",
     "JobRouting",
     "JobStatus",
     "JobUsage",
     "Jobs",
+    "JobsCancelled",
     "JobsDryRun",
     "LineError",
     "LineRequest",
@@ -183,6 +191,7 @@ __all__ = [
     "Picture",
     "PromptDetails",
     "ProviderProgress",
+    "Queue",
     "Quoted",
     "Ready",
     "Reason",
@@ -212,6 +221,7 @@ __all__ = [
     "WantedCall",
     "WantedFunction",
     "Webhook",
+    "Worker",
     "auto_top_up_object",
     "balance_object",
     "batch_object",
@@ -226,6 +236,7 @@ __all__ = [
     "file_object",
     "flags",
     "invoice_object",
+    "job_input",
     "job_object",
     "model_credits",
     "model_object",

@@ -13,6 +13,8 @@ from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import WINDOW, BatchSpec
 from producer.operations.credits import ThresholdSpecs
 from producer.operations.invoices import PurchaseSpec
+from producer.operations.job_cancels import CancelSpec
+from producer.operations.queues import PauseSpec, ResumeSpec
 from producer.operations.redeliveries import RedeliverSpec
 from producer.operations.webhooks import RotateSpec, WebhookChange, WebhookSpec
 from producer.web import uploads
@@ -117,6 +119,9 @@ SHAPES: Final[tuple[type[BaseModel], ...]] = (
     ThresholdSpecs,
     PurchaseSpec,
     AutoTopUpSpec,
+    PauseSpec,
+    ResumeSpec,
+    CancelSpec,
 )
 
 _EVENTS: Final = {"enum": ["*", *events.TYPES], "type": "string"}

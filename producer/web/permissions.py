@@ -36,7 +36,7 @@ RESOURCES: Final[Mapping[str, Resource | None]] = {
 
 def needed(method: str, row: Row | None) -> Permission | None:
     """The permission that an operation needs of the key; KeyError for a tag that the table lacks. None: none."""
-    if row is None or row.keyless:
+    if row is None or row.keyless or row.operator:
         return None
     if row.needs is not None:
         return None if row.needs == "nothing" else row.needs

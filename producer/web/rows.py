@@ -40,6 +40,8 @@ class Row:
     #: It does its thing once for an Idempotency-Key.
     once: bool = False
     keyless: bool = False
+    #: It takes the operator's password in place of a key.
+    operator: bool = False
     #: The permission that it needs of the key, where that is not the one of its tag (`producer.web.permissions`).
     needs: Permission | Literal["nothing"] | None = None
     #: The body may be left out.
