@@ -104,6 +104,8 @@ class Delivery(TypedDict):
     id: str
     object: Literal["webhook.delivery"]
     event_id: str
+    #: The type of the event; null where the event is not kept any more.
+    event_type: str | None
     #: Null of a callback.
     webhook_id: str | None
     #: Null of a webhook.
@@ -174,6 +176,7 @@ def delivery_object(row: Mapping[str, Any]) -> Delivery:
         "id": row["id"],
         "object": "webhook.delivery",
         "event_id": row["event_id"],
+        "event_type": row.get("event_type"),
         "webhook_id": None if row["url"] else row["webhook_id"],
         "callback_url": row["url"],
         "status": row["status"],
