@@ -42,6 +42,8 @@ from producer.objects.completions import (
 )
 from producer.objects.credits import (
     Balance,
+    CreditDay,
+    CreditHistory,
     Expiring,
     Spent,
     Subject,
@@ -49,6 +51,8 @@ from producer.objects.credits import (
     Thresholds,
     Transfer,
     balance_object,
+    credit_day_object,
+    credit_history_object,
     thresholds_object,
     transfer_object,
 )
@@ -144,6 +148,8 @@ __all__ = [
     "Choice",
     "ChunkChoice",
     "CompletionDetails",
+    "CreditDay",
+    "CreditHistory",
     "Days",
     "DeletedFile",
     "DeletedWebhook",
@@ -226,6 +232,8 @@ __all__ = [
     "balance_object",
     "batch_object",
     "callback_secret",
+    "credit_day_object",
+    "credit_history_object",
     "days",
     "deleted_file",
     "deleted_webhook",
