@@ -162,6 +162,17 @@ def list_keys(connection: Connection, account_id: str | None = None, *, prefix: 
     return [dict(row) for row in connection.execute(statement).mappings()]
 
 
+def newest_keys(
+    connection: Connection, account_id: str, *, after: str | None = None, limit: int
+) -> list[Mapping[str, Any]]:
+    """Some keys of an account, the newest first; `after`: those made before this one."""
+    columns = [column for column in api_keys.c if column.name != "hash"]
+    statement = select(*columns).where(api_keys.c.account_id == account_id).order_by(api_keys.c.id.desc())
+    if after is not None:
+        statement = statement.where(api_keys.c.id < after)
+    return [dict(row) for row in connection.execute(statement.limit(limit)).mappings()]
+
+
 def revoke_key(connection: Connection, told: str) -> str:
     """End the one key of that id or beginning, or a whole key that was found lying about; its id.
 

@@ -12,6 +12,8 @@ from shared.submissions.sizes import MOST_PAGE
 
 _COLUMNS = [Column("time", drop=1), Column("kind"), Column("credits", right=True), Column("id", short=short_id)]
 
+_HISTORY = [Column("day"), *(Column(name, right=True) for name in ("remaining", "added", "spent"))]
+
 
 @click.group(cls=ShowByDefault)
 def credits() -> None:
@@ -57,6 +59,22 @@ def transfers(client: FusionAI, output: Output, limit: int, after: str | None) -
             output.note(f"More: fusionai credits transfers --after {page['last_id']}")
 
     output.value(page, words)
+
+
+@credits.command()
+@click.option("--from", "first", metavar="DAY", help="The first day, UTC.  [default: 29 days before the last]")
+@click.option("--to", "last", metavar="DAY", help="The last day, UTC.  [default: today]")
+@api_command
+def history(client: FusionAI, output: Output, first: str | None, last: str | None) -> None:
+    """List what remained at the end of each day, and what was added and spent on it."""
+    found = client.credit_history(first, last)
+
+    def words() -> None:
+        names = ("remaining", "added", "spent")
+        rows = [[day["date"], *(credits_text(day[name]) for name in names)] for day in found["data"]]
+        output.table(_HISTORY, rows)
+
+    output.value(found, words)
 
 
 @credits.command()

@@ -7,15 +7,11 @@ import click
 
 from producer.cli.amounts import micros_of
 from producer.cli.output import Output, credits_text, moment
-from shared import clock
 from shared.errors import InvalidRequest
-from shared.key_limits import Change, KeyLimits
-from shared.money import key_budgets
+from shared.key_limits import Change
 from shared.money.budgets import BUDGET_PERIODS, BudgetPeriod
-from shared.money.key_budgets import Spend
 from shared.money.key_thresholds import KINDS, Kind
 from shared.money.plans import MOST_REQUESTS_PER_MINUTE
-from shared.objects.amounts import credits
 from shared.permissions import PERMISSIONS
 from shared.submissions.catalogue import catalogue
 
@@ -106,30 +102,6 @@ def named_fallbacks(given: Sequence[str]) -> list[str] | None:
     return words[given[0]] if len(given) == 1 and given[0] in words else list(given)
 
 
-def shown(limits: KeyLimits, spend: Mapping[BudgetPeriod, Spend], thresholds: Sequence[Any]) -> dict[str, Any]:
-    """A key's limits as --json shows them."""
-    now = clock.now_micros()
-    budgets = [
-        {
-            "period": one.period,
-            "credits": credits(one.micros),
-            "used_credits": credits(spend[one.period].spent),
-            "held_credits": credits(spend[one.period].held),
-            "renews_at": clock.seconds(key_budgets.renews_at(one.period, now)),
-        }
-        for one in limits.budgets
-    ]
-    return {
-        "permissions": None if limits.permissions is None else sorted(limits.permissions),
-        "models": _list(limits.rules.models),
-        "fallbacks": _list(limits.rules.fallbacks),
-        "requests_per_minute": limits.requests_per_minute,
-        "tokens_per_minute": limits.tokens_per_minute,
-        "budgets": budgets,
-        "thresholds": [{"kind": one.kind, "credits": credits(one.level_micros)} for one in thresholds],
-    }
-
-
 def fields(found: Mapping[str, Any]) -> dict[str, str]:
     """The same as words, by name."""
     said = {
@@ -171,10 +143,6 @@ def fallbacks_text(names: Sequence[str] | None) -> str:
 
 def _limit(number: int | None) -> str:
     return "no limit" if number is None else f"{number:,}"
-
-
-def _list(names: Sequence[str] | None) -> list[str] | None:
-    return None if names is None else list(names)
 
 
 def _budget(given: str) -> tuple[BudgetPeriod, int | None]:

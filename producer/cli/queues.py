@@ -43,7 +43,7 @@ _WORKERS = [
 
 @click.group(cls=DefaultGroup)
 def queues() -> None:
-    """What waits and runs at each provider; pause and resume a provider."""
+    """Show queues; pause and resume a provider."""
 
 
 @queues.command("list")
@@ -95,7 +95,7 @@ def resume_queue(database: Database, output: Output, provider: str) -> None:
 @click.command()
 @operator_command
 def workers(database: Database, output: Output) -> None:
-    """List the worker processes that live: their last beat, and how many jobs they hold."""
+    """List the worker processes that live."""
     found = database.read_sync(ops.read_workers)
 
     def words() -> None:

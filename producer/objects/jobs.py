@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from producer.objects.charges import Charge, charge
 from producer.objects.completions import Result
 from producer.objects.errors import JobError
+from producer.objects.lists import List
 from producer.objects.selections import JobRouting, routing
 from shared.answers import thinking
 from shared.clock import MICROS, seconds
@@ -147,6 +148,32 @@ class Jobs(TypedDict):
 
     object: Literal["list"]
     data: list[Job]
+
+
+class JobList(List[Job]):
+    """A page of jobs. If `has_more` is true, request the next page with `after=last_id`, whether the page is full."""
+
+    incomplete: NotRequired[
+        Annotated[
+            Literal[True],
+            Field(
+                description="The page ends before it is full: so many jobs were looked through that do not match. Go "
+                "on with `after=last_id`."
+            ),
+        ]
+    ]
+
+
+class JobsCancelled(TypedDict):
+    """What a call that cancels by a filter did. If `has_more` is true, call again with `after=last_id`."""
+
+    object: Literal["jobs.cancellation"]
+    dry_run: bool
+    matched: Annotated[int, Field(ge=0, description="Jobs that were found, of those that are not over.")]
+    cancelled: Annotated[int, Field(ge=0, description="Queued jobs that were cancelled.")]
+    cancelling: Annotated[int, Field(ge=0, description="Running jobs, which end as soon as their worker is notified.")]
+    has_more: bool
+    last_id: str | None
 
 
 def queued_job(row: Mapping[str, Any]) -> Job:

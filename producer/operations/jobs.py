@@ -1,7 +1,7 @@
 """Operations on jobs: show, list, cancel."""
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, cast
 
 import orjson
 from sqlalchemy import Connection, RowMapping, select, text, update
@@ -9,7 +9,8 @@ from sqlalchemy import Connection, RowMapping, select, text, update
 from producer import objects
 from producer.admission.idempotency import Claim
 from producer.admission.run_once import ring_deliveries, run_once_due
-from producer.objects import Job, JobInput, List
+from producer.objects import Job, JobInput, JobList
+from producer.operations.job_filters import NOTHING, JobFilter, find
 from producer.operations.pages import PageQuery, owned_by, paged
 from shared import crash
 from shared.accounts import KeyHolder
@@ -18,9 +19,9 @@ from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db import models as m
 from shared.db.models.jobs import RUNNING
-from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.errors import Conflict, NotFound
 from shared.jobs import job_steps, transitions
-from shared.jobs.outcomes import TERMINAL, Ending, JobStatus
+from shared.jobs.outcomes import TERMINAL, Ending
 from shared.notifier import CANCEL, DONE, Notifier
 from shared.submissions.steps.course import has_course
 
@@ -78,26 +79,27 @@ def _with_steps(connection: Connection, rows: Sequence[RowMapping]) -> list[dict
 
 
 def list_jobs(
-    connection: Connection,
-    holder: KeyHolder,
-    page: PageQuery,
-    *,
-    status: str | None = None,
-    ids: Sequence[str] = (),
-    batch_id: str | None = None,
-) -> List[Job]:
-    """A page of the jobs of the account and mode, newest first; of one status, of a batch, or of the given ids."""
-    statement = _JOBS.where(*owned_by(holder))
-    if batch_id is not None:
-        statement = statement.where(m.jobs.c.batch_id == batch_id)
-    if status is not None:
-        if status not in get_args(JobStatus):
-            raise InvalidRequest(f"status: unknown status {status[:50]!r}", param="status")
-        statement = statement.where(m.jobs.c.status == status)
-    if ids:
-        statement = statement.where(m.jobs.c.id.in_(ids))
-    rows = connection.execute(paged(statement, m.jobs.c.id, page)).mappings().all()
-    return objects.page([objects.job_object(row) for row in _with_steps(connection, rows)], page.limit)
+    connection: Connection, holder: KeyHolder, page: PageQuery, wanted: JobFilter = NOTHING, ids: Sequence[str] = ()
+) -> JobList:
+    """A page of the jobs of the account and mode, newest first: those that meet a filter, of the given ids if any.
+
+    A page that ends before it is full says so (`incomplete`), and is gone on with after its `last_id`.
+    """
+    if wanted.empty and not ids:
+        rows = connection.execute(paged(_JOBS.where(*owned_by(holder)), m.jobs.c.id, page)).mappings().all()
+        shown = [objects.job_object(row) for row in _with_steps(connection, rows)]
+        return cast(JobList, objects.page(shown, page.limit))
+    found = find(connection, holder, wanted, page, ids)
+    rows = connection.execute(_JOBS.where(m.jobs.c.id.in_(found.ids))).mappings().all()
+    shown = sorted(
+        (objects.job_object(row) for row in _with_steps(connection, rows)),
+        key=lambda job: job["id"],
+        reverse=page.order == "desc",
+    )
+    listed = cast(JobList, objects.page(shown, page.limit))
+    if found.until is None:
+        return listed
+    return {**listed, "has_more": True, "last_id": found.until, "incomplete": True}
 
 
 def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[Job, list[str]]:

@@ -30,6 +30,7 @@ def _bare(body: dict[str, Any]) -> dict[str, Any]:
 #: What a good request carries, where it carries anything.
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/jobs"): {"json": chat()},
+    ("POST", "/jobs/cancel"): {"json": {"status": ["queued"]}},
     ("POST", "/chat/completions"): {"json": _bare(chat())},
     ("POST", "/embeddings"): {"json": _bare(embedding())},
     ("POST", "/images"): {"json": _bare(image())},

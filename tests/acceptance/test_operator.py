@@ -62,7 +62,7 @@ def test_a_batch_goes_through_a_pause_and_a_new_worker_whole(operated: Stack, cu
     """Nothing is lost, nothing is charged twice."""
     count = 300
     lines = [{**LINE, "custom_id": f"line-{number}"} for number in range(count)]
-    with operated.script({"latency": 0.05}):
+    with operated.script({"fault": {"latency_seconds": 0.3}}):
         id = customer.live.post("/batches", json={"requests": lines}).json()["id"]
 
         def done() -> int:

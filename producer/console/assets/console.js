@@ -73,6 +73,7 @@
     if (stacked) order.reverse();
     const colour = (at) => tone(lines[at].tone ? `--${lines[at].tone}` : `--series-${Math.min(at, 7)}`);
     const date = new Intl.DateTimeFormat(undefined, by === "day" ? { dateStyle: "medium", timeZone: "UTC" } : { dateStyle: "short", timeStyle: "short" });
+    const short = new Intl.DateTimeFormat(undefined, by === "day" ? { month: "short", day: "numeric", timeZone: "UTC" } : { hour: "numeric", minute: "2-digit" });
     const series = order.map((at) => ({
       label: lines[at].name,
       stroke: colour(at),
@@ -88,7 +89,7 @@
       height: 220,
       tzDate: by === "day" ? (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC") : undefined,
       scales: { x: { range: (_, low, high) => [low - step * 0.6, high + step * 0.6] }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
-      axes: [{ ...axis, grid: { show: false } }, { ...axis, size: 64, label: unit, labelSize: 20, labelFont: "12px system-ui, sans-serif", values: (_, marks) => marks.map((one) => number.format(one)) }],
+      axes: [{ ...axis, grid: { show: false }, space: 64, values: (_, marks) => marks.map((one) => short.format(new Date(one * 1000))) }, { ...axis, size: 64, label: unit, labelSize: 20, labelFont: "12px system-ui, sans-serif", values: (_, marks) => marks.map((one) => number.format(one)) }],
       series: [{ label: by === "day" ? "Day" : "Time", value: (_, seconds) => (seconds == null ? "" : date.format(new Date(seconds * 1000))) }, ...series],
       cursor: { drag: { x: false, y: false }, points: { show: !stacked } },
       legend: { live: true },
@@ -117,4 +118,44 @@
 
   document.addEventListener("DOMContentLoaded", () => prepare(document));
   document.addEventListener("htmx:afterSettle", () => prepare(document));
+})();
+
+// New: a file dropped on its place is sent at once; how much of it has been sent; what is refused is shown in the page.
+(() => {
+  const place = (event) => event.target.closest?.("[data-drop]");
+
+  document.addEventListener("dragover", (event) => {
+    const over = place(event);
+    if (!over || !event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
+    over.classList.add("drop-over");
+  });
+  document.addEventListener("dragleave", (event) => {
+    const over = place(event);
+    if (over && !over.contains(event.relatedTarget)) over.classList.remove("drop-over");
+  });
+  document.addEventListener("drop", (event) => {
+    const over = place(event);
+    if (!over || !event.dataTransfer.files.length) return;
+    event.preventDefault();
+    over.classList.remove("drop-over");
+    const input = over.querySelector("input[type=file]");
+    const one = new DataTransfer();
+    one.items.add(event.dataTransfer.files[0]);
+    input.files = one.files;
+    input.form.requestSubmit();
+  });
+
+  document.addEventListener("htmx:xhr:progress", (event) => {
+    const form = event.target.closest("[data-upload]");
+    if (!form || !event.detail.lengthComputable || !event.detail.total) return;
+    const percent = Math.floor((event.detail.loaded * 100) / event.detail.total);
+    form.querySelector("[data-upload-state]").hidden = false;
+    form.querySelector("progress").value = percent;
+    form.querySelector("[data-upload-text]").textContent = percent < 100 ? `${percent}% sent` : "Sent; being kept";
+  });
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.requestConfig.elt.matches("[data-upload]")) event.detail.shouldSwap = true;
+  });
 })();

@@ -14,7 +14,7 @@ from shared import clock
 router = PageRouter()
 
 #: Batches of a page, and lines.
-_BATCHES, _LINES = 25, 50
+_BATCHES, _LINES = 25, 25
 #: What the lists may be narrowed to, by status, with its name.
 STATUSES = (
     ("", "All"),
@@ -99,6 +99,7 @@ async def _batch(visit: Visit, id: str, error: ApiError | None = None) -> Respon
         here="batches",
         batch=batch,
         counts=counts,
+        failures=progress.failures(counts["reasons"]),
         found=found,
         file=await _file(visit, batch["input_file_id"]),
         lines=lines["data"],
