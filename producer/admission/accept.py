@@ -25,11 +25,11 @@ from shared.errors import IdempotencyMismatch, InsufficientCredits, Unavailable
 from shared.jobs import credit_waits, leases
 from shared.jobs.credit_waits import Lines
 from shared.jobs.outcomes import TERMINAL
+from shared.jobs.pauses import open_offer
 from shared.money import key_budgets, shortage
 from shared.money.key_budgets import Excess, KeySpend
 from shared.money.ledger import Book
 from shared.money.shortage import Funds, Need
-from shared.providers.pauses import open_offer
 from shared.queues import queue_name
 from shared.strict_json import dumps
 from shared.submissions import likely_cost, quote

@@ -19,7 +19,7 @@ from shared.db import Database
 from shared.db.models import jobs
 from shared.db.models.jobs import TO_WAKE, WOKEN
 from shared.errors import Unavailable
-from shared.providers.pauses import paused_providers
+from shared.jobs.pauses import paused_providers
 from shared.queues import lane_of, provider_of
 from shared.submissions.catalogue import job_queues
 

@@ -43,13 +43,17 @@ _ATTEMPT_COLUMNS = [
 @click.argument("id")
 @click.option("--wait", is_flag=True, help="Wait until the job has ended.")
 @click.option("--explain", is_flag=True, help="Show how its charge came about instead of its result.")
+@click.option("--input", "asked", is_flag=True, help="Show what it asked, as it can be sent again.")
 @api_command
-def job(client: FusionAI, output: Output, id: str, wait: bool, explain: bool) -> None:
+def job(client: FusionAI, output: Output, id: str, wait: bool, explain: bool, asked: bool) -> None:
     """Show a job.
 
     Exit status 3 when it has ended without success.
     """
     id = ids.whole(id, lambda limit: client.jobs(limit=limit), "jobs")
+    if asked:
+        given = client.job_input(id)
+        return output.value(given, lambda: output.document(given["body"]))
     found = client.job(id, wait=_WAIT_SECONDS if wait else None)
     while wait and found["status"] not in TERMINAL:
         found = client.job(id, wait=_WAIT_SECONDS)

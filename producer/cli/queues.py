@@ -15,7 +15,7 @@ from producer.operations import queues as ops
 from producer.stack.state import StateDirectory
 from shared import clock, redis_clients
 from shared.db import Database
-from shared.providers import pauses
+from shared.jobs import pauses
 from shared.providers.states import Standing
 from shared.settings import settings
 

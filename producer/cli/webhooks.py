@@ -118,22 +118,26 @@ def delete_webhook(client: FusionAI, output: Output, id: str) -> None:
 
 @webhooks.command("rotate")
 @click.argument("id")
+@click.option("--leaked", is_flag=True, help="End the secrets before it at once: they sign nothing any more.")
 @api_command
-def rotate_webhook(client: FusionAI, output: Output, id: str) -> None:
+def rotate_webhook(client: FusionAI, output: Output, id: str, leaked: bool) -> None:
     """Give a webhook a new secret.
 
-    It is shown only once; the secret before remains valid for a day.
+    It is shown only once; the secrets before remain valid for a day, unless they have leaked.
     """
-    rotated = client.webhooks.rotate(id)
+    rotated = client.webhooks.rotate(id, overlap_seconds=0 if leaked else None)
     output.value(rotated, lambda: output.fields({name: rotated.get(name) for name in ("id", "url", "secret")}))
 
 
 @webhooks.command("secret")
 @click.option("--rotate", is_flag=True, help="Make a new one and show it, once; the one before is valid for a day.")
+@click.option("--leaked", is_flag=True, help="Make a new one, and end those before it at once.")
 @api_command
-def callback_secret(client: FusionAI, output: Output, rotate: bool) -> None:
+def callback_secret(client: FusionAI, output: Output, rotate: bool, leaked: bool) -> None:
     """Show or rotate the secret that signs callbacks of jobs."""
-    found = client.webhooks.rotate_secret() if rotate else client.webhooks.secret()
+    overlap = 0 if leaked else None
+    rotates = rotate or leaked
+    found = client.webhooks.rotate_secret(overlap_seconds=overlap) if rotates else client.webhooks.secret()
 
     def words() -> None:
         output.fields({"made": moment(found["created_at"]), "valid": found["valid"], "secret": found.get("secret")})

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from producer.client.atomic_file import atomic_write
 from producer.client.batches import BatchCalls
-from producer.client.objects import BATCH_OVER, TERMINAL, Batch, BatchResult, DryRun, File, Job, Json, Page
+from producer.client.objects import BATCH_OVER, TERMINAL, Batch, BatchResult, DryRun, File, Job, JobInput, Json, Page
 from producer.client.transport import ApiError
 from producer.client.webhook_verification import SeenEvents, WebhookVerificationError
 from producer.client.webhooks import WebhookCalls
@@ -58,6 +58,11 @@ class FusionAI(BatchCalls, WebhookCalls):
             found: Job = self.get(f"/jobs/{id}")
         else:
             found = self.get(f"/jobs/{id}", timeout=wait + _WAIT_MARGIN_SECONDS, wait=f"{wait:g}")
+        return found
+
+    def job_input(self, id: str) -> JobInput:
+        """What a job asked, as it can be sent again."""
+        found: JobInput = self.get(f"/jobs/{id}/input")
         return found
 
     def jobs(

@@ -1,5 +1,6 @@
 """How values look in pages: amounts of credit, counts, times, durations, sizes. Pure."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -78,11 +79,60 @@ def size(value: int | None) -> str:
     return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
 
 
+def rate(value: float | None) -> str:
+    """Lines a second; a minute where that tells more.
+
+    >>> rate(412.3), rate(2.25), rate(0.05), rate(None)
+    ('412 lines/s', '2.2 lines/s', '3 lines/min', '–')
+    """
+    if value is None:
+        return "–"
+    if value < 0.5:
+        return f"{value * 60:.2g} lines/min"
+    return f"{value:,.0f} lines/s" if value >= 10 else f"{value:.1f} lines/s"
+
+
+#: Characters of an answer that a list shows.
+_GIST = 140
+
+
+def gist(job: Mapping[str, Any]) -> str:
+    """The beginning of a job's answer, for a list; empty without one.
+
+    >>> gist({"type": "embedding", "result": {"data": [{"embedding": [0.1, 0.2]}]}})
+    '1 vector'
+    """
+    result = job["result"] or {}
+    found = result.get("data") or result.get("choices") or ()
+    if job["type"] != "chat.completion":
+        word = "vector" if job["type"] == "embedding" else "picture"
+        return f"{len(found)} {word}{'' if len(found) == 1 else 's'}" if found else ""
+    message = found[0].get("message") if found else None
+    text = message.get("content") if message else None
+    if not isinstance(text, str):
+        return "calls a function" if message and message.get("tool_calls") else ""
+    text = " ".join(text[: 2 * _GIST].split())
+    return text if len(text) <= _GIST else text[:_GIST] + "…"
+
+
+def short(id: str) -> str:
+    """An id by its kind and end, which tells it from others at a glance.
+
+    >>> short("job_01a228e5f33c0000e192204cba97e324")
+    'job_…ba97e324'
+    """
+    kind, _, rest = id.rpartition("_")
+    return id if len(rest) <= 12 else f"{kind}_…{rest[-8:]}"
+
+
 FILTERS: Final[dict[str, Any]] = {
     "credits": credits,
     "count": count,
+    "gist": gist,
     "instant": instant,
     "moment": moment,
     "duration": duration,
+    "rate": rate,
+    "short": short,
     "size": size,
 }

@@ -33,6 +33,10 @@ class PageRouter:
         """Declare what a form does; it is called once the form's token has been checked."""
         return self._declare("POST", path)
 
+    def include(self, other: "PageRouter") -> None:
+        """Take over the routes of a page below this one."""
+        self.routes += other.routes
+
     def _declare(self, method: str, path: str) -> Callable[[Handler], Handler]:
         def declare(handler: Handler) -> Handler:
             self.routes.append(PageRoute(method, path, handler))

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from producer.console import auditing, forgery, rendering
 from producer.console.api import Answer, Api, ApiError, Call
@@ -55,6 +56,11 @@ class Visit:
         """The parameters of the page's own URL."""
         return self.request.query_params
 
+    @property
+    def base_url(self) -> str:
+        """Where others find the API, without /v1."""
+        return settings().public_url.rstrip("/").removesuffix("/v1")
+
     def url(self, **changes: str | None) -> str:
         """The page's own URL, with some parameters of it changed; None takes one out."""
         given = {**self.query, **changes}
@@ -82,6 +88,10 @@ class Visit:
         await auditing.note_call(self.context.database, self.session, self.holder.account_id, call, answer)
         return answer
 
+    def relay(self, call: Call) -> Response:
+        """The API's own answer to a call, piece by piece: for files."""
+        return _Relayed(self.api, call)
+
     def show(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """A page."""
         given = {
@@ -89,7 +99,7 @@ class Visit:
             "csrf": forgery.token(self._token),
             "notice": _unpacked(self.request.cookies.get(NOTICE)),
             "error": None,
-            "base_url": settings().public_url,
+            "base_url": self.base_url,
             "may_change": not settings().console_read_only,
             "path": self.request.url.path,
             **values,
@@ -114,6 +124,18 @@ class Visit:
                 NOTICE, packed, max_age=_NOTICE_SECONDS, path="/console", httponly=True, samesite="strict"
             )
         return response
+
+
+class _Relayed(Response):
+    """An answer that the API gives itself."""
+
+    def __init__(self, api: Api, call: Call) -> None:
+        super().__init__()
+        self._api, self._call = api, call
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        await self._api.relay(self._call, receive, send)
 
 
 _TITLES = {404: "Not found", 403: "Not allowed", 429: "Too many requests", 503: "Not available"}

@@ -9,11 +9,12 @@ from sqlalchemy import Connection, RowMapping, select, text, update
 from producer import objects
 from producer.admission.idempotency import Claim
 from producer.admission.run_once import ring_deliveries, run_once_due
-from producer.objects import Job, JobList
+from producer.objects import Job, JobInput, JobList
 from producer.operations.job_filters import NOTHING, JobFilter, find
 from producer.operations.pages import PageQuery, owned_by, paged
 from shared import crash
 from shared.accounts import KeyHolder
+from shared.batches import line_requests
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db import models as m
@@ -41,6 +42,16 @@ _JOBS = (
     .outerjoin(m.job_results, m.job_results.c.job_id == m.jobs.c.id)
 )
 
+_INPUTS = (
+    select(
+        *(m.jobs.c[name] for name in ("id", "type", "dialect", "model", "key_id", line_requests.OPTIONS)),
+        *(m.job_payloads.c[name] for name in line_requests.COLUMNS),
+        m.api_keys.c.name.label("key_name"),
+    )
+    .join_from(m.jobs, m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
+    .outerjoin(m.api_keys, m.api_keys.c.id == m.jobs.c.key_id)
+)
+
 
 def show_job(connection: Connection, holder: KeyHolder, job_id: str) -> Job:
     """The job object; 404 when the account's keys of this mode, live or test, have no such job."""
@@ -48,6 +59,16 @@ def show_job(connection: Connection, holder: KeyHolder, job_id: str) -> Job:
     if row is None:
         raise NotFound(f"not found: job {job_id[:100]!r}")
     return objects.job_object(_with_steps(connection, [row])[0])
+
+
+def show_input(connection: Connection, holder: KeyHolder, job_id: str) -> JobInput:
+    """What a job asked; 404 when the account's keys of this mode have no such job."""
+    found = connection.execute(_INPUTS.where(m.jobs.c.id == job_id, *owned_by(holder))).mappings().first()
+    row = {} if found is None else dict(found)
+    asked = line_requests.of_row(row) if row else None
+    if asked is None:
+        raise NotFound(f"not found: job {job_id[:100]!r}")
+    return objects.job_input(row, asked, row["key_name"])
 
 
 def _with_steps(connection: Connection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:

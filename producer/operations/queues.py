@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pydantic import Field
 from redis import RedisError
+from shared.providers.pauses import Pause
 from sqlalchemy import Connection, func, select, text
 
 from producer.objects.queues import Queue, QueueLane, QueuePause, Worker, breaker, model_pace, worker_object
@@ -16,8 +17,9 @@ from shared.clock import MICROS
 from shared.db import models as m
 from shared.db.models.jobs import DEFERRED, RUNNING, TO_WAKE, WOKEN
 from shared.errors import NotFound
-from shared.providers import pauses, states
-from shared.providers.pauses import Pause
+from shared.jobs import pauses
+from shared.jobs.pauses import Pause
+from shared.providers import states
 from shared.providers.states import ProviderState, Standing
 from shared.queues import LANES, Lane, queue_name
 from shared.settings import settings

@@ -153,11 +153,11 @@ def pay(
     now = clock.now_micros()
     if not _change(connection, row, now, "paid", paid_at=now):
         raise Conflict(f"invoice {invoice_id} was changed at the same moment; try again")
-    of_purchase = {"payment": payment or row["payment"], "note": note or row["note"], "problem": None}
+    of_purchase = {"payment": payment or row["payment"], "note": note or row["note"], "problem": None, "doubt": None}
     connection.execute(of_invoice(invoice_id).values(**of_purchase))
     account_id = row["account_id"]
     book = Book(connection, [account_id], now=now)
-    _resume(connection, account_id)
+    resume_top_ups(connection, account_id)
     book.grant(account_id, row["total_micros"], ("invoice", invoice_id), note)
     _emit(book, account_id, "invoice.paid", shown(connection, invoice_id))
     return book.close()
@@ -204,7 +204,8 @@ def stop_top_ups(connection: Connection, account_id: str, why: str) -> None:
     connection.execute(mine.values(stopped=why))
 
 
-def _resume(connection: Connection, account_id: str) -> None:
+def resume_top_ups(connection: Connection, account_id: str) -> None:
+    """Make automatic top-ups again, where they were stopped."""
     mine = update(auto_top_ups).where(auto_top_ups.c.account_id == account_id, auto_top_ups.c.stopped.is_not(None))
     connection.execute(mine.values(stopped=None))
 

@@ -53,7 +53,7 @@ def test_after_signing_in_nobody_is_led_elsewhere(target: str, account: Account,
 
 def test_the_session_is_new_and_no_script_can_read_it(account: Account, visit: Callable[..., Visitor]) -> None:
     visitor = visit()
-    planted = {"name": "fusionai_session", "value": "planted" * 6, "url": f"{visitor.base_url}/console"}
+    planted = {"name": "fusionai_session", "value": "planted" * 6, "domain": "127.0.0.1", "path": "/console"}
     visitor.context.add_cookies([planted])  # type: ignore[list-item]
     visitor.open("/console/sign-in")
     sign_in(visitor, account.live_key)

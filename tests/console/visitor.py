@@ -62,6 +62,10 @@ class Visitor:
         expect(found).to_be_visible()
         return found
 
+    def open_details(self) -> None:
+        """Unfold whatever is folded."""
+        self.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+
     def attacks(self) -> list[str]:
         """What of the hostile texts is markup in the page, or has run."""
         return list(self.page.evaluate(FOUND))

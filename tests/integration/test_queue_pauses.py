@@ -12,7 +12,7 @@ from shared.audit import Action
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Unavailable
-from shared.providers import pauses
+from shared.jobs import pauses
 from tests.integration import world
 from workers.maintenance.sweep import Sweeper
 

@@ -20,8 +20,8 @@ from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database
 from shared.jobs import callbacks as job_callbacks
 from shared.jobs import response_events
+from shared.jobs.pauses import paused_providers
 from shared.money import grants
-from shared.providers.pauses import paused_providers
 from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
 from shared.stopping import on_signals
@@ -37,6 +37,7 @@ from workers.maintenance.payments import PaymentRounds
 from workers.maintenance.probation import ProbationSupervisor
 from workers.maintenance.purge import purge_all
 from workers.maintenance.retention import Retention
+from workers.maintenance.signs import Sign, seen
 from workers.maintenance.staleness import DueWatch, LeaseWatch, RingWatch
 from workers.maintenance.turning import Turner
 from workers.webhooks.due import DUE_SECONDS, due_deliveries
@@ -75,6 +76,8 @@ class Sweeper:
         self._mending: Isolator[None] = Isolator("counting in a budget batch")
         self._counting: Isolator[tuple[int, list[str]]] = Isolator("counting in a budget job")
         self._calling_back: Isolator[tuple[int, list[str]]] = Isolator("writing the callback of")
+        #: What there was to do at the last look, of what is looked for; None: that is not known.
+        self._seen: set[Sign] | None = None
         #: What it has done since it began; the keys are those of DONE.
         self.done: Counter[str] = Counter()
 
@@ -82,19 +85,20 @@ class Sweeper:
         """Everything once: lapses, expiries, cancels, lost doorbells, due deliveries, feeding, retention."""
         every: dict[str, Callable[[], object]] = {
             "ending expired worker leases": self.lapse,
-            "requeuing jobs of lost workers": self.take_back,
-            "ending overdue jobs": self.end_overdue,
-            "writing events of responses": self.tell_responses,
-            "counting jobs in budgets of keys": self.count_in_budgets,
-            "writing callbacks": self.tell_callbacks,
-            "expiring grants": self.expire_grants,
+            "looking for what is to be done": self._look,
+            "requeuing jobs of lost workers": self._if_seen("held", self.take_back),
+            "ending overdue jobs": self._if_seen("overdue", self.end_overdue),
+            "writing events of responses": self._if_seen("untold", self.tell_responses),
+            "counting jobs in budgets of keys": self._if_seen("uncounted", self.count_in_budgets),
+            "writing callbacks": self._if_seen("callbacks", self.tell_callbacks),
+            "expiring grants": self._if_seen("grants", self.expire_grants),
             "renaming foreign Redis keys": lambda: self._bell.set_aside().result(),
             "finding lost doorbells": self.find_lost_doorbells,
             "letting in jobs that waited for credit": self.admit,
             "queuing due deliveries": self.ring_due_deliveries,
             "turning jobs of paused providers": self.turn,
             "feeding": self.feed,
-            "purging": lambda: purge_all(self._database),
+            "purging": self._if_seen("purge", lambda: purge_all(self._database)),
         }
         if self._probation is None:
             every.update({"retention": self.retention.run_once, "payments": self.payments.run_once})
@@ -106,6 +110,14 @@ class Sweeper:
         except Exception:
             self._doubt()
             raise
+
+    def _look(self) -> None:
+        self._seen = None
+        self._seen = self._database.read_sync(seen)
+
+    def _if_seen(self, sign: Sign, step: Callable[[], object]) -> Callable[[], object]:
+        """The same step, which is left out when there is nothing for it to do."""
+        return lambda: step() if self._seen is None or sign in self._seen else None
 
     def lapse(self) -> None:
         """End incarnations that have been watched, without a pause, not to renew their lease for all its length."""

@@ -11,7 +11,7 @@ from shared import clock, crash
 from shared.errors import ProviderError, StorageAway
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import BEGAN, Ending, Requeue
-from shared.providers.pauses import BY_OPERATOR
+from shared.jobs.pauses import BY_OPERATOR
 from shared.queues import PROBATION, Lane
 from shared.settings import settings
 from shared.submissions import extras

@@ -20,8 +20,8 @@ from shared.db import Database
 from shared.db.models import jobs
 from shared.db.models.jobs import WOKEN
 from shared.jobs.leases import unwake
+from shared.jobs.pauses import paused_providers
 from shared.jobs.waking import ACCOUNTS, accounts_waiting, mark
-from shared.providers.pauses import paused_providers
 
 log = logging.getLogger(__name__)
 

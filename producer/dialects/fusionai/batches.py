@@ -3,7 +3,7 @@
 import asyncio
 from functools import partial
 from io import BytesIO
-from typing import BinaryIO, cast
+from typing import BinaryIO, cast, get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,10 +20,11 @@ from producer.operations.batches import BatchSpec
 from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.request import answer, claim_of, enter, enter_to_submit, has_body, page_of, replayable, valid
 from producer.web.router import Router
-from producer.web.rows import PAGE, Row, one
+from producer.web.rows import PAGE, Row, one, query
 from shared.accounts import KeyHolder
 from shared.errors import Conflict, Forbidden, NotFound, StorageAway
 from shared.files import blobs
+from shared.objects.batches import BatchStatus
 
 router = Router()
 
@@ -61,12 +62,22 @@ async def create_batch(request: Request) -> Response:
     return replayable(*await make_once(context.database, holder, claim, spec))
 
 
-@router.get("/batches", doc=Row("Batches", one("A page of batches.", objects.List[objects.Batch]), parameters=PAGE))
+@router.get(
+    "/batches",
+    doc=Row(
+        "Batches",
+        one("A page of batches.", objects.List[objects.Batch]),
+        parameters=(
+            *PAGE,
+            query("status", {"type": "string", "enum": list(get_args(BatchStatus))}, "Only batches with this status."),
+        ),
+    ),
+)
 async def list_batches(request: Request) -> Response:
     """List batches, newest first."""
     context, holder = await enter(request)
-    page, _ = page_of(request)
-    return answer(await context.database.read(batches.list_all, holder, page))
+    page, rest = page_of(request, "status")
+    return answer(await context.database.read(batches.list_all, holder, page, status=rest.get("status")))
 
 
 @router.get("/batches/{id}", doc=Row("Batches", one("The batch.", objects.Batch), errors=(NotFound,)))

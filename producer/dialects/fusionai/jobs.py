@@ -185,6 +185,13 @@ async def show_job(request: Request, job_id: str) -> Response:
     return answer(job, {"FusionAI-Job-Id": job_id})
 
 
+@router.get("/jobs/{job_id}/input", doc=Row("Jobs", one("What it asked.", objects.JobInput), errors=(NotFound,)))
+async def show_job_input(request: Request, job_id: str) -> Response:
+    """Get what a job asked, as it can be sent again, and the key that it was sent with."""
+    context, holder = await enter(request)
+    return answer(await context.database.read(jobs_ops.show_input, holder, job_id))
+
+
 @router.post(
     "/jobs/{job_id}/cancel",
     doc=Row(

@@ -15,7 +15,7 @@ from producer.web.rows import Row, one
 from shared import clock, redis_clients
 from shared.audit import Action
 from shared.errors import NotFound
-from shared.providers import pauses
+from shared.jobs import pauses
 from shared.providers.states import Standing
 from shared.settings import settings
 

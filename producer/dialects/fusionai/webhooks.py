@@ -14,7 +14,7 @@ from producer.operations import callbacks, webhooks
 from producer.operations import events as events_ops
 from producer.operations.redeliveries import RedeliverSpec, redeliver
 from producer.web.body import read_body
-from producer.web.request import answer, claim_of, enter, page_of, replayable, valid
+from producer.web.request import answer, claim_of, enter, has_body, page_of, replayable, valid
 from producer.web.router import Router
 from producer.web.rows import PAGE, Row, one
 from shared.accounts import KeyHolder
@@ -22,6 +22,8 @@ from shared.errors import Conflict, NotFound
 from shared.webhooks import events
 
 router = Router()
+
+_ROTATIONS = {"As usual": {}, "The old secret has leaked": {"overlap_seconds": 0}}
 
 
 @router.post(
@@ -105,15 +107,20 @@ async def remove_webhook(request: Request, id: str) -> Response:
     doc=Row(
         "Webhooks",
         one("The webhook, with its new secret.", objects.NewSecret),
-        errors=(NotFound, Conflict),
+        "RotateSpec",
+        errors=(NotFound,),
         once=True,
+        optional=True,
+        examples=_ROTATIONS,
     ),
 )
 async def rotate_webhook(request: Request, id: str) -> Response:
-    """Rotate the secret of a webhook; the old secret remains valid for a day."""
+    """Rotate the secret of a webhook; the old ones remain valid for a day, or for as long as `overlap_seconds` says."""
     context, holder = await enter(request)
-    claim = claim_of(request, holder, {})
-    return replayable(*await run_once(context.database, claim, webhooks.rotate, holder, id))
+    body = await read_body(request) if has_body(request) else {}
+    wanted = valid(webhooks.RotateSpec, body)
+    claim = claim_of(request, holder, body)
+    return replayable(*await run_once(context.database, claim, webhooks.rotate, holder, id, wanted))
 
 
 @router.post(
@@ -125,7 +132,7 @@ async def test_webhook(request: Request, id: str) -> Response:
     context, holder = await enter(request)
     claim = claim_of(request, holder, {})
     await context.database.read(webhooks.show, holder, id)
-    await _count(context, [id])
+    await _count(context, holder, [id])
     return replayable(*await run_once_delivering(context.database, context.bell, claim, webhooks.test, holder, id))
 
 
@@ -147,7 +154,7 @@ async def redeliver_to_webhook(request: Request, id: str) -> Response:
     wanted = valid(RedeliverSpec, body)
     claim = claim_of(request, holder, body)
     await context.database.read(webhooks.show, holder, id)
-    await _count(context, [id])
+    await _count(context, holder, [id])
     return replayable(*await run_once_delivering(context.database, context.bell, claim, redeliver, holder, id, wanted))
 
 
@@ -160,13 +167,22 @@ async def show_webhook_secret(request: Request) -> Response:
 
 @router.post(
     "/webhook_secret/rotate",
-    doc=Row("Webhooks", one("The new secret.", objects.NewCallbackSecret), errors=(Conflict,), once=True),
+    doc=Row(
+        "Webhooks",
+        one("The new secret.", objects.NewCallbackSecret),
+        "RotateSpec",
+        once=True,
+        optional=True,
+        examples=_ROTATIONS,
+    ),
 )
 async def rotate_webhook_secret(request: Request) -> Response:
-    """Rotate the secret that signs callbacks, and show it; the old secret remains valid for a day."""
+    """Rotate the secret that signs callbacks, and show it; the old ones remain valid as those of a webhook do."""
     context, holder = await enter(request)
-    claim = claim_of(request, holder, {})
-    return replayable(*await run_once(context.database, claim, callbacks.rotate_secret, holder))
+    body = await read_body(request) if has_body(request) else {}
+    wanted = valid(webhooks.RotateSpec, body)
+    claim = claim_of(request, holder, body)
+    return replayable(*await run_once(context.database, claim, callbacks.rotate_secret, holder, wanted))
 
 
 @router.get(
@@ -241,14 +257,17 @@ async def redeliver_event(request: Request, event_id: str) -> Response:
     context, holder = await enter(request)
     claim = claim_of(request, holder, {})
     await context.database.read(events_ops.show_event, holder, event_id)
-    await _count(context, await context.database.read(webhooks.recipients_of, holder, event_id))
+    await _count(context, holder, await context.database.read(webhooks.recipients_of, holder, event_id))
     return replayable(
         *await run_once_delivering(context.database, context.bell, claim, events_ops.redeliver_event, holder, event_id)
     )
 
 
-async def _count(context: Context, webhook_ids: Sequence[str]) -> None:
-    """Count a send that somebody asked for, to each of these; 429 when one of them has had its few of the minute."""
+async def _count(context: Context, holder: KeyHolder, webhook_ids: Sequence[str]) -> None:
+    """Count a send that somebody asked for, to each of these; 429 when one of them, or the account, has had its few."""
+    of_account = RateLimit(f"webhooks.{holder.account_id}", webhooks.ASKED_OF_ACCOUNT_PER_MINUTE)
+    allowance = await context.limits.admit(of_account, max(1, len(webhook_ids)))
+    allowance.check("tests and redeliveries of this account's webhooks")
     for id in webhook_ids:
         allowance = await context.limits.admit(RateLimit(f"webhook.{id}", webhooks.ASKED_PER_MINUTE))
         allowance.check(f"tests and redeliveries of webhook {id}")

@@ -6,7 +6,7 @@ from shared.db.models.columns import big
 
 
 class QueuePauseRow(SQLModel, table=True):
-    """A provider whose queues are paused: nothing is leased while the row is there (`shared.providers.pauses`)."""
+    """A provider whose queues are paused: nothing is leased while the row is there (`shared.jobs.pauses`)."""
 
     __tablename__ = "queue_pauses"
     provider: str = Field(primary_key=True)

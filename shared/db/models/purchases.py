@@ -55,6 +55,10 @@ class PurchaseRow(SQLModel, table=True):
     #: What was given back of it, in the currency's minor unit, as its provider says; and whether it is disputed.
     refunded: int = big(default=0)
     disputed: bool = flag()
+    #: As of when, by the provider's clock: its messages come in any order.
+    disputed_at: int | None = big(null=True)
+    #: JSON of a payment that is not the price (`payment`, `said`), about which an operator decides; NULL: none.
+    doubt: str | None = long_text(null=True)
     #: What the operator wrote who marked it paid.
     note: str | None = None
     #: When the provider is next asked; NULL: it is not.
@@ -72,6 +76,18 @@ class SavedPaymentRow(SQLModel, table=True):
     customer: str
     payment: str
     saved_at: int = big()
+
+
+class PaymentNoticeRow(SQLModel, table=True):
+    """A message of a payment provider that has been heeded: one that comes again changes nothing."""
+
+    __tablename__ = "payment_notices"
+    __table_args__ = (Index("payment_notices_by_time", "heeded_at"),)
+    provider: str = Field(primary_key=True)
+    #: The provider's own (`evt_…`).
+    id: str = Field(primary_key=True)
+    type: str
+    heeded_at: int = big()
 
 
 class AutoTopUpRow(SQLModel, table=True):
