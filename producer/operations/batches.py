@@ -243,9 +243,7 @@ def show(connection: Connection, holder: KeyHolder, id: str) -> Batch:
     return objects.batch_object(visible(connection, holder, id))
 
 
-def list_all(
-    connection: Connection, holder: KeyHolder, page: PageQuery, *, status: str | None = None
-) -> List[Batch]:
+def list_all(connection: Connection, holder: KeyHolder, page: PageQuery, *, status: str | None = None) -> List[Batch]:
     """A page of batches, newest first; of one status."""
     statement = _batches(holder)
     if status is not None:
