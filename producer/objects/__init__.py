@@ -8,6 +8,7 @@ from producer.objects.auto_top_ups import AutoTopUp, auto_top_up_object
 from producer.objects.batches import (
     Afforded,
     Batch,
+    BatchErrors,
     BatchProgress,
     BatchUsage,
     DryRun,
@@ -136,6 +137,7 @@ __all__ = [
     "AutoTopUp",
     "Balance",
     "Batch",
+    "BatchErrors",
     "BatchProgress",
     "BatchResult",
     "BatchStatus",
