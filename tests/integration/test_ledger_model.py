@@ -171,7 +171,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def _expire_jobs(self) -> None:
         ids = self.database.read_sync(overdue)
         self.database.write_sync(end_overdue, ids)
-        self._end([Ending(id, 0, "expired") for id in ids])
+        for purse in self.purses:  # what waits for credit holds nothing
+            for id in purse.line.keys() & set(ids):
+                del purse.line[id]
+                purse.events.append("job.expired")
+        self._end([Ending(id, 0, "expired") for id in ids if any(id in purse.jobs for purse in self.purses)])
 
     @precondition(lambda self: any(purse.refundable for purse in self.purses))
     @rule(data=st.data(), micros=MONEY | st.none())
