@@ -13,8 +13,10 @@ from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import WINDOW, BatchSpec
 from producer.operations.credits import ThresholdSpecs
 from producer.operations.invoices import PurchaseSpec
+from producer.operations.job_cancels import CancelSpec
+from producer.operations.queues import PauseSpec, ResumeSpec
 from producer.operations.redeliveries import RedeliverSpec
-from producer.operations.webhooks import WebhookChange, WebhookSpec
+from producer.operations.webhooks import RotateSpec, WebhookChange, WebhookSpec
 from producer.web import uploads
 from producer.web.rows import Schema
 from shared.network.receivers import CALLBACK_FIELD
@@ -112,10 +114,14 @@ SHAPES: Final[tuple[type[BaseModel], ...]] = (
     RetrySpec,
     WebhookSpec,
     WebhookChange,
+    RotateSpec,
     RedeliverSpec,
     ThresholdSpecs,
     PurchaseSpec,
     AutoTopUpSpec,
+    PauseSpec,
+    ResumeSpec,
+    CancelSpec,
 )
 
 _EVENTS: Final = {"enum": ["*", *events.TYPES], "type": "string"}

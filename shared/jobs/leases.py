@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, exists, func, select, text, tuple_, update
 
 from shared import db
-from shared.db.models import job_payloads, jobs, workers
+from shared.db.models import job_payloads, jobs, queue_pauses, workers
 from shared.db.models.jobs import QUEUED, RUNNING, WOKEN
 from shared.jobs import job_steps
+from shared.queues import provider_of
 from shared.submissions.steps.course import has_course
 
 
@@ -56,12 +57,16 @@ _LEASED_TOO = ("failures", "cohort", "bound_micros", "created_at", "expires_at")
 def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[str]]) -> list[Leased]:
     """Take those of the wanted ids (by queue) that are still queued and due, if this incarnation is still alive.
 
+    None of a queue whose provider an operator has paused.
+
     Those that are still queued there and were refused are the feeder's again.
     """
     given = {"b_worker": worker_id, "b_now": db.now(connection)}
     rows: dict[str, Any] = {}
     for queue, ids in wanted.items():
-        leased = connection.execute(_LEASE, {**given, "b_queue": queue, "b_ids": list(ids)})
+        leased = connection.execute(
+            _LEASE, {**given, "b_queue": queue, "b_provider": provider_of(queue), "b_ids": list(ids)}
+        )
         rows.update((row[0], tuple(row)) for row in leased)
         if refused := [id for id in ids if id not in rows]:
             connection.execute(_REFUSED, {"b_queue": queue, "b_ids": refused})
@@ -89,6 +94,7 @@ _LEASE = (
             workers.c.lapsed_at.is_(None),
             workers.c.lease_until > bindparam("b_now"),
         ),
+        ~exists().where(queue_pauses.c.provider == bindparam("b_provider")),
     )
     .values(status="running", lease_epoch=jobs.c.lease_epoch + 1, worker_id=bindparam("b_worker"), deferred_for=None)
     .values(started_at=func.coalesce(jobs.c.started_at, bindparam("b_now")))

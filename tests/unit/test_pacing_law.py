@@ -40,6 +40,35 @@ def test_a_provider_that_takes_50_at_once() -> None:
     assert run.admitted / run.seconds >= 0.7 * 50 and run.refused_share < 0.02
 
 
+@pytest.mark.parametrize(("at_once", "latency"), [(50, 1.0), (50, 0.1), (1000, 1.0)])
+def test_a_provider_that_has_no_room_for_more_is_used_whole(at_once: int, latency: float) -> None:
+    run = drain(Provider(at_once=at_once, latency=latency, overload=True), 10_000)
+    assert run.admitted / run.seconds >= 0.6 * at_once / latency and run.refused_share < 0.2
+
+
+@pytest.mark.parametrize(("fails", "least"), [(0.01, 400.0), (0.09, 250.0), (0.2, 20.0)])
+def test_calls_that_find_no_room_at_any_pace_slow_nobody_else(fails: float, least: float) -> None:
+    run = drain(Provider(at_once=10_000, latency=0.3, overload=True, fails=fails), 10_000)
+    assert run.admitted / run.seconds >= least
+    assert run.refused_share == pytest.approx(fails, abs=0.02)
+
+
+def test_an_overload_while_others_are_served_holds_nobody_and_one_in_four_does() -> None:
+    state = ProviderState()
+    told(state, admitted=9)
+    told(state, NOW, refused=3, refused_for="503", in_flight=20, limit_used=True)
+    assert state.held_until == 0.0 and state.limit == FIRST_LIMIT - 3 * law.EASING
+    told(state, NOW + 0.2, refused=1, refused_for="503", in_flight=20)
+    assert state.held_until > NOW and state.held_for == "503"
+
+
+def test_a_refusal_for_the_rate_slows_however_many_are_served() -> None:
+    state = ProviderState()
+    told(state, admitted=1000)
+    told(state, NOW + 0.1, refused=1, rated=True, in_flight=20)
+    assert state.held_until > NOW and state.rate is not None
+
+
 def test_a_provider_without_a_limit_is_soon_asked_for_all_there_is() -> None:
     run = drain(Provider(at_once=10_000, latency=0.5), 20_000)
     assert run.refused == 0 and run.seconds < 12

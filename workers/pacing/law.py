@@ -3,8 +3,10 @@
 Three things are found out of one provider and model. A **rate**: once the provider says "too many" (429, 529) it is
 set below what was admitted of late, and then grows by a few percent a second, which costs about one refusal in a
 hundred calls. A **limit** of calls in flight: it doubles while all of it is used, and is cut when a refusal comes while
-all of it was used (TCP's slow start). A **pause**: after a few failures in a row that say that the provider is down,
-or a single one that says that it refuses our key, nothing is sent but one call now and then that tries it.
+all of it was used (TCP's slow start). A call now and then that is refused because the provider has too much to do (503,
+529), while most are answered, slows nobody but itself. A **pause**: after a few failures in a row that say that the
+provider is down, or a single one that says that it refuses our key, nothing is sent but one call now and then that
+tries it.
 """
 
 from collections.abc import Mapping
@@ -39,6 +41,12 @@ LEAST_WINDOW: Final = 1.0
 FIRST_WINDOW: Final = 0.25
 #: A rate that was borne for so long is more than a guess.
 PROVEN: Final = 5.0
+#: While at most this share of the calls of the last BORNE_SECONDS is refused for overload, each of these is a matter of
+#: its own: the provider fails some calls at any pace, and a hold for all would not help the next one.
+BORNE: Final = 0.25
+BORNE_SECONDS: Final = 2.0
+#: By how many calls such a refusal makes the limit smaller. One for each six calls keeps it as it is.
+EASING: Final = 0.25
 #: The pause after a refusal that names none; doubled for each refusal in a row.
 HOLD: Final = 0.5
 MOST_HOLD: Final = 30.0
@@ -136,7 +144,9 @@ def step(state: ProviderState, report: Report, now: float, *, pauses: Pauses, ji
         said += _resume(state)
     if report.admitted:
         state.failures = state.refusals = 0
-    if known and report.refused:
+    if known and report.refused and _is_borne(state, report, now):
+        _ease(state, report, now)
+    elif known and report.refused:
         _cut(state, report, now, pauses.longest_hold, jitter)
     else:
         _grow_limit(state, report, now)
@@ -193,11 +203,18 @@ def _count(state: ProviderState, report: Report, now: float) -> None:
     state.admitted = [row for row in state.admitted if now - WINDOW - 1 <= row[0] / 2 <= now]
     state.admitted_since += report.admitted
     state.answered_at = max(state.answered_at, min(report.answered_at, now))
+    _add(state.admitted, now, report.admitted)
+    state.overloads = [row for row in state.overloads if now - BORNE_SECONDS <= row[0] / 2 <= now]
+    _add(state.overloads, now, 0 if report.rated else report.refused)
+
+
+def _add(counts: list[list[int]], now: float, number: int) -> None:
+    """Count so many in the half second that it is."""
     half = int(now * 2)
-    if report.admitted and state.admitted and state.admitted[-1][0] == half:
-        state.admitted[-1][1] += report.admitted
-    elif report.admitted:
-        state.admitted.append([half, report.admitted])
+    if number and counts and counts[-1][0] == half:
+        counts[-1][1] += number
+    elif number:
+        counts.append([half, number])
 
 
 def _present(workers: Mapping[str, list[float]], now: float) -> dict[str, list[float]]:
@@ -215,6 +232,20 @@ def _resume(state: ProviderState) -> list[str]:
     state.held_until = 0.0
     state.limit, state.threshold, state.learned = FIRST_LIMIT / 2, None, False
     return [f"responds again (was paused: {words(was)}); calls continue"]
+
+
+def _is_borne(state: ProviderState, report: Report, now: float) -> bool:
+    """Whether what was refused is no reason to slow down: no limit of calls was named, and most are answered."""
+    answered = sum(number for half, number in state.admitted if half / 2 >= now - BORNE_SECONDS)
+    refused = sum(number for _, number in state.overloads)
+    return not report.rated and refused <= BORNE * (answered + refused)
+
+
+def _ease(state: ProviderState, report: Report, now: float) -> None:
+    """A little fewer at once, if all were used; who has too much to do refuses more and more, and is cut."""
+    _grow_limit(state, report, now)
+    if report.limit_used:
+        state.limit = max(1.0, state.limit - EASING * report.refused)
 
 
 def _cut(state: ProviderState, report: Report, now: float, longest: float, jitter: float) -> None:
