@@ -195,11 +195,12 @@ class LedgerMachine(RuleBasedStateMachine):
     def _expire_jobs(self) -> None:
         ids = self.database.read_sync(overdue)
         self.database.write_sync(end_overdue, ids)
-        for purse in self.purses:  # what waits for credit holds nothing
-            for id in purse.line.keys() & set(ids):
-                del purse.line[id]
-                purse.events.append("job.expired")
-        self._end([Ending(id, 0, "expired") for id in ids if any(id in purse.jobs for purse in self.purses)])
+        waited = [(purse, id) for purse in self.purses for id in ids if id in purse.line]
+        for purse, id in waited:  # it holds nothing
+            del purse.line[id]
+            purse.events.append("job.expired")
+        known = {id for _, id in waited}
+        self._end([Ending(id, 0, "expired") for id in ids if id not in known])
 
     @precondition(lambda self: any(purse.refundable for purse in self.purses))
     @rule(data=st.data(), micros=MONEY | st.none())
