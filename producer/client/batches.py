@@ -144,6 +144,11 @@ class BatchCalls(Transport):
         found: BatchProgress = self.get(f"/batches/{id}/progress")
         return found
 
+    def batch_errors(self, id: str) -> Json:
+        """Why lines of a batch did not succeed, grouped by reason, so far."""
+        found: Json = self.get(f"/batches/{id}/errors")
+        return found
+
     def progress_or_none(self, id: str) -> BatchProgress | None:
         """The same, or None from a server that does not have it."""
         try:

@@ -80,7 +80,7 @@ def chart(
     if len(lines) > MOST_SERIES:
         titles.append(f"{len(lines) - MOST_SERIES} more")
     return {
-        "x": [int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()) for day in days],
+        "x": [_seconds(day) for day in days],
         "lines": [
             {"name": title, "values": [sums[place, day] / _MICROS for day in days]}
             for place, title in enumerate(titles)
@@ -88,6 +88,16 @@ def chart(
         "unit": "credits",
         "by": "day",
     }
+
+
+def jobs_chart(groups: Sequence[Group], first: str, last: str) -> dict[str, Any]:
+    """The data of a chart of how many jobs were charged on each day."""
+    days = list(_days(first, last))
+    sums: defaultdict[str, int] = defaultdict(int)
+    for group in groups:
+        sums[group.day] += group.jobs
+    lines = [{"name": "Jobs", "values": [sums[day] for day in days], "tone": "done"}]
+    return {"x": [_seconds(day) for day in days], "lines": lines, "unit": "jobs", "by": "day"}
 
 
 def total(groups: Sequence[Group]) -> Line:
@@ -123,6 +133,10 @@ def _coloured(line: Line, series: int) -> Line:
     return Line(
         line.name, line.jobs, line.prompt_tokens, line.completion_tokens, line.images, line.micros, line.share, series
     )
+
+
+def _seconds(day: str) -> int:
+    return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
 
 
 def _days(first: str, last: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from producer.operations.invoices import PurchaseSpec
 from producer.operations.job_cancels import CancelSpec
 from producer.operations.queues import PauseSpec, ResumeSpec
 from producer.operations.redeliveries import RedeliverSpec
-from producer.operations.webhooks import WebhookChange, WebhookSpec
+from producer.operations.webhooks import RotateSpec, WebhookChange, WebhookSpec
 from producer.web import uploads
 from producer.web.rows import Schema
 from shared.network.receivers import CALLBACK_FIELD
@@ -114,6 +114,7 @@ SHAPES: Final[tuple[type[BaseModel], ...]] = (
     RetrySpec,
     WebhookSpec,
     WebhookChange,
+    RotateSpec,
     RedeliverSpec,
     ThresholdSpecs,
     PurchaseSpec,

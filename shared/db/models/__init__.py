@@ -36,7 +36,7 @@ from shared.db.models.money import (
     TransferRow,
 )
 from shared.db.models.pauses import QueuePauseRow
-from shared.db.models.purchases import AutoTopUpRow, PurchaseRow, SavedPaymentRow
+from shared.db.models.purchases import AutoTopUpRow, PaymentNoticeRow, PurchaseRow, SavedPaymentRow
 
 
 def _table(model: type[SQLModel]) -> Table:
@@ -68,6 +68,7 @@ key_spend = _table(KeySpendRow)
 key_thresholds = _table(KeyThresholdRow)
 key_usage = _table(KeyUsageRow)
 monthly_spend = _table(MonthlySpendRow)
+payment_notices = _table(PaymentNoticeRow)
 purchases = _table(PurchaseRow)
 queue_pauses = _table(QueuePauseRow)
 saved_payments = _table(SavedPaymentRow)
