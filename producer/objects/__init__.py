@@ -89,6 +89,7 @@ from producer.objects.usage import (
     usage_id,
     usage_row,
 )
+from producer.objects.usage_series import UsagePoint, UsageSeries
 from producer.objects.webhooks import (
     CallbackSecret,
     DeletedWebhook,
@@ -215,8 +216,10 @@ __all__ = [
     "UsageDetails",
     "UsageGroup",
     "UsageGroups",
+    "UsagePoint",
     "UsageReport",
     "UsageRow",
+    "UsageSeries",
     "WantedCall",
     "WantedFunction",
     "Webhook",

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from pydantic import Field
 from redis import RedisError
-from shared.providers.pauses import Pause
 from sqlalchemy import Connection, func, select, text
 
 from producer.objects.queues import Queue, QueueLane, QueuePause, Worker, breaker, model_pace, worker_object
