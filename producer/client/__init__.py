@@ -121,6 +121,12 @@ class FusionAI(BatchCalls, WebhookCalls):
         """A page of the movements of credits."""
         return self._page("/credits/transfers", limit=limit, after=after)
 
+    def credit_history(self, from_: str | None = None, to: str | None = None) -> Json:
+        """What remained at the end of each day, UTC, and what came and went on it; default: the last 30 days."""
+        days: dict[str, Any] = {"from": from_, "to": to}
+        found: Json = self.get("/credits/history", **days)
+        return found
+
     def set_thresholds(self, thresholds: Sequence[Mapping[str, Any]]) -> Json:
         """Replace the levels of credit at which an event is sent: `{"kind": "remaining"|"spent", "credits": n}`."""
         answer: Json = self._send("PUT", "/credits/thresholds", json={"thresholds": list(thresholds)})

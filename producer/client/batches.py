@@ -166,6 +166,12 @@ class BatchCalls(Transport):
         made, replayed = self.post_or_replay(f"/batches/{id}/retry", body, idempotency_key)
         return cast(Batch, made), replayed
 
+    def retry_dry_run(self, id: str, reasons: Sequence[str] = ()) -> DryRun:
+        """What a retry of these lines would cost at most; nothing is made."""
+        body = {"reasons": list(reasons)} if reasons else {}
+        verdict: DryRun = self.post(f"/batches/{id}/retry", {**body, "dry_run": True})
+        return verdict
+
     def wait_batch(
         self,
         id: str,

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from shared.money.currencies import money_text
+
 
 def credits(value: float | None) -> str:
     """An amount of credit: at least two decimals, and as many as it has.
@@ -125,6 +127,15 @@ def short(id: str) -> str:
     return id if len(rest) <= 12 else f"{kind}_…{rest[-8:]}"
 
 
+def price(value: Mapping[str, Any] | None) -> str:
+    """An amount of money as invoices have it.
+
+    >>> price({"amount": 1250, "currency": "usd"}), price(None)
+    ('12.50 USD', '–')
+    """
+    return "–" if value is None else money_text(value["amount"], value["currency"])
+
+
 FILTERS: Final[dict[str, Any]] = {
     "credits": credits,
     "count": count,
@@ -135,4 +146,5 @@ FILTERS: Final[dict[str, Any]] = {
     "rate": rate,
     "short": short,
     "size": size,
+    "price": price,
 }

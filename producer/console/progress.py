@@ -96,3 +96,18 @@ def _parts(numbers: Sequence[tuple[str, str, int]], total: int) -> list[Part]:
             parts.append(Part(kind, word, number, round(start, 3), width))
             start += width
     return parts
+
+
+def failures(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Groups of a `batch.progress` by reason, the largest first, with the models of each; its first words stand."""
+    found: dict[str, dict[str, Any]] = {}
+    for group in groups:
+        one = found.setdefault(
+            group["reason"],
+            {"reason": group["reason"], "codes": [], "models": [], "count": 0, "message": group["message"]},
+        )
+        one["count"] += group["count"]
+        for name, value in (("codes", group["status_code"]), ("models", group["model"])):
+            if value is not None and value not in one[name]:
+                one[name].append(value)
+    return sorted(found.values(), key=lambda one: -one["count"])

@@ -1,4 +1,4 @@
-"""A file that came in a form of the console, sent on to POST /v1/files piece by piece. Pure but for reading the file."""
+"""A file that came in a form of the console, sent on to POST /v1/files piece by piece."""
 
 import secrets
 import shlex

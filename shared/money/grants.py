@@ -6,11 +6,11 @@ version adds up by month; so charges do not know that there are grants.
 
 from collections.abc import Sequence
 
-from sqlalchemy import BigInteger, Connection, bindparam, case, insert, or_, select, text, update
+from sqlalchemy import BigInteger, Connection, bindparam, case, insert, select, text, union, update
 
 from shared import clock
 from shared.db.models import credit_grants
-from shared.db.models.money import OPEN_GRANTS
+from shared.db.models.money import GRANTS_TO_TELL, OPEN_GRANTS
 from shared.money import unspent
 from shared.money.ledger import Book
 from shared.money.lots import Lot, expiring
@@ -62,9 +62,10 @@ def settle_lots(book: Book, connection: Connection, account_id: str, taken: int 
 
 def due(connection: Connection, now: int, besides: Sequence[str] = ()) -> list[str]:
     """Up to ACCOUNTS accounts with a grant that expires or is to be told of, but for some."""
-    timely = or_(credit_grants.c.due_at <= now, credit_grants.c.warn_at <= now)
-    statement = select(credit_grants.c.account_id).where(text(OPEN_GRANTS), timely).distinct().limit(ACCOUNTS)
-    return list(connection.execute(statement.where(credit_grants.c.account_id.not_in(besides))).scalars())
+    others = credit_grants.c.account_id.not_in(besides)
+    expired = select(credit_grants.c.account_id).where(text(OPEN_GRANTS), credit_grants.c.due_at <= now, others)
+    to_tell = select(credit_grants.c.account_id).where(text(GRANTS_TO_TELL), credit_grants.c.warn_at <= now, others)
+    return list(connection.execute(union(expired, to_tell).limit(ACCOUNTS)).scalars())
 
 
 def expire(connection: Connection, account_ids: Sequence[str], now: int) -> tuple[int, list[str]]:

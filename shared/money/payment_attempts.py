@@ -41,7 +41,7 @@ def begin(connection: Connection, invoice_id: str, provider: str, *, due: bool) 
     The row has `saved_customer` and `saved_payment` of the account, and `began_seconds` ago of the attempt. `due`: only
     if it is to be asked about by now, so that of several who look only one does.
     """
-    row, now = locked(connection, invoice_id), clock.now_micros()
+    row, now = locked(connection, invoice_id), db.now(connection)
     late = row["ask_at"] is not None and row["ask_at"] <= now
     if row["status"] != "open" or row["provider"] != provider or row["amount"] is None or (due and not late):
         return None
@@ -61,7 +61,7 @@ def due(connection: Connection, provider: str, most: int) -> list[str]:
     """Open purchases about which their provider is to be asked by now, those that have waited longest first."""
     statement = (
         select(purchases.c.invoice_id)
-        .where(text(TO_ASK), purchases.c.ask_at <= clock.now_micros(), purchases.c.provider == provider)
+        .where(text(TO_ASK), purchases.c.ask_at <= db.now(connection), purchases.c.provider == provider)
         .order_by(purchases.c.ask_at)
         .limit(most)
     )
@@ -70,7 +70,7 @@ def due(connection: Connection, provider: str, most: int) -> list[str]:
 
 def ask_later(connection: Connection, invoice_id: str) -> None:
     """Its provider did not answer: ask again later, the later the older the attempt is."""
-    row, now = locked(connection, invoice_id), clock.now_micros()
+    row, now = locked(connection, invoice_id), db.now(connection)
     if row["status"] == "open" and row["ask_at"] is not None:
         seconds = min(max((now - (row["begun_at"] or now)) / clock.MICROS / 2, FIRST_AGAIN_SECONDS), MOST_AGAIN_SECONDS)
         connection.execute(of_invoice(invoice_id).values(ask_at=now + round(seconds * clock.MICROS)))
@@ -78,7 +78,7 @@ def ask_later(connection: Connection, invoice_id: str) -> None:
 
 def begin_anew(connection: Connection, invoice_id: str) -> None:
     """Let the next attempt of an open purchase be begun soon, in the place of one whose page nobody has been shown."""
-    row, now = locked(connection, invoice_id), clock.now_micros()
+    row, now = locked(connection, invoice_id), db.now(connection)
     if row["status"] == "open" and row["reference"] is None:
         ask_at = now + round(FIRST_AGAIN_SECONDS * clock.MICROS)
         connection.execute(of_invoice(invoice_id).values(attempt=row["attempt"] + 1, begun_at=None, ask_at=ask_at))
@@ -86,7 +86,7 @@ def begin_anew(connection: Connection, invoice_id: str) -> None:
 
 def keep_open(connection: Connection, invoice_id: str, standing: Standing) -> bool:
     """Note where an open purchase is paid, and when its provider is asked again; False: it is not to be paid there."""
-    row, now = locked(connection, invoice_id), clock.now_micros()
+    row, now = locked(connection, invoice_id), db.now(connection)
     ours = row["attempt"] == standing.attempt and row["reference"] in (None, standing.reference)
     if row["status"] != "open" or not ours:
         return False

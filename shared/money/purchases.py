@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from shared import clock
+from shared import clock, db
 from shared.db import counters
 from shared.db.models import auto_top_ups, invoices, purchases
 from shared.errors import Conflict, InvalidRequest, NotFound
@@ -89,7 +89,7 @@ def create(connection: Connection, account_id: str, wanted: NewPurchase) -> tupl
         "saves_method": wanted.saves_method,
         "auto_top_up": wanted.auto_top_up,
         "open_top_up": wanted.auto_top_up,
-        "ask_at": None if wanted.provider == "manual" else _first_ask(book.now, wanted),
+        "ask_at": None if wanted.provider == "manual" else _first_ask(db.now(connection), wanted),
     }
     connection.execute(insert(invoices), [invoice])
     connection.execute(insert(purchases), [purchase])
@@ -187,7 +187,7 @@ def fail(connection: Connection, invoice_id: str, problem: str, reference: str) 
     row = locked(connection, invoice_id)
     if row["status"] != "open" or (row["reference"] or reference) != reference:
         return []
-    now = clock.now_micros()
+    now = db.now(connection)
     fresh = {"attempt": row["attempt"] + 1, "method": "checkout", "reference": None, "url": None, "begun_at": None}
     connection.execute(of_invoice(invoice_id).values(**fresh, expires_at=None, problem=problem, ask_at=now))
     account_id = row["account_id"]

@@ -17,6 +17,8 @@ from shared.money.pricing import PER_TOKENS
 from shared.objects.amounts import credits, credits_decimal
 from shared.objects.shortages import FittingFields, ShortageFields
 
+#: Which requests may wait for credit: those whose answer nobody waits for.
+_WAITS = "with POST /v1/jobs, or Prefer: respond-async"
 #: Of an account's jobs so many, the newest, are looked through for those that hold.
 MOST_JOBS = 10_000
 
@@ -129,6 +131,9 @@ def holding(connection: Connection, account_id: str) -> int:
 def refusal(need: Need, has: Funds) -> InsufficientCredits:
     """The 402 of a request."""
     message, fields = explain(need, has)
+    if not need.waiting:
+        them = "it" if len(need.bounds) == 1 else "them"
+        message += f'; or set on_insufficient_credits to "wait" to run {them} once there is credit ({_WAITS})'
     error = InsufficientCredits(message, param="max_tokens" if "max_tokens" in fields else None)
     error.details, error.available, error.held = dict(fields), has.available, has.held
     return error

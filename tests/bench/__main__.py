@@ -20,6 +20,7 @@ from tests.bench.backlog import backlog_rows
 from tests.bench.batch import batch_rows
 from tests.bench.fairness import fairness_rows
 from tests.bench.hooks import hooks_rows
+from tests.bench.hot import hot_rows
 from tests.bench.ingestion import ingestion_rows
 from tests.bench.pace import LINES as PACE_LINES
 from tests.bench.pace import pace_rows
@@ -82,6 +83,7 @@ ROWS: Final[dict[str, Callable[[str, bool, Path | None], None]]] = {
     "chat": lambda base, quick, _: chat_rows(base, 3 if quick else 8, 1 if quick else 3),
     "accept": lambda base, quick, _: accept_rows(base, 3 if quick else 8, 1 if quick else 3),
     "pace": lambda base, quick, file: pace_rows(PACE_LINES // 5 if quick else PACE_LINES, file),
+    "hot": lambda base, quick, _: hot_rows(base, 5000 if quick else 10_000, 1 if quick else 3),
     "hooks": lambda base, quick, _: hooks_rows(base, 4 if quick else 10, 1 if quick else 3),
 }
 

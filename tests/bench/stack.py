@@ -75,24 +75,14 @@ class Bench:
 
     def open_account(self) -> Customer:
         """One more customer."""
-        return self.database.write_sync(_customer)
+        return self.database.write_sync(open_customer)
 
     def accept(
         self, count: int, *, marker: str = "", every: int = 0, customer: Customer | None = None
     ) -> list[dict[str, Any]]:
         """Rows of accepted jobs on the batch lane, due in an hour; each `every`-th has `marker` in its prompt."""
-        holder = (customer or self.customer).holder
-        accepted: list[dict[str, Any]] = []
-        for start in range(0, count, CHUNK):
-            marked = [bool(every) and index % every == 0 for index in range(start, min(start + CHUNK, count))]
-            made = [new_job(Owner(holder.account_id, holder.key_id, False), marker * mark) for mark in marked]
-            for row, _ in made:
-                row["run_at"] = clock.now_micros() + 3600 * clock.MICROS
-            order = PreparedJobs(holder, [row for row, _ in made], [payload for _, payload in made], "{}", None)
-            (outcome,) = self.database.write_sync(accept, [order])
-            assert isinstance(outcome, Accepted), outcome
-            accepted += order.rows
-        return accepted
+        due = clock.now_micros() + 3600 * clock.MICROS
+        return accepted(self.database, (customer or self.customer).holder, count, marker=marker, every=every, due=due)
 
     def go(self) -> int:
         """Let everything accepted start at one moment; that moment."""
@@ -229,7 +219,7 @@ def bench(
         database = Database(database_url)
         stack.callback(database.close)
         environment = _environment(place, database_url, broker.url, base + path) | env
-        running = Bench(database, broker, database.write_sync(_customer), environment, place)
+        running = Bench(database, broker, database.write_sync(open_customer), environment, place)
         stack.callback(running.stop_all)
         with contextlib.chdir(place):  # away from a developer's .env, which might name a real provider
             for name in [*(f"worker{number}" for number in range(workers)), *beside]:
@@ -248,11 +238,29 @@ def _left(connection: Any) -> bool:
     return False
 
 
-def _customer(connection: Any) -> Customer:
+def open_customer(connection: Any) -> Customer:
+    """One more account, with a live key."""
     account = create_account(connection, "bench", "enterprise")
     grant(connection, account, 10**15)
     key_id, key = create_key(connection, account, "live")
     return Customer(KeyHolder(key_id, account, "live", None), key)
+
+
+def accepted(
+    database: Database, holder: KeyHolder, count: int, *, marker: str = "", every: int = 0, due: int = 0
+) -> list[dict[str, Any]]:
+    """Rows of accepted jobs of one key; each `every`-th has `marker` in its prompt. `due`: when they may run."""
+    rows: list[dict[str, Any]] = []
+    for start in range(0, count, CHUNK):
+        marked = [bool(every) and index % every == 0 for index in range(start, min(start + CHUNK, count))]
+        made = [new_job(Owner(holder.account_id, holder.key_id, False), marker * mark) for mark in marked]
+        for row, _ in made:
+            row["run_at"] = due
+        order = PreparedJobs(holder, [row for row, _ in made], [payload for _, payload in made], "{}", None)
+        (outcome,) = database.write_sync(accept, [order])
+        assert isinstance(outcome, Accepted), outcome
+        rows += order.rows
+    return rows
 
 
 def _environment(directory: Path, database_url: str, redis_url: str, base: str) -> dict[str, str]:

@@ -313,6 +313,11 @@ class LedgerMachine(RuleBasedStateMachine):
         """In the order of the real one: each job's money and event, then the thresholds of the whole group."""
         charged: list[Purse] = []
         for ending in self._in_order(endings):
+            waiting = next((purse for purse in self.purses if ending.job_id in purse.line), None)
+            if waiting is not None:  # until its deadline, for credit: nothing was held
+                del waiting.line[ending.job_id]
+                waiting.events.append("job." + ending.status)
+                continue
             purse = self._purse_of(ending.job_id)
             bound = purse.jobs.pop(ending.job_id)
             purse.held -= bound

@@ -180,6 +180,7 @@ class Sweeper:
         """Take what is unspent of grants that have expired, and write the events of those that soon will."""
         while ids := self._database.read_sync(_expiring, self._expiring.besides()):
             done = self._end(self._expiring, ids, _expire)
+            crash.point("grant.after_commit")
             if done < grants.ACCOUNTS:
                 break
 
@@ -258,7 +259,9 @@ def _expiring(connection: Connection, besides: Sequence[str]) -> list[str]:
 
 
 def _expire(connection: Connection, account_ids: Sequence[str]) -> tuple[int, list[str]]:
-    return grants.expire(connection, account_ids, db.now(connection))
+    done = grants.expire(connection, account_ids, db.now(connection))
+    crash.point("grant.before_commit")
+    return done
 
 
 def main() -> None:

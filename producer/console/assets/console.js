@@ -119,3 +119,43 @@
   document.addEventListener("DOMContentLoaded", () => prepare(document));
   document.addEventListener("htmx:afterSettle", () => prepare(document));
 })();
+
+// New: a file dropped on its place is sent at once; how much of it has been sent; what is refused is shown in the page.
+(() => {
+  const place = (event) => event.target.closest?.("[data-drop]");
+
+  document.addEventListener("dragover", (event) => {
+    const over = place(event);
+    if (!over || !event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
+    over.classList.add("drop-over");
+  });
+  document.addEventListener("dragleave", (event) => {
+    const over = place(event);
+    if (over && !over.contains(event.relatedTarget)) over.classList.remove("drop-over");
+  });
+  document.addEventListener("drop", (event) => {
+    const over = place(event);
+    if (!over || !event.dataTransfer.files.length) return;
+    event.preventDefault();
+    over.classList.remove("drop-over");
+    const input = over.querySelector("input[type=file]");
+    const one = new DataTransfer();
+    one.items.add(event.dataTransfer.files[0]);
+    input.files = one.files;
+    input.form.requestSubmit();
+  });
+
+  document.addEventListener("htmx:xhr:progress", (event) => {
+    const form = event.target.closest("[data-upload]");
+    if (!form || !event.detail.lengthComputable || !event.detail.total) return;
+    const percent = Math.floor((event.detail.loaded * 100) / event.detail.total);
+    form.querySelector("[data-upload-state]").hidden = false;
+    form.querySelector("progress").value = percent;
+    form.querySelector("[data-upload-text]").textContent = percent < 100 ? `${percent}% sent` : "Sent; being kept";
+  });
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.requestConfig.elt.matches("[data-upload]")) event.detail.shouldSwap = true;
+  });
+})();

@@ -6,15 +6,17 @@ from starlette.responses import Response
 
 from producer.console import progress
 from producer.console.api import ApiError, Call
+from producer.console.pages import batch_retry
 from producer.console.relaying import Relayed
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
 from shared import clock
 
 router = PageRouter()
+router.include(batch_retry.router)
 
 #: Batches of a page, and lines.
-_BATCHES, _LINES = 25, 50
+_BATCHES, _LINES = 25, 25
 #: What the lists may be narrowed to, by status, with its name.
 STATUSES = (
     ("", "All"),
@@ -99,6 +101,7 @@ async def _batch(visit: Visit, id: str, error: ApiError | None = None) -> Respon
         here="batches",
         batch=batch,
         counts=counts,
+        failures=progress.failures(counts["reasons"]),
         found=found,
         file=await _file(visit, batch["input_file_id"]),
         lines=lines["data"],

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from producer import objects
+from producer.operations import credit_history
 from producer.operations import credits as credits_ops
 from producer.web.body import read_body
 from producer.web.request import answer, check_live, enter, page_of, valid
@@ -20,6 +21,7 @@ from shared.submissions.sizes import MOST_PAGE
 
 router = Router()
 
+_DAY: Final[Schema] = {"type": "string", "format": "date"}
 #: Of models, which are few: absent, it is no limit.
 _LIMIT: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": MOST_PAGE}
 
@@ -47,6 +49,29 @@ async def list_transfers(request: Request) -> Response:
     page, _ = page_of(request)
     check_live(holder)
     return answer(await context.database.read(credits_ops.list_transfers, holder.account_id, page))
+
+
+@router.get(
+    "/credits/history",
+    doc=Row(
+        "Credits",
+        one("The days.", objects.CreditHistory),
+        parameters=(
+            query("from", _DAY, "The first day, in UTC. Default: 29 days before the last one."),
+            query("to", _DAY, "The last day, in UTC, inclusive. Default: today."),
+        ),
+        errors=(Forbidden,),
+    ),
+)
+async def show_credit_history(request: Request) -> Response:
+    """Get what remained of the credits at the end of each day, what was added on it and what was spent."""
+    context, holder = await enter(request)
+    unknown = set(request.query_params) - {"from", "to"}
+    if unknown:
+        raise InvalidRequest(f"unknown parameter: {min(unknown)[:50]}", param=min(unknown)[:50])
+    period = credit_history.read_period(request.query_params.get("from"), request.query_params.get("to"))
+    check_live(holder)
+    return answer(await context.database.read(credit_history.history, holder.account_id, period))
 
 
 @router.put(

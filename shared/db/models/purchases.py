@@ -11,6 +11,8 @@ TO_ASK = "ask_at IS NOT NULL"
 OPEN_TOP_UP = "open_top_up IS TRUE"
 #: Purchases that are known to their provider by the payment that was made.
 PAID_BY = "payment IS NOT NULL"
+#: Accounts for which credit is bought automatically.
+WANTED_TOP_UPS = "enabled IS TRUE AND stopped IS NULL"
 
 
 class PurchaseRow(SQLModel, table=True):
@@ -94,6 +96,7 @@ class AutoTopUpRow(SQLModel, table=True):
     """An account's wish that credit be bought when less than a level is available."""
 
     __tablename__ = "auto_top_ups"
+    __table_args__ = (partial_index("top_ups_wanted", "account_id", where=WANTED_TOP_UPS),)
     account_id: str = Field(primary_key=True)
     enabled: bool = flag()
     threshold_micros: int = big()

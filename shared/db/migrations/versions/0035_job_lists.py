@@ -6,7 +6,7 @@ from alembic import op
 from sqlalchemy import text
 
 revision: str = "0035"
-down_revision: str | None = "0039"
+down_revision: str | None = "0034"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
