@@ -75,7 +75,7 @@ from producer.objects.jobs import (
     queued_job,
 )
 from producer.objects.lists import List, page
-from producer.objects.models import CREATED, Model, ModelPrice, TierPrice, model_object
+from producer.objects.models import CREATED, Model, ModelPrice, TierPrice, model_health, model_object
 from producer.objects.probes import Healthy, NotReady, Ready, Received, Stopping
 from producer.objects.queues import Queue, Worker
 from producer.objects.selections import JobRouting, NextBest, RoutingCandidate
@@ -252,6 +252,7 @@ __all__ = [
     "job_input",
     "job_object",
     "model_credits",
+    "model_health",
     "model_object",
     "new_callback_secret",
     "page",

@@ -87,4 +87,10 @@ def test_what_cannot_be_is_named(database: Database, given: dict[str, str], para
 def _used(number: int, status: str) -> dict[str, Any]:
     if status != "succeeded":
         return {"error": {"message": "no", "type": "upstream_error", "code": 502}}
-    return {"response": "{}", "provider": "openai", "model": "text-embedding-3-large", "prompt_tokens": 10, "charge_micros": 5 + number}
+    return {
+        "response": "{}",
+        "provider": "openai",
+        "model": "text-embedding-3-large",
+        "prompt_tokens": 10,
+        "charge_micros": 5 + number,
+    }
