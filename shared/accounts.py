@@ -187,15 +187,20 @@ def revoke_key(connection: Connection, told: str) -> str:
 
 
 def named_key(connection: Connection, told: str) -> str:
-    """The id of the one key of that id or beginning, or of a whole key."""
-    matches = api_keys.c.id == told
-    if well_formed(told):
+    """The id of the one key of that id (or its end after `…`), name or beginning, or of a whole key."""
+    matches = or_(api_keys.c.id == told, api_keys.c.name == told)
+    if (end := told.removeprefix("…").removeprefix("...")) != told and end:
+        matches = api_keys.c.id.endswith(end, autoescape=True)
+    elif well_formed(told):
         matches = api_keys.c.hash == key_hash(told)
     elif told.startswith(_PREFIXES) and len(told) > len(_PREFIXES[0]):
         matches = _begins(told)
     found = [row.id for row in connection.execute(select(api_keys.c.id).where(matches))]
     if len(found) != 1:
-        raise NotFound(f"{len(found) or 'no'} keys match {told[:_SHOWN]!r}; one must match")
+        raise NotFound(
+            f"{len(found) or 'no'} keys match {told[:_SHOWN]!r}; give the id, the name or the first characters of one, "
+            "as `fusionai keys list` shows them"
+        )
     return str(found[0])
 
 
