@@ -1,5 +1,6 @@
 """fusionai webhooks: the addresses that events are sent to, and what became of each delivery."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -114,6 +115,28 @@ def delete_webhook(client: FusionAI, output: Output, id: str) -> None:
     """Delete a webhook: no more events are sent to it."""
     gone = client.webhooks.delete(id)
     output.value(gone, lambda: output.line(f"{id} deleted"))
+
+
+@webhooks.command("types")
+@click.argument("type", required=False)
+@api_command
+def event_types(client: FusionAI, output: Output, type: str | None) -> None:
+    """List the types of events that a webhook may be sent; of one TYPE, an example of its body."""
+    page = client.webhooks.types()
+    found = [one for one in page["data"] if type in (None, one["id"])]
+    if type is not None and not found:
+        raise click.BadParameter(f"unknown event type {type!r}; fusionai webhooks types lists them", param_hint="TYPE")
+
+    def words() -> None:
+        if type is None:
+            output.table(
+                [Column("type"), Column("when", text=True)], [[one["id"], one["description"]] for one in found]
+            )
+        else:
+            output.line(found[0]["description"])
+            output.line(json.dumps(found[0]["example"], indent=2))
+
+    output.value(page if type is None else found[0], words)
 
 
 @webhooks.command("rotate")

@@ -93,6 +93,11 @@ class Webhooks:
                 return
             after = part["last_id"]
 
+    def types(self) -> Page:
+        """The types of events, each with when it is sent (`description`) and an `example` of its body."""
+        found: Page = self._calls.get("/events/types")
+        return found
+
     def secret(self) -> Json:
         """What is known of the secret that signs deliveries to the `callback_url` of jobs and batches."""
         found: Json = self._calls.get("/webhook_secret")

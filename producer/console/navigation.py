@@ -30,6 +30,7 @@ PAGES: Final = (
     Page("credits", "/console/credits", "Credits", "Money"),
     Page("models", "/console/models", "Models", "Set up"),
     Page("webhooks", "/console/webhooks", "Webhooks", "Set up"),
+    Page("events", "/console/events", "Events", "Set up"),
     Page("keys", "/console/keys", "Keys", "Set up"),
     Page("queues", "/console/queues", "Queues and workers", "Operator", "operators"),
     Page("accounts", "/console/accounts", "Accounts", "Operator", "operators"),

@@ -9,7 +9,7 @@ from producer import objects
 from producer.objects import CallbackSecret, Delivery, List, NewCallbackSecret
 from producer.operations import batches, events, jobs
 from producer.operations.pages import PageQuery, owned_by, paged
-from producer.operations.webhooks import RotateSpec
+from producer.operations.webhooks import RotateSpec, with_event_type
 from shared import db
 from shared.accounts import KeyHolder
 from shared.db import models as m
@@ -70,6 +70,6 @@ def _of_end(
 
 
 def _page(connection: Connection, event_id: str, page: PageQuery) -> List[Delivery]:
-    statement = select(m.deliveries).where(m.deliveries.c.event_id == event_id)
+    statement = with_event_type().where(m.deliveries.c.event_id == event_id)
     rows = connection.execute(paged(statement, m.deliveries.c.id, page)).mappings()
     return objects.page([objects.delivery_object(dict(row)) for row in rows], page.limit)

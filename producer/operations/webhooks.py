@@ -159,9 +159,15 @@ def test(connection: Connection, holder: KeyHolder, id: str) -> tuple[Webhook, l
 def list_deliveries(connection: Connection, holder: KeyHolder, id: str, page: PageQuery) -> List[Delivery]:
     """A page of what was sent to it, newest first."""
     _row(connection, holder, id)
-    statement = select(m.deliveries).where(m.deliveries.c.webhook_id == id)
+    statement = with_event_type().where(m.deliveries.c.webhook_id == id)
     rows = connection.execute(paged(statement, m.deliveries.c.id, page)).mappings()
     return objects.page([objects.delivery_object(dict(row)) for row in rows], page.limit)
+
+
+def with_event_type() -> Any:
+    """A statement for deliveries, each with the type of its event (`event_type`)."""
+    joined = m.deliveries.outerjoin(m.events, m.events.c.id == m.deliveries.c.event_id)
+    return select(m.deliveries, m.events.c.type.label("event_type")).select_from(joined)
 
 
 def recipients_of(connection: Connection, holder: KeyHolder, event_id: str) -> list[str]:

@@ -23,7 +23,7 @@ _MODELS = ("gpt-4", "claude-3-sonnet", "gemini-pro", "gpt-3.5-turbo")
 
 def line(number: int, content: str, **more: Any) -> dict[str, Any]:
     """A line of a batch of descriptions."""
-    body = chat(content, model=_MODELS[number % len(_MODELS)], **more)
+    body = chat(content, **{"model": _MODELS[number % len(_MODELS)], **more})
     del body["type"]
     return {"custom_id": f"sku-{4100 + number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
 

@@ -8,7 +8,7 @@ from typing import Any
 from playwright.sync_api import Page, expect
 
 from tests.acceptance.stack import Account
-from tests.console.filling import REFUSED, SLOW, descriptions, line, submit_batch
+from tests.console.filling import HELD, REFUSED, SLOW, descriptions, line, submit_batch
 from tests.console.visitor import Visitor
 
 #: Makes a file of a text and drops it where the page takes files, as a hand would.
@@ -78,7 +78,7 @@ def test_a_file_that_is_wrong_is_refused_line_by_line(account: Account, visit: C
 
 
 def test_a_batch_is_cancelled(account: Account, visit: Callable[..., Visitor]) -> None:
-    id = submit_batch(account, descriptions(2, word=SLOW))
+    id = submit_batch(account, descriptions(2, word=f"that {HELD}"))
     visitor = visit(account.live_key)
     page = visitor.open(f"/console/batches/{id}")
     page.get_by_role("button", name="Cancel batch").click()

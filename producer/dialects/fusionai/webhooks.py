@@ -10,19 +10,24 @@ from producer import objects
 from producer.admission.limits.rates import RateLimit
 from producer.admission.run_once import run_once, run_once_delivering
 from producer.context import Context
-from producer.operations import callbacks, webhooks
+from producer.operations import callbacks, event_types, webhooks
 from producer.operations import events as events_ops
 from producer.operations.redeliveries import RedeliverSpec, redeliver
 from producer.web.body import read_body
 from producer.web.request import answer, claim_of, enter, has_body, page_of, replayable, valid
 from producer.web.router import Router
-from producer.web.rows import PAGE, Row, one
+from producer.web.rows import PAGE, Row, one, query
 from shared.accounts import KeyHolder
 from shared.errors import Conflict, NotFound
 from shared.webhooks import events
 
 router = Router()
 
+_EVENT_ORDER = query(
+    "order",
+    {"type": "string", "enum": ["asc", "desc"], "default": "asc"},
+    "Oldest first (`asc`), which a reader who follows misses none by, or newest first (`desc`).",
+)
 _ROTATIONS = {"As usual": {}, "The old secret has leaked": {"overlap_seconds": 0}}
 
 
@@ -205,15 +210,31 @@ async def list_deliveries(request: Request, id: str) -> Response:
     "/events",
     doc=Row(
         "Events",
-        one("A page of events, oldest first.", objects.List[objects.Event]),
-        parameters=("limit", "after"),
+        one("A page of events, oldest first unless `order` says otherwise.", objects.List[objects.Event]),
+        parameters=("limit", "after", _EVENT_ORDER),
     ),
 )
 async def list_events(request: Request) -> Response:
     """List events in order, optionally after a given event."""
     context, holder = await enter(request)
     page, _ = page_of(request)
+    if "order" not in request.query_params:
+        page = page.model_copy(update={"order": "asc"})
     return answer(await context.database.read(events_ops.list_events, holder, page))
+
+
+@router.get("/events/types", doc=Row("Events", one("All types.", objects.List[objects.EventType])))
+async def list_event_types(request: Request) -> Response:
+    """List the types of events, each with when it is sent and an example of its body."""
+    await enter(request)
+    return answer(event_types.list_event_types())
+
+
+@router.get("/events/{event_id}", doc=Row("Events", one("The event.", objects.Event), errors=(NotFound,)))
+async def show_event(request: Request, event_id: str) -> Response:
+    """Get an event."""
+    context, holder = await enter(request)
+    return answer(await context.database.read(events_ops.show_event, holder, event_id))
 
 
 _OF_EVENT = Row(
