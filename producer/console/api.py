@@ -121,6 +121,7 @@ class Api:
         headers = {"host": self._request.headers.get("host", ""), **{k.lower(): v for k, v in call.headers.items()}}
         if call.body is not None:
             headers["content-type"] = "application/json"
+            headers["content-length"] = str(len(orjson.dumps(call.body)))  # by which a route knows that there is one
         return {
             "type": "http",
             "asgi": outer["asgi"],
