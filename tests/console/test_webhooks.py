@@ -73,6 +73,3 @@ def test_a_secret_is_rotated_and_shown_once(
     (delivery,) = receiver.wait_for(lambda seen: len(seen) == 1)
     Webhook(secret).verify(delivery.body, dict(delivery.headers))
     assert secret not in page.content()
-    page.go_back()
-    page.go_back()
-    assert secret not in page.content()
