@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, insert, select, update
 
 from shared import clock
-from shared.accounts import KeyHolder, find_key_by_id
+from shared.accounts import KeyHolder, Mode, find_key_by_id, operator_as
 from shared.db.models import api_keys, console_sessions
+from shared.errors import NotFound
 from shared.settings import settings
 
 #: Sessions of one key, or of one operator: the oldest ends when there is another.
@@ -24,7 +25,10 @@ _Row = console_sessions.c
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Somebody who is signed in: with a key (whose `holder` it has), or an operator, of whom it has the name."""
+    """Somebody who is signed in: with a key, or an operator, of whom it has the name.
+
+    `holder`: the key's, or the account at which an operator looks; None: an operator has chosen none.
+    """
 
     id: str
     operator: str | None
@@ -70,7 +74,8 @@ def find(connection: Connection, token: str) -> Session | None:
     if row is None:
         return None
     if row.operator is not None:
-        return Session(row.id, row.operator, None, used_at=row.used_at, created_at=row.created_at)
+        seen = operator_as(connection, row.account_id, row.mode) if row.account_id else None
+        return Session(row.id, row.operator, seen, used_at=row.used_at, created_at=row.created_at)
     holder = find_key_by_id(connection, row.key_id)
     if holder is None:
         return None
@@ -82,6 +87,14 @@ def note_use(connection: Connection, session: Session) -> None:
     now = clock.now_micros()
     values = {"used_at": now, "expires_at": _expiry(session.created_at, now)}
     connection.execute(update(console_sessions).where(_Row.id == session.id).values(values))
+
+
+def look_at(connection: Connection, id: str, account_id: str | None, mode: Mode = "live") -> None:
+    """Have an operator's session look at an account, or at none. NotFound: there is no such account."""
+    if account_id is not None and operator_as(connection, account_id, mode) is None:
+        raise NotFound(f"not found: account {account_id[:100]}")
+    operators = (_Row.id == id, _Row.operator.is_not(None))
+    connection.execute(update(console_sessions).where(*operators).values(account_id=account_id, mode=mode))
 
 
 def end(connection: Connection, token: str) -> None:

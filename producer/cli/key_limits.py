@@ -17,6 +17,13 @@ from shared.submissions.catalogue import catalogue
 
 #: Instead of a value: the limit is taken away.
 NONE: Final = "none"
+_OPTIONS: Final = {
+    "models": "--model",
+    "fallbacks": "--fallback",
+    "permissions": "--permission",
+    "thresholds": "--threshold",
+    "budgets": "--budget",
+}
 _PERIODS: Final[Mapping[str, BudgetPeriod]] = {period: period for period in BUDGET_PERIODS}
 
 
@@ -91,9 +98,25 @@ def change_of(
         if given is not None:
             values[name] = None if given == NONE else _number(name, given)
     try:
-        return Change(values, dict(map(_budget, budgets)), _levels(thresholds)).checked(catalogue())
+        return Change(values, _budgets(budgets), _levels(thresholds)).checked(catalogue())
     except InvalidRequest as error:
-        raise click.UsageError(error.message) from None
+        raise click.UsageError(_of_option(error.message)) from None
+
+
+def _of_option(message: str) -> str:
+    """An error about a field of a key as one about the option that sets it."""
+    field, colon, rest = message.partition(":")
+    option = _OPTIONS.get(field.partition("[")[0])
+    return f"{option}{colon}{rest}" if option else message
+
+
+def _budgets(given: Sequence[str]) -> dict[BudgetPeriod, int | None]:
+    found: dict[BudgetPeriod, int | None] = {}
+    for period, micros in map(_budget, given):
+        if period in found:
+            raise click.UsageError(f"--budget: a {period} budget is given twice")
+        found[period] = micros
+    return found
 
 
 def named_fallbacks(given: Sequence[str]) -> list[str] | None:
@@ -152,7 +175,7 @@ def _budget(given: str) -> tuple[BudgetPeriod, int | None]:
         raise click.UsageError(f"--budget: {given!r} must be such as 100/day, 100/month or 100/total")
     if amount == NONE:
         return period, None
-    return period, micros_of(amount)
+    return period, micros_of(amount, "--budget: ")
 
 
 def _levels(given: Sequence[str]) -> list[tuple[Kind, int]] | None:
@@ -167,7 +190,7 @@ def _level(given: str) -> tuple[Kind, int]:
     kind = next((one for one in KINDS if one == name), None)
     if kind is None:
         raise click.UsageError(f"--threshold: {given!r} must be such as 80/spent or 20/remaining")
-    return kind, micros_of(amount)
+    return kind, micros_of(amount, "--threshold: ")
 
 
 def _number(name: str, given: str) -> int:

@@ -23,12 +23,12 @@ from shared.key_limits import Change
 
 _COLUMNS = [
     Column("id", short=short_id),
-    Column("account", drop=4),
-    Column("mode"),
-    Column("name", drop=1),
-    Column("key"),
-    Column("created", drop=3),
-    Column("last used", drop=2),
+    Column("account", drop=5),
+    Column("mode", drop=1),
+    Column("name", text=True),
+    Column("key", drop=2),
+    Column("created", drop=4),
+    Column("last used", drop=3),
     Column("state", styled=True),
 ]
 
@@ -94,8 +94,8 @@ def set_key(
 ) -> None:
     """Change what a key may do.
 
-    ID is its id, its first characters as listed, or the key itself. In effect within a second. A budget counts what
-    the key is asked for from then on; jobs under way go on as they were accepted.
+    ID is its id (or how it ends, as `…3e03717f`), its name, its first characters, or the key itself. In effect within a
+    second. A budget counts what the key is asked for from then on; jobs under way go on as they were accepted.
     """
     found = database.write_sync(rows.named_key, id)
     wanted = _change(given, database.read_sync(_row, found)["mode"])
@@ -117,7 +117,7 @@ def set_key(
 def show_key(database: Database, output: Output, id: str) -> None:
     """Show a key, what it may do, and its budgets.
 
-    ID is its id, its first characters as listed, or the key itself.
+    ID is its id (or how it ends, as `…3e03717f`), its name, its first characters, or the key itself.
     """
     _show(database, output, database.read_sync(rows.named_key, id))
 
@@ -143,7 +143,7 @@ def list_keys(database: Database, output: Output, account: str | None, prefix: s
 def revoke_key(database: Database, output: Output, id: str) -> None:
     """Revoke a key.
 
-    ID is its id, its first characters as listed, or the key itself.
+    ID is its id (or how it ends, as `…3e03717f`), its name, its first characters, or the key itself.
     """
 
     began, what = clock.now_micros(), action("keys.revoke")

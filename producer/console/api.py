@@ -1,7 +1,7 @@
 """Calls of the API in this process, as a visitor: the app's own routes, without a socket and without the key.
 
-What makes the caller known is a key of the ASGI scope (`producer.web.request.HOLDER`), which no HTTP request has; so
-limits, validation, errors and the rest of it are the API's.
+What makes the caller known are keys of the ASGI scope (`HOLDER` of `producer.web.request`, `OPERATOR` of
+`producer.web.operator`), which no HTTP request has; so limits, validation, errors and the rest are the API's.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import orjson
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
+from producer.web.operator import OPERATOR
 from producer.web.request import HOLDER
 from shared.accounts import KeyHolder
 
@@ -75,11 +76,12 @@ class ApiError(Exception):
 
 
 class Api:
-    """The API, to one visitor, while a request of theirs is answered."""
+    """The API, to one visitor, while a request of theirs is answered; `operator`: the name of one."""
 
-    def __init__(self, request: Request, holder: KeyHolder) -> None:
+    def __init__(self, request: Request, holder: KeyHolder | None, operator: str | None = None) -> None:
         self._request = request
-        self._holder = holder
+        known = {HOLDER: holder, OPERATOR: operator}
+        self._known = {name: value for name, value in known.items() if value is not None}
 
     async def get(self, path: str, **query: object) -> Any:
         """The JSON that a GET answers; parameters that are None or empty are left out. ApiError: it was refused."""
@@ -132,7 +134,7 @@ class Api:
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
             "client": outer.get("client"),
             "server": outer.get("server"),
-            HOLDER: self._holder,
+            **self._known,
         }
 
 

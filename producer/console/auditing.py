@@ -16,7 +16,7 @@ _VERBS = {"POST": "create", "PATCH": "update", "PUT": "set", "DELETE": "delete"}
 _ID = re.compile(r"[a-z]+_[0-9a-f]{6,}|[a-z_-]+[0-9a-f]{16,}")
 
 
-async def note_call(database: Database, session: Session, account_id: str, call: Call, answer: Answer) -> None:
+async def note_call(database: Database, session: Session, account_id: str | None, call: Call, answer: Answer) -> None:
     """Add the entry of a call that was answered well."""
     name, subject = described(call, answer)
     await note(database, session, name, account_id, subject)

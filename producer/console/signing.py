@@ -8,7 +8,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from producer.admission.limits.rates import RateLimit
 from producer.console import auditing, forgery, rendering
 from producer.context import Context
-from shared import clock, console_sessions
+from shared import clock, console_sessions, operator_password
+from shared.audit import MOST_NAME
 from shared.console_sessions import NOTE_SECONDS, Session
 from shared.errors import FusionError, RateLimited, Unauthorized
 from shared.settings import settings
@@ -51,25 +52,20 @@ async def show(request: Request) -> Response:
 
 
 async def sign_in(request: Request) -> Response:
-    """Begin a session for a good key."""
+    """Begin a session for a good key, or for the operator's password."""
     context: Context = request.app.state.context
-    address = request.client.host if request.client else ""
     form = await request.form(max_files=0, max_fields=10)
-    following, key = str(form.get("next", "")), str(form.get("key", "")).strip()
+    given = {name: str(form.get(name, "")).strip() for name in ("next", "key", "password", "name")}
     try:
-        await _count(context, address)
-        holder = await context.keys.holder(key, address)
+        if given["password"]:
+            token = await _operator(request, context, given["password"], given["name"])
+        else:
+            token = await _customer(request, context, given["key"])
     except FusionError as error:
-        return _page(following, error)
-    token = await context.database.write(console_sessions.begin, key_id=holder.key_id)
-    earlier = request.cookies.get(COOKIE, "")
-    if earlier:
+        return _page(given["next"], error, as_operator=bool(given["password"]))
+    if earlier := request.cookies.get(COOKIE, ""):
         await context.database.write(console_sessions.end, earlier)
-    session = await context.database.read(console_sessions.find, token)
-    if session is None:
-        return _page(following, Unauthorized("invalid API key: revoked or expired"))
-    await auditing.note(context.database, session, "console.sign_in", holder.account_id, ("key", holder.key_id))
-    response = RedirectResponse(_safe(following), 303)
+    response = RedirectResponse(_safe(given["next"]), 303)
     response.set_cookie(
         COOKIE,
         token,
@@ -80,6 +76,40 @@ async def sign_in(request: Request) -> Response:
         secure=_is_secure(request),
     )
     return response
+
+
+async def _customer(request: Request, context: Context, key: str) -> str:
+    """A session's token, for a key."""
+    await _count(context, _address(request))
+    holder = await context.keys.holder(key, _address(request))
+    token = await context.database.write(console_sessions.begin, key_id=holder.key_id)
+    await _note(context, token, ("key", holder.key_id))
+    return token
+
+
+async def _operator(request: Request, context: Context, password: str, name: str) -> str:
+    """A session's token, for the operator's password."""
+    await _count(context, _address(request))
+    context.share.check_operator(_address(request))
+    if not operator_password.matches(password):
+        context.share.guess_operator(_address(request))
+        raise Unauthorized("wrong operator password")
+    name = (name or settings().operator or "operator")[:MOST_NAME]
+    token = await context.database.write(console_sessions.begin, operator=name)
+    await _note(context, token, ("operator", name))
+    return token
+
+
+async def _note(context: Context, token: str, subject: tuple[str, str]) -> None:
+    session = await context.database.read(console_sessions.find, token)
+    if session is None:
+        raise Unauthorized("invalid API key: revoked or expired")
+    account = session.holder.account_id if session.holder else None
+    await auditing.note(context.database, session, "console.sign_in", account, subject)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 async def sign_out(request: Request) -> Response:
@@ -96,14 +126,19 @@ async def sign_out(request: Request) -> Response:
 
 async def _count(context: Context, address: str) -> None:
     """Count a try; RateLimited: there have been too many."""
-    for name, most in ((f"console:{address}", TRIES_OF_ADDRESS), ("console", TRIES)):
+    for name, most in ((f"console.sign_in.{address}", TRIES_OF_ADDRESS), ("console.sign_in", TRIES)):
         allowance = await context.limits.admit(RateLimit(name, most, 60.0))
         if allowance.retry_seconds is not None:
             raise RateLimited("too many sign-ins; try again in a minute")
 
 
-def _page(following: str, error: FusionError | None = None) -> Response:
-    values = {"next": _safe(following), "error": error}
+def _page(following: str, error: FusionError | None = None, *, as_operator: bool = False) -> Response:
+    values = {
+        "next": _safe(following),
+        "error": error,
+        "as_operator": as_operator,
+        "has_operator": operator_password.is_set(),
+    }
     return HTMLResponse(rendering.render("sign_in.html", values), error.status if error else 200)
 
 

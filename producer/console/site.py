@@ -7,11 +7,11 @@ from typing import Any
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
-from producer.console import assets, forgery, pages, rendering, signing
+from producer.console import assets, choosing, forgery, pages, rendering, signing
 from producer.console.api import ApiError
 from producer.console.navigation import Page
 from producer.console.router import PageRoute
@@ -58,8 +58,8 @@ class Site:
             Route("/console/sign-in", _guarded(signing.sign_in), methods=["POST"]),
             Route("/console/sign-out", _guarded(signing.sign_out), methods=["POST"]),
         ]
-        built = list(pages.built())
-        shown = [page for page, _ in built]
+        built = [(choosing.PAGE, choosing.router), *pages.built()]
+        shown = [page for page, _ in built if page is not choosing.PAGE]
         for page, router in built:
             routes += [Route(one.path, _endpoint(shown, page, one), methods=[one.method]) for one in router.routes]
         self._router = Router(routes, redirect_slashes=False, default=_lost)
@@ -99,20 +99,19 @@ async def _answer(shown: Sequence[Page], page: Page, route: PageRoute, request: 
     session = await signing.session_of(request, token)
     if session is None:
         return signing.to_sign_in(request)
-    holder = session.holder
-    if holder is None:
-        raise HTTPException(404)
     if page.audience == "operators" and session.operator is None:
         raise HTTPException(404, "There is no such page.")
+    if page.audience == "customers" and session.holder is None:
+        return RedirectResponse(choosing.PATH, 303)
     form = FormData()
     if route.method == "POST":
         _check_origin(request)
         form = await request.form(max_files=1, max_fields=_MOST_FIELDS)
         if not forgery.holds(str(form.get("csrf", "")), token):
             raise HTTPException(403, "This form is from another sign-in, or not from the console. Nothing was changed.")
-        if settings().console_read_only:
+        if settings().console_read_only and page is not choosing.PAGE:
             raise HTTPException(403, "The console is read-only here. Nothing was changed.")
-    visit = Visit(request, session, token, holder, form, shown)
+    visit = Visit(request, session, token, form, shown)
     try:
         return await route.handler(visit, **request.path_params)
     except ApiError as error:

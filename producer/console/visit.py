@@ -33,17 +33,26 @@ class Visit:
         request: Request,
         session: Session,
         token: str,
-        holder: KeyHolder,
         form: FormData,
         pages: Sequence[Page],
     ) -> None:
         self.request = request
         self.session = session
-        self.holder = holder
         self.form = form
-        self.api = Api(request, holder)
+        self.api = Api(request, session.holder, session.operator)
         self._token = token
         self._pages = pages
+
+    @property
+    def holder(self) -> KeyHolder:
+        """As whom the API is called. Not there for an operator without an account, who sees operators' pages alone."""
+        assert self.session.holder is not None, "an operator has not chosen an account"
+        return self.session.holder
+
+    @property
+    def account_id(self) -> str | None:
+        """The account that is looked at; None: an operator has chosen none."""
+        return None if self.session.holder is None else self.session.holder.account_id
 
     @property
     def context(self) -> Context:
@@ -70,7 +79,9 @@ class Visit:
     @property
     def navigation(self) -> list[tuple[str, list[Page]]]:
         """The pages that are there for this visitor, by section."""
-        shown = [page for page in self._pages if page.audience == "customers" or self.is_operator]
+        seen = {"customers"} if self.account_id else set()
+        seen |= {"operators"} if self.is_operator else set()
+        shown = [page for page in self._pages if page.audience in seen]
         return [(section, list(some)) for section, some in groupby(shown, key=lambda page: page.section)]
 
     @property
@@ -85,7 +96,7 @@ class Visit:
     async def change(self, call: Call) -> Answer:
         """Send a call that changes something, and write down who did."""
         answer = await self.api.send(call)
-        await auditing.note_call(self.context.database, self.session, self.holder.account_id, call, answer)
+        await auditing.note_call(self.context.database, self.session, self.account_id, call, answer)
         return answer
 
     def relay(self, call: Call) -> Response:

@@ -6,12 +6,14 @@ from starlette.responses import Response
 
 from producer.console import progress
 from producer.console.api import ApiError, Call
+from producer.console.pages import batch_retry
 from producer.console.relaying import Relayed
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
 from shared import clock
 
 router = PageRouter()
+router.include(batch_retry.router)
 
 #: Batches of a page, and lines.
 _BATCHES, _LINES = 25, 25
