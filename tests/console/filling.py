@@ -83,12 +83,8 @@ def fill_shop(world: World, hook: Callable[[str], str]) -> Customer:
         account.finished(id)
     account.live.post("/invoices", json={"credits": 500, "description": "Top-up for December"}).raise_for_status()
     running = submit_batch(
-<<<<<<< HEAD
         account,
         [line(90 + number, f"Describe a vase that {HELD}, no. {number}.") for number in range(3)] + descriptions(9),
-=======
-        account, [line(number - 100, f"Describe a {HELD} vase {number}.") for number in range(3)] + descriptions(9)
->>>>>>> main
     )
     waiting = account.submit(chat(f"Write the letter that {HELD}."))["id"]
     ids = {"job": jobs[0], "retried": jobs[1], "failed": jobs[2], "embedding": jobs[3], "image": jobs[4]}
