@@ -158,6 +158,12 @@ class FusionAI(BatchCalls, WebhookCalls):
         found: Json = self.get("/usage", limit=limit, after=after, **wanted)
         return found
 
+    def usage_series(self, interval: Literal["minute", "hour", "day"] = "hour", **more: str | int | None) -> Json:
+        """Usage over time: `since`, `until` (Unix seconds), `model`, `key_id`."""
+        given: dict[str, Any] = {"interval": interval, **more}
+        found: Json = self.get("/usage/series", **given)
+        return found
+
     def every_usage(self, from_: str | None = None, to: str | None = None) -> Iterator[Json]:
         """All rows of usage, page by page."""
         days: dict[str, Any] = {"from": from_, "to": to}

@@ -75,7 +75,7 @@ from producer.objects.jobs import (
     queued_job,
 )
 from producer.objects.lists import List, page
-from producer.objects.models import CREATED, Model, ModelPrice, TierPrice, model_object
+from producer.objects.models import CREATED, Model, ModelPrice, TierPrice, model_health, model_object
 from producer.objects.probes import Healthy, NotReady, Ready, Received, Stopping
 from producer.objects.queues import Queue, Worker
 from producer.objects.selections import JobRouting, NextBest, RoutingCandidate
@@ -93,6 +93,7 @@ from producer.objects.usage import (
     usage_id,
     usage_row,
 )
+from producer.objects.usage_series import UsagePoint, UsageSeries
 from producer.objects.webhooks import (
     CallbackSecret,
     DeletedWebhook,
@@ -224,8 +225,10 @@ __all__ = [
     "UsageDetails",
     "UsageGroup",
     "UsageGroups",
+    "UsagePoint",
     "UsageReport",
     "UsageRow",
+    "UsageSeries",
     "WantedCall",
     "WantedFunction",
     "Webhook",
@@ -249,6 +252,7 @@ __all__ = [
     "job_input",
     "job_object",
     "model_credits",
+    "model_health",
     "model_object",
     "new_callback_secret",
     "page",

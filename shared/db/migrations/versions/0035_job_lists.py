@@ -1,4 +1,4 @@
-"""Jobs of an account that are not over, and those that did not succeed, are listed however many others it has."""
+"""Jobs of an account that are not over, that did not succeed, or ended in a time, are found among many others."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,18 @@ down_revision: str | None = "0034"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
+#: By name: the last column, and the condition.
 _INDEXES = {
-    "jobs_unfinished_of_account": "status IN ('queued', 'running')",
-    "jobs_unsuccessful_of_account": "status IN ('failed', 'cancelled', 'expired')",
+    "jobs_unfinished_of_account": ("id", "status IN ('queued', 'running')"),
+    "jobs_unsuccessful_of_account": ("id", "status IN ('failed', 'cancelled', 'expired')"),
+    "jobs_ended_of_account": ("finished_at", "finished_at IS NOT NULL"),
 }
 
 
 def upgrade() -> None:
-    for name, where in _INDEXES.items():
-        op.create_index(
-            name, "jobs", ["account_id", "test", "id"], sqlite_where=text(where), postgresql_where=text(where)
-        )
+    for name, (last, condition) in _INDEXES.items():
+        where = text(condition)
+        op.create_index(name, "jobs", ["account_id", "test", last], sqlite_where=where, postgresql_where=where)
 
 
 def downgrade() -> None:
