@@ -123,6 +123,7 @@ class Api:
         headers |= {name.lower(): value for name, value in call.headers.items()}
         if call.body is not None:
             headers["content-type"] = "application/json"
+            headers["content-length"] = str(len(orjson.dumps(call.body)))  # by which a route knows that there is one
         return {
             "type": "http",
             "asgi": outer["asgi"],
