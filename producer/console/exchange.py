@@ -1,4 +1,4 @@
-"""A job's request and answer as parts to show: texts, calls of tools, pictures, vectors. Pure.
+"""A job's request and answer as parts to show: texts, calls of tools, pictures, vectors.
 
 Nothing in them is taken for more than it is: a picture is one by how its bytes begin.
 """

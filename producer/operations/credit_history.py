@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, literal_column, select, text
 
 from producer import objects
 from producer.objects import CreditHistory
@@ -70,11 +70,13 @@ def _added(connection: Connection, account_id: str, period: Period) -> defaultdi
 
 def _given(connection: Connection, account_id: str, period: Period) -> Iterator[tuple[int, int]]:
     moved = m.transfers.c
+    of_day: Any = literal_column(str(_DAY_MICROS))
+    day = moved.created_at // of_day * of_day
     for kinds in (GIVEN, CORRECTIONS):
         statement: Any = (
-            select(moved.created_at / _DAY_MICROS * _DAY_MICROS, moved.to_purse, func.sum(moved.amount_micros))
+            select(day, moved.to_purse, func.sum(moved.amount_micros))
             .where(text(kinds), moved.account_id == account_id, moved.created_at >= period.begins)
-            .group_by(moved.created_at / _DAY_MICROS * _DAY_MICROS, moved.to_purse)
+            .group_by(day, moved.to_purse)
         )
         for at, to, micros in connection.execute(statement):
             yield int(at), int(micros) if to == "available" else -int(micros)

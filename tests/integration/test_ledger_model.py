@@ -195,7 +195,12 @@ class LedgerMachine(RuleBasedStateMachine):
     def _expire_jobs(self) -> None:
         ids = self.database.read_sync(overdue)
         self.database.write_sync(end_overdue, ids)
-        self._end([Ending(id, 0, "expired") for id in ids])
+        waited = [(purse, id) for purse in self.purses for id in ids if id in purse.line]
+        for purse, id in waited:  # it holds nothing
+            del purse.line[id]
+            purse.events.append("job.expired")
+        known = {id for _, id in waited}
+        self._end([Ending(id, 0, "expired") for id in ids if id not in known])
 
     @precondition(lambda self: any(purse.refundable for purse in self.purses))
     @rule(data=st.data(), micros=MONEY | st.none())

@@ -15,10 +15,13 @@ READING = {
     "accounts show",
     "entities list",
     "entities show",
+    "invoices doubts",
     "keys list",
     "keys show",
+    "queues list",
     "reconcile",
     "verify",
+    "workers",
 }
 
 

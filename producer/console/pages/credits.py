@@ -15,6 +15,8 @@ router = PageRouter()
 
 #: Rows of the lists on the first page, and empty rows of the form of thresholds.
 _SHORT, _EMPTY = 8, 2
+#: Days that the chart has at least.
+_LEAST_DAYS = 7
 #: How invoices are filtered.
 _FILTERS: Final = ("kind", "status", "after")
 
@@ -30,7 +32,7 @@ async def _page(visit: Visit, error: ApiError | None = None, of: str = "", given
     if visit.holder.test:
         return visit.show("credits_test.html", here="credits")
     balance = await visit.api.get("/v1/credits")
-    history = (await visit.api.get("/v1/credits/history"))["data"]
+    history = _since_first((await visit.api.get("/v1/credits/history"))["data"])
     return visit.show(
         "credits.html",
         status=error.status if error else 200,
@@ -49,11 +51,17 @@ async def _page(visit: Visit, error: ApiError | None = None, of: str = "", given
     )
 
 
+def _since_first(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The days from the one before there was something, but a week of them at least."""
+    first = next((at for at, day in enumerate(history) if day["remaining"] or day["added"] or day["spent"]), 0)
+    return history[max(0, min(first - 1, len(history) - _LEAST_DAYS)) :]
+
+
 def _series(history: list[dict[str, Any]]) -> dict[str, Any]:
     """The days as a chart has them: each at its beginning, UTC."""
     days = [datetime.fromisoformat(day["date"]).replace(tzinfo=UTC) for day in history]
     lines = [{"name": "Remaining", "values": [day["remaining"] for day in history]}]
-    return {"x": [int(day.timestamp()) for day in days], "lines": lines, "unit": "credits"}
+    return {"x": [int(day.timestamp()) for day in days], "lines": lines, "unit": "credits", "by": "day"}
 
 
 @router.post("/console/credits/buy")
@@ -122,7 +130,8 @@ async def show_invoice(visit: Visit, invoice_id: str) -> Response:
     call = Call("GET", f"/v1/invoices/{invoice_id}")
     invoice = (await visit.api.send(call)).data
     links = await visit.api.get(f"/v1/invoices/{invoice_id}/links")
-    return visit.show("invoice.html", here="credits", invoice=invoice, links=links, call=call)
+    online = visit.context.paying.provider != "manual"
+    return visit.show("invoice.html", here="credits", invoice=invoice, links=links, call=call, online=online)
 
 
 @router.post("/console/credits/invoices/{invoice_id}/void")
