@@ -98,6 +98,22 @@ def list_accounts(connection: Connection) -> list[Mapping[str, Any]]:
     return [dict(row) for row in connection.execute(select(accounts).order_by(accounts.c.id)).mappings()]
 
 
+def newest_accounts(connection: Connection, *, after: str | None, limit: int) -> list[Mapping[str, Any]]:
+    """Accounts, the newest first, those made before `after`."""
+    statement = select(accounts).order_by(accounts.c.id.desc()).limit(limit)
+    if after is not None:
+        statement = statement.where(accounts.c.id < after)
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def read_account(connection: Connection, account_id: str) -> Mapping[str, Any]:
+    """An account's row; NotFound when there is none."""
+    row = connection.execute(select(accounts).where(accounts.c.id == account_id)).mappings().first()
+    if row is None:
+        raise NotFound(f"not found: account {account_id[:100]!r}")
+    return dict(row)
+
+
 def set_plan(connection: Connection, account_id: str, plan: str) -> None:
     """Move an account to another plan; producers know within a second. Its own requests a minute, if any, stay."""
     _check_plan(plan)

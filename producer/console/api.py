@@ -92,7 +92,7 @@ class Api:
         """The answer to any call. `content`: the body of one that is not JSON, whose type is among its headers."""
         if call.body is not None:
             content = orjson.dumps(call.body)
-        answer = await self._answer(call, _sender(content))
+        answer = await self._answer(call, content)
         if answer.status >= 400:
             raise ApiError(answer.status, _error_of(answer))
         return answer
@@ -101,7 +101,7 @@ class Api:
         """Have the API answer a browser itself: for what is large, which goes through piece by piece."""
         await self._request.app(self._scope(call), receive, send)
 
-    async def _answer(self, call: Call, receive: Receive) -> Answer:
+    async def _answer(self, call: Call, content: bytes | AsyncIterator[bytes]) -> Answer:
         status, headers, parts = 500, {}, bytearray()
 
         async def send(message: Message) -> None:
@@ -112,13 +112,15 @@ class Api:
             elif message["type"] == "http.response.body":
                 parts.extend(message.get("body", b""))
 
-        await self.relay(call, receive, send)
+        length = {"content-length": str(len(content))} if isinstance(content, bytes) else {}
+        await self._request.app(self._scope(call, length), _sender(content), send)
         return Answer(status, headers, bytes(parts))
 
-    def _scope(self, call: Call) -> Scope:
+    def _scope(self, call: Call, more: Mapping[str, str] = {}) -> Scope:
         """A scope of its own: nothing of the browser's request but where it came from and to."""
         outer = self._request.scope
-        headers = {"host": self._request.headers.get("host", ""), **{k.lower(): v for k, v in call.headers.items()}}
+        headers = {"host": self._request.headers.get("host", ""), **more}
+        headers |= {name.lower(): value for name, value in call.headers.items()}
         if call.body is not None:
             headers["content-type"] = "application/json"
             headers["content-length"] = str(len(orjson.dumps(call.body)))  # by which a route knows that there is one

@@ -117,6 +117,10 @@ def body_of(type: Kind, form: FormData) -> dict[str, Any]:
     body: dict[str, Any] = {"model": _given(form, "model")}
     if type == "chat.completion":
         body["messages"] = messages_of(form)
+        if not body["messages"]:
+            raise FormError("messages", "the messages are empty: write what is asked in that of the user")
+    if not body["model"]:
+        raise FormError("model", "choose a model")
     for field in (*FIRST[type], *MORE[type], METADATA):
         if text := _given(form, field.name):
             body[field.name] = field.read(field.name, text)

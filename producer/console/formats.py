@@ -83,16 +83,16 @@ def size(value: int | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """Lines a second; a minute where that tells more.
+    """A rate, given in things a second; by the minute where that tells more.
 
     >>> rate(412.3), rate(2.25), rate(0.05), rate(None)
-    ('412 lines/s', '2.2 lines/s', '3 lines/min', '–')
+    ('412/s', '2.2/s', '3/min', '–')
     """
     if value is None:
         return "–"
     if value < 0.5:
-        return f"{value * 60:.2g} lines/min"
-    return f"{value:,.0f} lines/s" if value >= 10 else f"{value:.1f} lines/s"
+        return f"{value * 60:.2g}/min"
+    return f"{value:,.0f}/s" if value >= 10 else f"{value:.1f}/s"
 
 
 #: Characters of an answer that a list shows.

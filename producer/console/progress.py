@@ -50,7 +50,7 @@ def of(batch: Mapping[str, Any], now: float, progress: Mapping[str, Any] | None 
     began, over_at = batch["in_progress_at"], _over_at(batch)
     taken = (over_at or now) - began if began is not None else None
     rate = ended / taken if ended and taken is not None and taken >= _LEAST_SECONDS else None
-    left = (total - ended) / rate if rate and active and batch["status"] == "in_progress" else None
+    left = round((total - ended) / rate) if rate and active and batch["status"] == "in_progress" else None
     used, held = batch["credits_used"], batch["credits_held"]
     return Progress(
         parts=_parts(_numbers(counts, progress, active=active), total),
@@ -99,15 +99,12 @@ def _parts(numbers: Sequence[tuple[str, str, int]], total: int) -> list[Part]:
 
 
 def failures(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Groups of a `batch.progress` by reason, the largest first, with the models of each; its first words stand."""
+    """Groups of a `batch.errors` put together by reason, the largest first, with the words of the largest of each."""
     found: dict[str, dict[str, Any]] = {}
     for group in groups:
         one = found.setdefault(
-            group["reason"],
-            {"reason": group["reason"], "codes": [], "models": [], "count": 0, "message": group["message"]},
+            group["reason"], {"reason": group["reason"], "count": 0, "message": group["message"], "may_help": False}
         )
         one["count"] += group["count"]
-        for name, value in (("codes", group["status_code"]), ("models", group["model"])):
-            if value is not None and value not in one[name]:
-                one[name].append(value)
+        one["may_help"] |= group["retry_may_help"]
     return sorted(found.values(), key=lambda one: -one["count"])

@@ -150,7 +150,7 @@ class Jobs(TypedDict):
     data: list[Job]
 
 
-class JobList(List[Job]):
+class JobPage(List[Job]):
     """A page of jobs. If `has_more` is true, request the next page with `after=last_id`, whether the page is full."""
 
     incomplete: NotRequired[

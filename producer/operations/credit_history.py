@@ -69,7 +69,8 @@ def _added(connection: Connection, account_id: str, period: Period) -> defaultdi
 
 
 def _given(connection: Connection, account_id: str, period: Period) -> Iterator[tuple[int, int]]:
-    moved, of_day = m.transfers.c, literal_column(str(_DAY_MICROS))
+    moved = m.transfers.c
+    of_day: Any = literal_column(str(_DAY_MICROS))
     day = moved.created_at // of_day * of_day
     for kinds in (GIVEN, CORRECTIONS):
         statement: Any = (

@@ -88,7 +88,7 @@ def waiting_for_credit(stack: Stack, account: Account, mark: str) -> None:
 def expiring_grant(stack: Stack, account: Account, mark: str) -> None:
     """A grant expires while a job holds some of it: the rest leaves the account once, and that when it is released."""
     stack.script({"fault": {"latency_seconds": 3}, "contains": mark})
-    poor = stack.open_account(credits=0)
+    poor = stack.open_account(credits=1)
     until = clock.now_micros() + 2 * clock.MICROS
     grant = Action("chaos", "credits.grant")
     stack.database.write_sync(corrections.grant, grant, poor.id, 50 * clock.MICROS, until)
@@ -99,7 +99,7 @@ def expiring_grant(stack: Stack, account: Account, mark: str) -> None:
     (row,) = stack.rows("SELECT available_micros, expired_micros FROM accounts WHERE id = :id", id=poor.id)
     expired = "SELECT coalesce(sum(amount_micros), 0) FROM transfers WHERE account_id = :id AND kind = :kind"
     gone = [stack.rows(expired, id=poor.id, kind=kind)[0][0] for kind in ("expire", "charge")]
-    assert tuple(row) == (0, 0) and sum(gone) == 50 * clock.MICROS and all(gone)
+    assert tuple(row) == (clock.MICROS, 0) and sum(gone) == 50 * clock.MICROS and all(gone)
 
 
 def cancel_queued(stack: Stack, account: Account, mark: str) -> None:

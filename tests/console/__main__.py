@@ -1,7 +1,7 @@
 """Starts one stack with its console, fills it with work, and runs the tests of this folder against it, two at a time.
 
 `python -m tests.console [pytest's arguments]`; the exit code is pytest's, or 1 when a secret is in a log, or when what
-was left behind violates a promise.
+was left behind violates a promise. With `--screenshots` it makes the README's pictures instead.
 """
 
 import os
@@ -30,6 +30,8 @@ from tests.servers import free_port
 HERE = Path(__file__).parent
 #: Tests that run at the same time; each has a browser of its own. CONSOLE_WORKERS: another number.
 WORKERS = "2"
+#: Instead of the tests: the README's pictures.
+SCREENSHOTS = "--screenshots"
 
 
 def main(arguments: list[str]) -> int:
@@ -96,18 +98,13 @@ def _serves(url: str) -> bool:
 
 
 def _run(world: Path, arguments: list[str]) -> int:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-n",
-        os.environ.get("CONSOLE_WORKERS", WORKERS),
-        "--dist",
-        "worksteal",
-    ]
+    if arguments == [SCREENSHOTS]:
+        command = ["tests.console.screenshots"]
+    else:
+        workers = os.environ.get("CONSOLE_WORKERS", WORKERS)
+        command = ["pytest", "-q", "-n", workers, "--dist", "worksteal", *(arguments or [str(HERE)])]
     environment = {**inherited(), VARIABLE: str(world)}
-    return subprocess.run([*command, *(arguments or [str(HERE)])], env=environment).returncode
+    return subprocess.run([sys.executable, "-m", *command], env=environment).returncode
 
 
 def _leaks(world: World) -> list[str]:

@@ -30,7 +30,7 @@ def line(number: int, content: str, **more: Any) -> dict[str, Any]:
 
 def descriptions(count: int, *, refused: int = 0, word: str = "") -> list[dict[str, Any]]:
     """Lines that ask for a shop's texts; the last `refused` fail, once."""
-    things = [f"a {_SHOP[number % len(_SHOP)]}, no. {number} {word}" for number in range(count)]
+    things = [f"a {_SHOP[number % len(_SHOP)]}, no. {number}{word and ' '}{word}" for number in range(count)]
     texts = [
         f"Describe {thing}, {REFUSED if number >= count - refused else 'in two sentences'}."
         for number, thing in enumerate(things)
@@ -83,7 +83,8 @@ def fill_shop(world: World, hook: Callable[[str], str]) -> Customer:
         account.finished(id)
     account.live.post("/invoices", json={"credits": 500, "description": "Top-up for December"}).raise_for_status()
     running = submit_batch(
-        account, [line(number - 100, f"Describe a {HELD} vase {number}.") for number in range(3)] + descriptions(9)
+        account,
+        [line(90 + number, f"Describe a vase that {HELD}, no. {number}.") for number in range(3)] + descriptions(9),
     )
     waiting = account.submit(chat(f"Write the letter that {HELD}."))["id"]
     ids = {"job": jobs[0], "retried": jobs[1], "failed": jobs[2], "embedding": jobs[3], "image": jobs[4]}

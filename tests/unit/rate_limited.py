@@ -5,7 +5,9 @@ import random
 from dataclasses import dataclass, field
 
 from shared.providers.states import ProviderState
-from workers.pacing.law import Pauses, Report, step
+from workers.pacing.law import step
+from workers.pacing.outages import Pauses
+from workers.pacing.reports import Report
 
 REPORT_SECONDS = 0.25
 

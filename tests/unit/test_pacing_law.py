@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 
 from shared.providers.states import FIRST_LIMIT, ProviderState, dump, load
 from tests.unit.rate_limited import Provider, drain
-from workers.pacing import law
-from workers.pacing.law import QUIET, SOON, Pauses, Report, step
+from workers.pacing import law, outages
+from workers.pacing.law import step
+from workers.pacing.outages import QUIET, SOON, Pauses
+from workers.pacing.reports import Report
 
 NOW = 1000.0
 
@@ -154,12 +156,12 @@ def test_an_overload_cuts_what_is_in_flight_and_no_rate() -> None:
 
 def test_a_provider_that_is_down_is_paused_and_tried_by_one_alone() -> None:
     state = ProviderState()
-    assert told(state, failed=law.FAILURES - 1, failed_for="503") == []
+    assert told(state, failed=outages.FAILURES - 1, failed_for="503") == []
     (line,) = told(state, failed=1, failed_for="503")
     assert "503" in line and state.paused and state.paused_until == NOW + 1
-    assert not law.claim(state, "w", NOW + 0.9)
-    assert law.claim(state, "w", NOW + 1) and not law.claim(state, "v", NOW + 1)
-    assert law.claim(state, "v", NOW + 1 + law.PROBE)
+    assert not outages.claim(state, "w", NOW + 0.9)
+    assert outages.claim(state, "w", NOW + 1) and not outages.claim(state, "v", NOW + 1)
+    assert outages.claim(state, "v", NOW + 1 + outages.PROBE)
 
 
 @given(
@@ -186,11 +188,11 @@ def test_a_provider_that_is_down_is_found_out_as_soon_as_it_has_been_quiet(
 
 def test_each_probe_that_fails_doubles_the_pause_and_says_nothing_more() -> None:
     state = ProviderState()
-    told(state, failed=law.FAILURES, failed_for="connect")
+    told(state, failed=outages.FAILURES, failed_for="connect")
     waits, now = [], NOW
     for _ in range(8):
         now = state.paused_until
-        assert law.claim(state, "w", now)
+        assert outages.claim(state, "w", now)
         assert told(state, now, failed=1, failed_for="connect", probed=True) == []
         waits.append(state.paused_until - now)
     assert waits == [2, 4, 8, 16, 30, 30, 30, 30] and state.paused_since == NOW
@@ -198,7 +200,7 @@ def test_each_probe_that_fails_doubles_the_pause_and_says_nothing_more() -> None
 
 def test_a_failure_of_a_call_sent_before_the_pause_changes_nothing() -> None:
     state = ProviderState()
-    told(state, failed=law.FAILURES, failed_for="503")
+    told(state, failed=outages.FAILURES, failed_for="503")
     before = dump(state)
     step(state, Report("w", state.version - 1, failed=400, failed_for="503"), NOW + 0.1, pauses=Pauses(), jitter=0.0)
     after = load(before)
@@ -208,7 +210,7 @@ def test_a_failure_of_a_call_sent_before_the_pause_changes_nothing() -> None:
 @pytest.mark.parametrize("seen", [{"admitted": 1}, {"admitted": 1, "probed": True}, {"refused": 1, "probed": True}])
 def test_any_answer_ends_a_pause(seen: dict[str, object]) -> None:
     state = ProviderState()
-    told(state, failed=law.FAILURES, failed_for="503")
+    told(state, failed=outages.FAILURES, failed_for="503")
     (line,) = told(state, NOW + 1, **seen)
     assert not state.paused and state.pauses == 0 and "503" in line
 
@@ -220,10 +222,10 @@ def test_a_refused_key_pauses_at_once() -> None:
 
 def test_a_probe_that_was_not_made_lets_another_try() -> None:
     state = ProviderState()
-    told(state, failed=law.FAILURES, failed_for="503")
-    assert law.claim(state, "w", NOW + 1)
+    told(state, failed=outages.FAILURES, failed_for="503")
+    assert outages.claim(state, "w", NOW + 1)
     told(state, NOW + 1, probed=True)
-    assert law.claim(state, "v", NOW + 1)
+    assert outages.claim(state, "v", NOW + 1)
 
 
 def test_the_share_is_by_what_is_wanted_and_a_silent_worker_has_none() -> None:
@@ -279,10 +281,10 @@ def test_whatever_is_seen_calls_go_on_some_day(seen: list[tuple[dict[str, object
 
 def test_a_clock_that_was_set_back_holds_nobody_up() -> None:
     state = ProviderState()
-    told(state, NOW + 9_000_000, failed=law.FAILURES, failed_for="503", refused=1, rated=True, in_flight=2)
+    told(state, NOW + 9_000_000, failed=outages.FAILURES, failed_for="503", refused=1, rated=True, in_flight=2)
     told(state, NOW)
     assert state.held_until <= NOW + 60 and state.paused_until <= NOW + 2
-    assert law.claim(state, "w", NOW + 60)
+    assert outages.claim(state, "w", NOW + 60)
     told(state, NOW + 60, admitted=5, rate_used=True)
     rate = state.rate or 0.0
     told(state, NOW + 60 + 61, admitted=5, rate_used=True)

@@ -117,6 +117,7 @@
   }
 
   document.addEventListener("DOMContentLoaded", () => prepare(document));
+  document.addEventListener("htmx:afterSwap", () => prepare(document)); // before it is painted
   document.addEventListener("htmx:afterSettle", () => prepare(document));
 })();
 

@@ -41,19 +41,19 @@ def _body(reasons: list[str]) -> dict[str, Any]:
 
 async def _page(visit: Visit, id: str, reasons: list[str], error: ApiError | None = None) -> Response:
     batch = await visit.api.get(f"/v1/batches/{id}")
-    counts = await visit.api.get(f"/v1/batches/{id}/progress")
+    errors = await visit.api.get(f"/v1/batches/{id}/errors")
     call = Call("POST", f"/v1/batches/{id}/retry", body=_body(reasons))
-    quoted = None
+    quoted, refused = None, None
     try:
         quoted = (await visit.api.send(Call(call.method, call.path, body={**_body(reasons), "dry_run": True}))).data
-    except ApiError as refused:
-        error = error or refused
-    groups = progress.failures(counts["reasons"])
+    except ApiError as error_of_price:
+        refused = error_of_price
+    groups = progress.failures(errors["data"])
     return visit.show(
         "batch_retry.html",
         status=error.status if error else 200,
         here="batches",
-        error=error,
+        error=error or refused,
         batch=batch,
         groups=groups,
         chosen=reasons or [one["reason"] for one in groups if one["reason"] != "cancelled"],

@@ -79,6 +79,7 @@ async def _form(
         first=composing.FIRST[kind],
         more=composing.MORE[kind],
         roles=composing.ROLES,
+        model=values.get("model") or _cheapest(models),
         models_shown=[(one["id"], f"{one['id']} ({one['provider']})") for one in models],
         opened=any(values.get(one.name) for one in (*composing.MORE[kind], composing.METADATA, OTHERS)),
         values=values,
@@ -111,6 +112,16 @@ def _placed(error: ApiError | None) -> ApiError | None:
         return error
     name = error.param.replace("[", ".").partition(".")[0]
     return ApiError(error.status, {**error.error, "param": name})
+
+
+def _cheapest(models: list[dict[str, Any]]) -> str:
+    """The model that a form begins with: an answer of it costs least."""
+    return str(min(models, key=_price)["id"]) if models else ""
+
+
+def _price(model: dict[str, Any]) -> int:
+    price = model["price"]
+    return int(min(price["images"].values()) if price.get("images") else price.get("output") or price.get("input") or 0)
 
 
 def _kind(text: str) -> Kind:
