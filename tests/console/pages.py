@@ -33,7 +33,10 @@ _ROWS: Final = (
     ConsolePage("job-embedding", "jobs", "/console/jobs/{embedding}"),
     ConsolePage("batches", "batches", "/console/batches"),
     ConsolePage("batch", "batches", "/console/batches/{batch}"),
+    ConsolePage("batch-retry", "batches", "/console/batches/{batch}/retry"),
     ConsolePage("new", "new", "/console/new"),
+    ConsolePage("new-image", "new", "/console/new?type=image"),
+    ConsolePage("new-batch", "new", "/console/new?type=batch"),
     ConsolePage("usage", "usage", "/console/usage"),
     ConsolePage("credits", "credits", "/console/credits"),
     ConsolePage("transfers", "credits", "/console/credits/transfers"),
@@ -49,6 +52,7 @@ _ROWS: Final = (
     ConsolePage("keys", "keys", "/console/keys"),
     ConsolePage("queues", "queues", "/console/queues", operator=True),
     ConsolePage("accounts", "accounts", "/console/accounts", operator=True),
+    ConsolePage("account", "accounts", "/console/accounts/{account}", operator=True),
 )
 _BUILT = {page.module for page, _ in pages.built()}
 PAGES: Final = tuple(row for row in _ROWS if row.module in _BUILT)

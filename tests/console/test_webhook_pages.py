@@ -42,9 +42,7 @@ def added(visitor: Visitor, url: str) -> tuple[Page, str]:
     return page, secret
 
 
-def test_an_endpoint_is_added_and_its_secret_is_shown_once(
-    visit: Visit, account: Account, receiver: Receiver
-) -> None:
+def test_an_endpoint_is_added_and_its_secret_is_shown_once(visit: Visit, account: Account, receiver: Receiver) -> None:
     visitor = visit(account.live_key)
     page, secret = added(visitor, receiver.url)
     assert "whsec_" not in page.content()
