@@ -129,6 +129,7 @@ def _customer(account: Account, ids: dict[str, str]) -> Customer:
     ids["invoice"] = account.live.get("/invoices").json()["data"][0]["id"]
     ids["webhook"] = account.live.get("/webhooks").json()["data"][0]["id"]
     ids["event"] = account.live.get("/events").json()["data"][0]["id"]
+    ids["account"] = account.id
     account.close()
     return Customer(account.id, account.live_key, account.test_key, ids)
 
