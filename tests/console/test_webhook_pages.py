@@ -1,4 +1,4 @@
-"""The pages of webhooks and events: endpoints are made, changed, tested, rotated, sent to again; a secret is shown once."""
+"""The pages of webhooks and events: endpoints are made, changed, tested, rotated, sent to again."""
 
 import re
 from collections.abc import Callable, Iterator
