@@ -89,7 +89,7 @@
       height: 220,
       tzDate: by === "day" ? (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC") : undefined,
       scales: { x: { range: (_, low, high) => [low - step * 0.6, high + step * 0.6] }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
-      axes: [{ ...axis, grid: { show: false }, space: 64, values: (_, marks) => marks.map((one) => short.format(new Date(one * 1000))) }, { ...axis, size: 64, label: unit, labelSize: 20, labelFont: "12px system-ui, sans-serif", values: (_, marks) => marks.map((one) => number.format(one)) }],
+      axes: [{ ...axis, grid: { show: false }, space: 64, size: 28, values: (_, marks) => marks.map((one) => short.format(new Date(one * 1000))) }, { ...axis, size: 64, label: unit, labelSize: 20, labelFont: "12px system-ui, sans-serif", values: (_, marks) => marks.map((one) => number.format(one)) }],
       series: [{ label: by === "day" ? "Day" : "Time", value: (_, seconds) => (seconds == null ? "" : date.format(new Date(seconds * 1000))) }, ...series],
       cursor: { drag: { x: false, y: false }, points: { show: !stacked } },
       legend: { live: true },
