@@ -149,7 +149,7 @@ class Jobs(TypedDict):
     data: list[Job]
 
 
-class JobList(TypedDict):
+class JobPage(TypedDict):
     """A page of jobs. If `has_more` is true, request the next page with `after=last_id`, whether the page is full."""
 
     object: Literal["list"]
