@@ -1,4 +1,4 @@
-"""The pages of webhooks and events: endpoints are made, changed, tested, rotated, sent to again; a secret is shown once."""
+"""The pages of webhooks and events: endpoints are made, changed, tested, sent to again; a secret is shown once."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -55,7 +55,7 @@ def test_an_endpoint_is_added_and_its_secret_is_shown_once(visit: Visit, account
 
 def test_what_is_wrong_with_an_address_is_said_beside_it(visit: Visit, account: Account) -> None:
     visitor = visit(account.live_key)
-    visitor.watch.expect(400)
+    visitor.watch.expect("400")
     page = visitor.open("/console/webhooks/new")
     page.get_by_label("URL").fill("http://metadata.google.internal/hooks")
     page.get_by_label("job.failed").check()

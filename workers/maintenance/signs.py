@@ -25,6 +25,7 @@ SIGNS: Final[dict[Sign, tuple[str, ...]]] = {
         "idempotency_keys WHERE expires_at < :now",
         "cached_answers WHERE expires_at < :now",
         "workers WHERE lapsed_at < :workers_until",
+        "console_sessions WHERE expires_at <= :now",
     ),
 }
 
