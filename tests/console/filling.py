@@ -121,7 +121,8 @@ def fill_attacker(world: World, hook: Callable[[str], str]) -> Customer:
     ended(account, batch)
     for id in jobs:
         account.finished(id)
-    ids = {"job": jobs[0], "failed": jobs[1], "embedding": jobs[2], "image": jobs[3], "called": jobs[4], "batch": batch}
+    ids = {"job": jobs[0], "failed": jobs[1], "embedding": jobs[2], "image": jobs[3], "called": jobs[4]}
+    ids |= {"batch": batch, "running": batch}
     return _customer(account, ids)
 
 

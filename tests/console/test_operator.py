@@ -1,4 +1,4 @@
-"""The operator at the console: signs in by the password, opens an account, grants credit, makes a key and revokes it."""
+"""The operator at the console: signs in by password, opens an account, grants credit, makes a key and revokes it."""
 
 from collections.abc import Callable
 
