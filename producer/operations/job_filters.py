@@ -25,10 +25,10 @@ from shared.submissions.job_types import JOB_TYPES, JobType
 from shared.submissions.schemas import MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS, Shape
 
 #: Jobs looked at in one query; in one where their metadata is read, which is beside their requests.
-CHUNK: Final = 5_000
+CHUNK: Final = 2_500
 CHUNK_OF_LABELS: Final = 500
 #: After so long a page ends where it is, in seconds.
-LOOK_SECONDS: Final = 0.06
+LOOK_SECONDS: Final = 0.05
 #: By so much an id may be apart from `created_at`: ids of a process never go back, its clock may.
 APART_MICROS: Final = 86_400 * MICROS
 UNFINISHED_STATUSES: Final = frozenset({"queued", "running"})

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, select, text, update
 from producer import objects
 from producer.admission.idempotency import Claim
 from producer.admission.run_once import ring_deliveries, run_once_due
-from producer.objects import Job, JobInput, JobList
+from producer.objects import Job, JobInput, JobPage
 from producer.operations.job_filters import NOTHING, JobFilter, find
 from producer.operations.pages import PageQuery, owned_by, paged
 from shared import crash
@@ -80,7 +80,7 @@ def _with_steps(connection: Connection, rows: Sequence[RowMapping]) -> list[dict
 
 def list_jobs(
     connection: Connection, holder: KeyHolder, page: PageQuery, wanted: JobFilter = NOTHING, ids: Sequence[str] = ()
-) -> JobList:
+) -> JobPage:
     """A page of the jobs of the account and mode, newest first: those that meet a filter, of the given ids if any.
 
     A page that ends before it is full says so (`incomplete`), and is gone on with after its `last_id`.
@@ -88,7 +88,7 @@ def list_jobs(
     if wanted.empty and not ids:
         rows = connection.execute(paged(_JOBS.where(*owned_by(holder)), m.jobs.c.id, page)).mappings().all()
         shown = [objects.job_object(row) for row in _with_steps(connection, rows)]
-        return cast(JobList, objects.page(shown, page.limit))
+        return cast(JobPage, objects.page(shown, page.limit))
     found = find(connection, holder, wanted, page, ids)
     rows = connection.execute(_JOBS.where(m.jobs.c.id.in_(found.ids))).mappings().all()
     shown = sorted(
@@ -96,7 +96,7 @@ def list_jobs(
         key=lambda job: job["id"],
         reverse=page.order == "desc",
     )
-    listed = cast(JobList, objects.page(shown, page.limit))
+    listed = cast(JobPage, objects.page(shown, page.limit))
     if found.until is None:
         return listed
     return {**listed, "has_more": True, "last_id": found.until, "incomplete": True}

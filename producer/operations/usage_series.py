@@ -26,7 +26,7 @@ SECONDS: Final[Mapping[str, int]] = {"minute": 60, "hour": 3600, "day": 86_400}
 USUAL: Final[Mapping[str, int]] = {"minute": 3600, "hour": 86_400, "day": 30 * 86_400}
 MOST: Final[Mapping[str, int]] = {"minute": 6 * 3600, "hour": 7 * 86_400, "day": 400 * 86_400}
 #: Jobs that are looked at.
-MOST_JOBS: Final = 100_000
+MOST_JOBS: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)

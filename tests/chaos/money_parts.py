@@ -32,8 +32,10 @@ from tests.harness import Account, Stack, chat
 SPENT = (0.01, 0.02, 1_000_000)
 #: What a key may spend in all: less than its jobs would cost. How many are posted at once.
 BUDGET_MICROS, POSTS = 400_000, 6
-#: Lines of the batch that holds in slices; for how long credit is given that expires, in microseconds.
-SLICED, GRANTED_MICROS = 60, 3 * clock.MICROS
+#: Lines of the batch that holds in slices.
+SLICED = 60
+#: What is given that expires, more than is charged meanwhile, and for how long, in microseconds.
+GRANTED, GRANTED_MICROS = 5_000_000, 3 * clock.MICROS
 #: What each kind of transfer does to what remains.
 MOVES = {"grant": 1, "refund": 1, "charge": -1, "expire": -1}
 
@@ -208,14 +210,13 @@ class ExpiringGrant(Part):
     """Credit is given for a few seconds while jobs hold it: each grant is over at the end, and expired at most once."""
 
     def begin(self, stack: Stack, account: Account) -> None:
-        """The first."""
+        """None yet."""
         self._given = 0
-        self.turn(stack, account, 0)
 
     def turn(self, stack: Stack, account: Account, turn: int) -> None:
         """One more, under a reference, by two operators at once."""
         until, why = clock.now_micros() + GRANTED_MICROS, Action("chaos", "credits.grant", "the storm", f"grant-{turn}")
-        give = partial(stack.database.write_sync, corrections.grant, why, account.id, 10_000, until)
+        give = partial(stack.database.write_sync, corrections.grant, why, account.id, GRANTED, until)
         with ThreadPoolExecutor(2) as operators:
             list(operators.map(lambda _: give(), range(2)))
         self._given += 1

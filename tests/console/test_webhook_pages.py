@@ -1,4 +1,4 @@
-"""The pages of webhooks and events: endpoints are made, changed, tested, rotated, sent to again; a secret is shown once."""
+"""The pages of webhooks and events: endpoints are made, changed, tested, sent to again; a secret is shown once."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -42,9 +42,7 @@ def added(visitor: Visitor, url: str) -> tuple[Page, str]:
     return page, secret
 
 
-def test_an_endpoint_is_added_and_its_secret_is_shown_once(
-    visit: Visit, account: Account, receiver: Receiver
-) -> None:
+def test_an_endpoint_is_added_and_its_secret_is_shown_once(visit: Visit, account: Account, receiver: Receiver) -> None:
     visitor = visit(account.live_key)
     page, secret = added(visitor, receiver.url)
     assert "whsec_" not in page.content()
@@ -57,7 +55,7 @@ def test_an_endpoint_is_added_and_its_secret_is_shown_once(
 
 def test_what_is_wrong_with_an_address_is_said_beside_it(visit: Visit, account: Account) -> None:
     visitor = visit(account.live_key)
-    visitor.watch.expect(400)
+    visitor.watch.expect("400")
     page = visitor.open("/console/webhooks/new")
     page.get_by_label("URL").fill("http://metadata.google.internal/hooks")
     page.get_by_label("job.failed").check()

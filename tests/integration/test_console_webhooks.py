@@ -1,4 +1,4 @@
-"""The pages of webhooks and events, without a browser: each is rendered with what the API says, and changes by forms."""
+"""The pages of webhooks and events, without a browser: rendered with what the API says, and changing by forms."""
 
 import asyncio
 import re

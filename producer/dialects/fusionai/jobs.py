@@ -100,7 +100,7 @@ async def create_jobs(request: Request) -> Response:
     "/jobs",
     doc=Row(
         "Jobs",
-        one("A page of jobs.", objects.JobList),
+        one("A page of jobs.", objects.JobPage),
         parameters=(
             *PAGE,
             query("status", _STATUSES, "Only jobs with this status, or one of several, separated by commas."),
