@@ -60,8 +60,13 @@ def of(batch: Mapping[str, Any], now: float, progress: Mapping[str, Any] | None 
         rate=rate,
         seconds_left=left,
         seconds_taken=taken,
-        credits_most=None if active and batch["hold"] == "slices" else used + held,
+        credits_most=None if active and not _is_held(batch) else used + held,
     )
+
+
+def _is_held(batch: Mapping[str, Any]) -> bool:
+    """Whether the credits of all its lines are held, or what they cost at most is not known yet."""
+    return batch["hold"] == "all" and batch["status"] != "validating" and not batch["waiting_for"]
 
 
 def _over_at(batch: Mapping[str, Any]) -> int | None:

@@ -11,7 +11,6 @@ from typing_extensions import TypedDict
 from producer.objects.charges import Charge, charge
 from producer.objects.completions import Result
 from producer.objects.errors import JobError
-from producer.objects.lists import List
 from producer.objects.selections import JobRouting, routing
 from shared.answers import thinking
 from shared.clock import MICROS, seconds
@@ -150,9 +149,14 @@ class Jobs(TypedDict):
     data: list[Job]
 
 
-class JobPage(List[Job]):
+class JobPage(TypedDict):
     """A page of jobs. If `has_more` is true, request the next page with `after=last_id`, whether the page is full."""
 
+    object: Literal["list"]
+    data: list[Job]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
     incomplete: NotRequired[
         Annotated[
             Literal[True],

@@ -81,7 +81,7 @@ async def send(visit: Visit, id: str) -> Response:
         return await _checked(visit, await visit.api.get(f"/v1/files/{id}"), refused)
     except ApiError as error:
         return await _checked(visit, await visit.api.get(f"/v1/files/{id}"), error)
-    return visit.see(f"/console/batches/{made.data['id']}", "The batch is sent. Its file is being read.")
+    return visit.see(f"/console/batches/{made.data['id']}", "The batch is sent.")
 
 
 @router.post("/console/new/file/{id}/discard")
