@@ -14,9 +14,10 @@
     if (document.hidden) return;
     const now = Date.now();
     for (const element of document.querySelectorAll("[data-live]")) {
-      if (now < (due.get(element) ?? 0) || inUse(element)) continue;
+      const at = due.get(element);
+      if (at !== undefined && (now < at || inUse(element))) continue;
       due.set(element, now + Number(element.dataset.live));
-      element.dispatchEvent(new Event("refresh"));
+      if (at !== undefined) element.dispatchEvent(new Event("refresh"));
     }
   }, 500);
 
