@@ -14,7 +14,7 @@ CHOSEN := $(if $(filter file,$(origin PYTHON)),,chosen)
 # Where Python may not keep what it has compiled, every process compiles all of ours anew: half a second of each start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install runtime dev demo test test-node run bench chaos chaos-short check lock migration
+.PHONY: help install runtime dev demo test test-node test-console screenshots chromium run bench chaos chaos-short check lock migration
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -50,6 +50,16 @@ tests/node/node_modules/.package-lock.json: tests/node/package.json tests/node/p
 		{ echo "Node 20 or newer and npm are missing: apt-get install nodejs npm, or see https://nodejs.org"; exit 1; }
 	npm --prefix tests/node ci --silent
 	@touch $@
+
+test-console: chromium ## the console in headless Chromium against a running system; screenshots in .screenshots
+	$(BIN)/python -m tests.console
+
+screenshots: chromium ## the README's pictures of the console, anew
+	$(BIN)/python -m tests.console --screenshots
+
+chromium: dev ## what drives a browser, into .venv, and whether there is one
+	@$(BIN)/python -m tests.console.chromium
+	@deploy/install.sh browser "$(PYTHON)"
 
 check: dev ## lint, format, types, the direction of imports, and whether the lock is complete
 	$(BIN)/ruff check .

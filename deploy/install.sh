@@ -1,8 +1,8 @@
 #!/bin/sh
-# Make .venv complete, or say in a sentence what to do. Usage: deploy/install.sh runtime|dev PYTHON [chosen]
+# Make .venv complete, or say in a sentence what to do. Usage: deploy/install.sh runtime|dev|browser PYTHON [chosen]
 #
 # Wheels of the lock only, each by its hash, without a resolver: what is installed is what was tested. A stamp for each of
-# the two files says what it was made from; a .venv that an install was interrupted in is made anew, not believed.
+# the files says what it was made from; a .venv that an install was interrupted in is made anew, not believed.
 # chosen: PYTHON was named by the user, so a .venv of another Python is made anew; otherwise the .venv that is there stays.
 set -eu
 set_name=$1 python=$2 chosen=${3:-}

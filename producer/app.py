@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from producer import objects, openapi
+from producer.console.front import Front
 from producer.context import Context
 from producer.dialects import DIALECTS, hosts
 from producer.metrics import Metrics
@@ -51,11 +52,15 @@ def make_app(spoken: Sequence[Dialect] = DIALECTS) -> Starlette:
     """The whole application, in these dialects, at the hosts that the settings name as well."""
     parts = (_own, *(() if settings().metrics_port else (_metered,)), openapi.router)
     own = [route.path for part in parts for route in part.routes]
-    dialects = Dialects(hosts.bound(spoken, settings().dialect_hosts), own)
+    console = ("/console",) if settings().console else ()
+    dialects = Dialects(hosts.bound(spoken, settings().dialect_hosts), [*own, *console])
     every = dialects.router()
     for part in parts:
         every.include(part)
-    app = _refusing(Starlette(routes=every.routes, lifespan=_lifespan), dialects)
+    app = Starlette(routes=every.routes, lifespan=_lifespan)
+    if console:
+        app.add_middleware(Front)
+    _refusing(app, dialects)
     openapi.describe(app, dialects)
     return app
 

@@ -26,6 +26,8 @@ DEFAULT_THRESHOLD_MICROS: Final = 100 * 1_000_000
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PREFIXES: Final = ("fusionai_live_", "fusionai_test_")
 _RANDOM, _CHECK = 32, 6
+#: The key of what an operator does as an account: no key has this id.
+OPERATORS_KEY: Final = "operator"
 #: How many of its first characters tell a key by: those that are stored and listed.
 _SHOWN: Final = 18
 _HOLDERS: Final = select(
@@ -96,6 +98,22 @@ def list_accounts(connection: Connection) -> list[Mapping[str, Any]]:
     return [dict(row) for row in connection.execute(select(accounts).order_by(accounts.c.id)).mappings()]
 
 
+def newest_accounts(connection: Connection, *, after: str | None, limit: int) -> list[Mapping[str, Any]]:
+    """Accounts, the newest first, those made before `after`."""
+    statement = select(accounts).order_by(accounts.c.id.desc()).limit(limit)
+    if after is not None:
+        statement = statement.where(accounts.c.id < after)
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def read_account(connection: Connection, account_id: str) -> Mapping[str, Any]:
+    """An account's row; NotFound when there is none."""
+    row = connection.execute(select(accounts).where(accounts.c.id == account_id)).mappings().first()
+    if row is None:
+        raise NotFound(f"not found: account {account_id[:100]!r}")
+    return dict(row)
+
+
 def set_plan(connection: Connection, account_id: str, plan: str) -> None:
     """Move an account to another plan; producers know within a second. Its own requests a minute, if any, stay."""
     _check_plan(plan)
@@ -162,6 +180,17 @@ def list_keys(connection: Connection, account_id: str | None = None, *, prefix: 
     return [dict(row) for row in connection.execute(statement).mappings()]
 
 
+def newest_keys(
+    connection: Connection, account_id: str, *, after: str | None = None, limit: int
+) -> list[Mapping[str, Any]]:
+    """Some keys of an account, the newest first; `after`: those made before this one."""
+    columns = [column for column in api_keys.c if column.name != "hash"]
+    statement = select(*columns).where(api_keys.c.account_id == account_id).order_by(api_keys.c.id.desc())
+    if after is not None:
+        statement = statement.where(api_keys.c.id < after)
+    return [dict(row) for row in connection.execute(statement.limit(limit)).mappings()]
+
+
 def revoke_key(connection: Connection, told: str) -> str:
     """End the one key of that id or beginning, or a whole key that was found lying about; its id.
 
@@ -174,22 +203,47 @@ def revoke_key(connection: Connection, told: str) -> str:
 
 
 def named_key(connection: Connection, told: str) -> str:
-    """The id of the one key of that id or beginning, or of a whole key."""
-    matches = api_keys.c.id == told
-    if well_formed(told):
+    """The id of the one key of that id (or its end after `…`), name or beginning, or of a whole key."""
+    matches = or_(api_keys.c.id == told, api_keys.c.name == told)
+    if (end := told.removeprefix("…").removeprefix("...")) != told and end:
+        matches = api_keys.c.id.endswith(end, autoescape=True)
+    elif well_formed(told):
         matches = api_keys.c.hash == key_hash(told)
     elif told.startswith(_PREFIXES) and len(told) > len(_PREFIXES[0]):
         matches = _begins(told)
     found = [row.id for row in connection.execute(select(api_keys.c.id).where(matches))]
     if len(found) != 1:
-        raise NotFound(f"{len(found) or 'no'} keys match {told[:_SHOWN]!r}; one must match")
+        raise NotFound(
+            f"{len(found) or 'no'} keys match {told[:_SHOWN]!r}; give the id, the name or the first characters of one, "
+            "as `fusionai keys list` shows them"
+        )
     return str(found[0])
 
 
 def find_key(connection: Connection, key: str) -> KeyHolder | None:
     """The holder of a key that is neither revoked nor expired."""
-    statement = _HOLDERS.where(api_keys.c.hash == key_hash(key), api_keys.c.revoked_at.is_(None))
-    row = connection.execute(statement).first()
+    return _found(connection, api_keys.c.hash == key_hash(key))
+
+
+def find_key_by_id(connection: Connection, key_id: str) -> KeyHolder | None:
+    """The same, by the key's id."""
+    return _found(connection, api_keys.c.id == key_id)
+
+
+def operator_as(connection: Connection, account_id: str, mode: Mode) -> KeyHolder | None:
+    """An operator who acts as an account, without a key of its; None: there is no such account."""
+    columns = (accounts.c.plan, accounts.c.requests_per_minute, accounts.c.unknown_fields, accounts.c.linked_context)
+    row = connection.execute(select(*columns).where(accounts.c.id == account_id)).first()
+    if row is None:
+        return None
+    per_minute = requests_per_minute(row.plan, row.requests_per_minute)
+    return KeyHolder(
+        OPERATORS_KEY, account_id, mode, None, per_minute, row.unknown_fields == "ignore", row.linked_context
+    )
+
+
+def _found(connection: Connection, matches: ColumnElement[bool]) -> KeyHolder | None:
+    row = connection.execute(_HOLDERS.where(matches, api_keys.c.revoked_at.is_(None))).first()
     if row is None or (row.expires_at is not None and row.expires_at <= clock.now_micros()):
         return None
     per_minute = requests_per_minute(row.plan, row.requests_per_minute)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from shared import clock
 from shared.db.models import audit_log
@@ -56,7 +57,13 @@ def record(
         "before": None if before is None else dumps(before),
         "after": None if after is None else dumps(after),
     }
-    connection.execute(insert(audit_log).values(**values))
+    try:
+        connection.execute(insert(audit_log).values(**values))
+    except IntegrityError as error:
+        if action.reference is None:
+            raise
+        said = f"reference {action.reference!r} was used at the same moment for another account; see accounts audit"
+        raise Conflict(said) from error
     return id
 
 

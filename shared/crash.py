@@ -35,6 +35,8 @@ POINTS = (
     "lapse.before_commit",
     "lapse.after_commit",
     "expire.after_commit",
+    "grant.before_commit",
+    "grant.after_commit",
     "pay.after_begin",
     "pay.after_call",
     "pay.before_commit",

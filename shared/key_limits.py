@@ -13,6 +13,7 @@ from shared.money import key_thresholds
 from shared.money.budgets import BUDGET_PERIODS, Budget, BudgetPeriod
 from shared.money.key_thresholds import Kind
 from shared.money.plans import MOST_REQUESTS_PER_MINUTE
+from shared.permissions import PERMISSIONS
 from shared.strict_json import dumps
 from shared.submissions.catalogue import Catalogue
 from shared.submissions.key_rules import MOST_LETTERS, MOST_NAMES, NO_RULES, KeyRules, unknown
@@ -30,19 +31,23 @@ class KeyLimits:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     budgets: tuple[Budget, ...] = ()
+    #: Its permissions (`shared.permissions`); None: it is not restricted.
+    permissions: frozenset[str] | None = None
     #: What it holds and spends is counted: it has, or has had, a budget.
     counted: bool = False
 
 
 NO_LIMITS: Final = KeyLimits()
+#: Columns that are JSON lists.
+_LISTS: Final = ("models", "fallbacks", "permissions")
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """What is set anew, by name; None takes a limit away, and what is not named stays.
 
-    Names: `models`, `fallbacks` (lists), `requests_per_minute`, `tokens_per_minute`, `expires_at` (microseconds), and
-    `budgets`, in micro-credits by period.
+    Names: `models`, `fallbacks`, `permissions` (lists), `requests_per_minute`, `tokens_per_minute`, `expires_at`
+    (microseconds), and `budgets`, in micro-credits by period.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -55,6 +60,7 @@ class Change:
         for name in ("models", "fallbacks"):
             if self.values.get(name) is not None:
                 check_names(name, self.values[name], catalogue)
+        _check_permissions(self.values.get("permissions"))
         _check_number("requests_per_minute", self.values.get("requests_per_minute"), 1, MOST_REQUESTS_PER_MINUTE)
         _check_number("tokens_per_minute", self.values.get("tokens_per_minute"), 1, MOST_TOKENS_PER_MINUTE)
         if len(self.thresholds or ()) > key_thresholds.MOST:
@@ -66,7 +72,13 @@ class Change:
 
 #: The columns of a key's row that say what it may, and of its account's.
 COLUMNS: Final = (
-    *(api_keys.c.models, api_keys.c.fallbacks, api_keys.c.tokens_per_minute, api_keys.c.counted),
+    *(
+        api_keys.c.models,
+        api_keys.c.fallbacks,
+        api_keys.c.permissions,
+        api_keys.c.tokens_per_minute,
+        api_keys.c.counted,
+    ),
     api_keys.c.requests_per_minute.label("requests_of_key"),
     *(api_keys.c[f"budget_{period}_micros"] for period in BUDGET_PERIODS),
     accounts.c.fallbacks.label("account_fallbacks"),
@@ -81,11 +93,16 @@ def read(row: Any) -> KeyLimits:
         for period in BUDGET_PERIODS
         if (micros := getattr(row, f"budget_{period}_micros")) is not None
     )
-    models = _names(row.models)
+    models, permissions = _names(row.models), _names(row.permissions)
     rules = KeyRules(models, _names(fallbacks)) if models is not None or fallbacks is not None else NO_RULES
-    if rules is NO_RULES and not (budgets or row.counted or row.requests_of_key or row.tokens_per_minute):
+    if (
+        rules is NO_RULES
+        and permissions is None
+        and not (budgets or row.counted or row.requests_of_key or row.tokens_per_minute)
+    ):
         return NO_LIMITS
-    return KeyLimits(rules, row.requests_of_key, row.tokens_per_minute, budgets, bool(row.counted))
+    allowed = None if permissions is None else frozenset(permissions)
+    return KeyLimits(rules, row.requests_of_key, row.tokens_per_minute, budgets, allowed, bool(row.counted))
 
 
 def of_key(connection: Connection, key_id: str) -> KeyLimits:
@@ -130,7 +147,7 @@ def check_names(name: str, names: Sequence[str], catalogue: Catalogue) -> None:
 
 def _kept(name: str, value: Any) -> Any:
     """A value as its column has it: lists are JSON."""
-    return dumps(list(value)) if name in ("models", "fallbacks") and value is not None else value
+    return dumps(list(value)) if name in _LISTS and value is not None else value
 
 
 def listed(kept: str | None) -> list[str] | None:
@@ -141,6 +158,14 @@ def listed(kept: str | None) -> list[str] | None:
 def _names(kept: str | None) -> tuple[str, ...] | None:
     names = listed(kept)
     return None if names is None else tuple(names)
+
+
+def _check_permissions(names: Sequence[str] | None) -> None:
+    if names is not None and not names:
+        raise InvalidRequest("permissions: name at least one; revoke the key to allow nothing", param="permissions")
+    if missing := [one for one in names or () if one not in PERMISSIONS]:
+        said = f"{missing[0]!r} is not one of {', '.join(PERMISSIONS)}"
+        raise InvalidRequest(f"permissions: {said}", param="permissions")
 
 
 def _check_number(name: str, value: int | None, least: int, most: int) -> None:

@@ -12,9 +12,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared import settings_values
 from shared.environment import variables
-from shared.settings_faults import PREFIX, fault_of_stripe, fault_of_template, in_words, unknown
+from shared.settings_faults import PREFIX, fault_of_password, fault_of_stripe, fault_of_template, in_words, unknown
 
 STATE_DIRECTORY = Path(".fusionai")
+#: The file of the state directory with the operator's password, and nothing else.
+OPERATOR_PASSWORD = "operator-password"
 #: Characters of a secret of production.
 LEAST_SECRET = 32
 #: What the embedded mode hashes under where `fusionai up` has not made a secret: known to all.
@@ -76,8 +78,19 @@ class Settings(BaseSettings):
     #: Secret for hashing stored API keys and (derived from it) for signing image links. In embedded mode it is
     #: generated in the state directory.
     key_secret: str = PUBLISHED_SECRET
+    #: Password of the operator, for the operator's routes (`/v1/operator/…`) and the operator's console: 16 characters
+    #: or more, printable ASCII without spaces. Empty: the one that `fusionai up` generated (`operator-password` in the
+    #: state directory). Without a password, there is no operator over HTTP.
+    operator_password: str = ""
     #: The operator's name in the audit log (`fusionai accounts audit`). Empty: the name of the system's user.
     operator: str = Field(default="", max_length=200)
+    #: The console, a web page at /console. `fusionai up` turns it on unless it is set.
+    console: bool = False
+    #: The console shows everything and changes nothing.
+    console_read_only: bool = False
+    #: A sign-in to the console ends after so many seconds without use, and after so many in any case.
+    console_idle_seconds: int = Field(default=43_200, ge=60)
+    console_session_seconds: int = Field(default=604_800, ge=60)
     #: The umask of all files that the processes write, in octal.
     umask: str = Field(default="077", pattern="^0?[0-7]{3}$")
     #: Allow webhooks to loopback addresses (for the embedded mode) or to any private address (not recommended).
@@ -365,6 +378,14 @@ class Settings(BaseSettings):
         return port
 
     @model_validator(mode="after")
+    def _has_a_good_operator_password(self) -> Self:
+        if self.environment == "embedded" and "operator_password" not in self.model_fields_set:
+            self.operator_password = _text(self.state_directory / OPERATOR_PASSWORD)
+        if fault := fault_of_password(self.operator_password):
+            raise ValueError(fault)
+        return self
+
+    @model_validator(mode="after")
     def _follow_state_directory(self) -> Self:
         """Embedded: database and secrets are the state directory's, so that every process agrees."""
         if self.environment == "embedded":
@@ -442,3 +463,12 @@ def _secrets(path: Path) -> dict[str, str]:
         return {}
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, UnicodeError) as error:
+        raise ValueError(f"cannot read {path}: {type(error).__name__}") from None

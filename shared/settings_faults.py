@@ -74,6 +74,25 @@ def fault_of_template(url: str) -> str | None:
     return None
 
 
+#: Characters of the operator's password.
+LEAST_PASSWORD: Final = 16
+MOST_PASSWORD: Final = 1_000
+
+
+def fault_of_password(password: str) -> str | None:
+    """What is wrong with the operator's password; None: nothing, or there is none. It is never shown."""
+    if not password:
+        return None
+    if not (LEAST_PASSWORD <= len(password) <= MOST_PASSWORD):
+        return (
+            f"FUSIONAI_OPERATOR_PASSWORD has {len(password)} characters, but must have {LEAST_PASSWORD} to "
+            f"{MOST_PASSWORD}; to generate one: openssl rand -base64 24"
+        )
+    if not (password.isascii() and password.isprintable()) or " " in password:
+        return "FUSIONAI_OPERATOR_PASSWORD must be printable ASCII without spaces, since a header carries it"
+    return None
+
+
 def fault_of_stripe(settings: Any) -> str | None:
     """What is missing, or cannot be, where purchases are paid by Stripe; None: nothing. Secrets are never shown."""
     if not re.fullmatch(r"(sk|rk)_(live|test)_\w{8,}", settings.stripe_secret_key):

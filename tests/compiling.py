@@ -14,6 +14,9 @@ from shared import db
 
 #: Statements of each kind of database: several times what the product has.
 _MOST = 4000
+#: Statements that a connection of SQLite's keeps prepared. With the usual 128, one that runs all checks of `verify`
+#: again and again, and some others between, has lost each of them before it comes back to it.
+_PREPARED = 1000
 _shared: dict[str, tuple[Dialect, LRUCache[Any, Any]]] = {}
 
 
@@ -23,6 +26,8 @@ def compile_once() -> None:
 
 
 def _create_engine(url: str, **given: Any) -> Engine:
+    if url.startswith("sqlite"):
+        given["connect_args"] = {**given.get("connect_args", {}), "cached_statements": _PREPARED}
     engine = create_engine(url, **given)
     if engine.dialect.name in _shared:
         _take(engine)

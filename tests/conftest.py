@@ -1,5 +1,6 @@
 """Fixtures that every room of the suite shares. `database` runs a test twice: on SQLite and on PostgreSQL."""
 
+import gc
 import os
 import pkgutil
 import shutil
@@ -25,6 +26,10 @@ from tests.starting import fork_simulators  # noqa: E402
 read_once()
 compile_once()
 fork_simulators()
+
+#: A session keeps hundreds of thousands of objects: to look for garbage among them as often as Python would is a
+#: twentieth of its work. What is left open by garbage is found all the same, at the end of the session at the latest.
+gc.set_threshold(20_000, 20, 10)
 
 #: How long an example takes says nothing on a machine that has other things to do.
 hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

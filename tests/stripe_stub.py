@@ -103,13 +103,13 @@ class StripeStub:
 
     # What Stripe sends.
 
-    def event(self, type: str, about: Json, *, livemode: bool = False) -> str:
-        """The body of an event."""
+    def event(self, type: str, about: Json, *, livemode: bool = False, later: int = 0) -> str:
+        """The body of an event; `later`: of so many seconds from now."""
         event = {
             "id": self._id("evt"),
             "object": "event",
             "api_version": "2026-10-28.endive",
-            "created": int(time.time()),
+            "created": int(time.time()) + later,
             "data": {"object": about},
             "livemode": livemode,
             "pending_webhooks": 1,

@@ -25,6 +25,7 @@ from shared.errors import IdempotencyMismatch, InsufficientCredits, Unavailable
 from shared.jobs import credit_waits, leases
 from shared.jobs.credit_waits import Lines
 from shared.jobs.outcomes import TERMINAL
+from shared.jobs.pauses import open_offer
 from shared.money import key_budgets, shortage
 from shared.money.key_budgets import Excess, KeySpend
 from shared.money.ledger import Book
@@ -152,13 +153,17 @@ class Acceptor:
             made = quote.offers(
                 submission, current, test=holder.test, at=at, account=holder.account_id, rules=holder.limits.rules
             )
-            wake = not listed and not self.bell.away and self.bell.has_room(queue_name(made[0].provider, owner.lane))
+            begins = 0 if made[0].course else open_offer(made, 0, self.bell.paused)
+            queue = queue_name(made[begins].provider, owner.lane)
+            wake = not listed and not self.bell.away and self.bell.has_room(queue)
             priced = intake.priced(submission, made)
             need.add(priced.bound_micros, priced.fixed, priced.slope)
             if quoting:
                 likely_cost.add(need.likely, submission, made)
             caching = cached_answers.caching(holder, submission, made, current, cache) if cache else None
             row, payload = intake.rows(owner, priced, wake=wake)
+            if begins:  # its first provider is paused by an operator
+                row.update(queue=queue, offer=begins)
             rows.append(row)
             payloads.append(payload)
         response = _shown(rows, payloads, listed=listed)

@@ -16,6 +16,8 @@ from shared.settings import settings
 
 #: Callers remembered; when there are more, those are forgotten that have all of theirs again.
 REMEMBERED = 10_000
+#: Wrong passwords of the operator's a minute of one address.
+WRONG_PASSWORDS = 20
 
 
 @dataclass(slots=True)
@@ -35,6 +37,11 @@ class Buckets:
         self._levels[caller] = (level - 1, now)
         return None
 
+    def left(self, caller: str, per_minute: int) -> float | None:
+        """None when one could be taken, else how many seconds until it can; nothing is taken."""
+        level = self._level(caller, per_minute, clock.monotonic())
+        return None if level >= 1 else (1 - level) * 60 / per_minute
+
     def _level(self, caller: str, per_minute: int, now: float) -> float:
         level, at = self._levels.get(caller, (float(per_minute), now))
         return min(float(per_minute), level + (now - at) * per_minute / 60)
@@ -53,6 +60,7 @@ class FairShare:
     def __init__(self) -> None:
         self._asked = Buckets()
         self._wrong = Buckets()
+        self._wrong_passwords = Buckets()
         self._open: Counter[str] = Counter()
 
     def count(self, holder: KeyHolder) -> None:
@@ -81,6 +89,16 @@ class FairShare:
         seconds = self._wrong.take(address, per_minute) if per_minute else None
         if seconds is not None:
             raise _later("too many requests with an invalid API key from your IP address", seconds)
+
+    def check_operator(self, address: str) -> None:
+        """An operator's password is about to be compared; 429 when its address has sent many wrong ones."""
+        seconds = self._wrong_passwords.left(address, WRONG_PASSWORDS)
+        if seconds is not None:
+            raise _later("too many wrong operator passwords from your IP address", seconds)
+
+    def guess_operator(self, address: str) -> None:
+        """It was wrong."""
+        self._wrong_passwords.take(address, WRONG_PASSWORDS)
 
 
 def _later(said: str, seconds: float) -> RateLimited:

@@ -7,6 +7,7 @@ A head that stood because the broker was away says nothing of the provider: it i
 
 import asyncio
 import logging
+from collections.abc import Set
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -18,7 +19,8 @@ from shared.db import Database
 from shared.db.models import jobs
 from shared.db.models.jobs import TO_WAKE, WOKEN
 from shared.errors import Unavailable
-from shared.queues import lane_of
+from shared.jobs.pauses import paused_providers
+from shared.queues import lane_of, provider_of
 from shared.submissions.catalogue import job_queues
 
 log = logging.getLogger(__name__)
@@ -27,8 +29,9 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 #: A head younger than this is no backlog, whatever its speed, in seconds.
 BACKLOG_SECONDS = 5.0
-#: When a caller is to come again while the broker is away, in seconds.
+#: When a caller is to come again while the broker is away, and while an operator has paused the provider, in seconds.
 AWAY_SECONDS = 2
+PAUSED_SECONDS = 10
 #: The share of an estimate that the newest look has.
 NEWEST = 0.5
 
@@ -60,12 +63,24 @@ class Overload:
         self._heads: dict[str, _Head] = {}
         #: The broker's comings and goings up to now; since when it has been there, as far as was seen.
         self._turns, self._since = bell.turns, 0
+        #: Since when providers that were paused are not any more.
+        self._resumed: dict[str, int] = {}
         self._checked: Future[bool] | None = None
 
     def check(self, queue: str, seconds: float) -> None:
-        """503 when a job that is put on a queue now would not be begun within so many seconds."""
+        """503 when a job that is put on a queue now would not be begun within so many seconds.
+
+        Also while an operator has paused the provider: nobody knows how long that lasts.
+        """
+        if self._bell.is_paused(queue):
+            raise Unavailable(
+                f"provider {provider_of(queue)} is paused by the operator; retry later, or create a job "
+                "(POST /v1/jobs), which waits",
+                retry_after_seconds=PAUSED_SECONDS,
+            )
         head = self._heads.get(queue)
-        wait = head.wait_seconds(clock.now_micros(), self._since) if head else 0.0
+        since = max(self._since, self._resumed.get(provider_of(queue), 0))
+        wait = head.wait_seconds(clock.now_micros(), since) if head else 0.0
         if wait > seconds and self._bell.away:
             raise Unavailable("the job queue is unavailable; retry later", retry_after_seconds=AWAY_SECONDS)
         if wait > seconds:
@@ -77,12 +92,21 @@ class Overload:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                found = await self._database.read(heads)
+                found, paused = await self._database.read(_look)
+                self.pause(paused)
                 if (found or self._bell.away) and (self._checked is None or self._checked.done()):
                     self._checked = self._bell.check()  # not waited for: it is known at a later look
                 self.look(found)
             except Exception as error:
                 log.warning("checking the realtime queues failed: %s", type(error).__name__)
+
+    def pause(self, paused: Set[str]) -> None:
+        """Take note of whom an operator has paused; queues that are resumed are counted, and measured, anew."""
+        if resumed := set(self._bell.paused) - paused:
+            now = clock.now_micros()
+            self._resumed |= dict.fromkeys(resumed, now)
+            self._heads = {queue: head for queue, head in self._heads.items() if provider_of(queue) not in resumed}
+        self._bell.paused = paused
 
     def look(self, found: dict[str, int]) -> None:
         """Take note of the heads, as `heads` gives them; a queue without one is empty."""
@@ -92,6 +116,11 @@ class Overload:
         self._heads = {queue: self._heads.get(queue) or _Head(arrived, now) for queue, arrived in found.items()}
         for queue, arrived in found.items():
             self._heads[queue].move(arrived, now)
+
+
+def _look(connection: Connection) -> tuple[dict[str, int], Set[str]]:
+    """The heads, and whom an operator has paused."""
+    return heads(connection), paused_providers(connection)
 
 
 def heads(connection: Connection) -> dict[str, int]:

@@ -19,6 +19,8 @@ COMMANDS = {
     "cancel": "producer.cli.jobs:cancel",
     "usage": "producer.cli.usage:usage",
     "providers": "producer.cli.providers:providers",
+    "queues": "producer.cli.queues:queues",
+    "workers": "producer.cli.queues:workers",
     "models": "producer.cli.models:models",
     "credits": "producer.cli.credits:credits",
     "invoices": "producer.cli.invoices:invoices",
@@ -74,7 +76,8 @@ def main() -> None:
 
     Commands that call the API take its address and a key from --base-url and --key, or from FUSIONAI_BASE_URL and
     FUSIONAI_API_KEY; without them they use the stack that `fusionai up` started in this directory. Operators'
-    commands (accounts, keys, entities, credits grant, invoices pay, verify, migrate, sweep) work on the database.
+    commands (queues, workers, accounts, keys, entities, credits grant, invoices pay, verify, migrate, sweep) work on
+    the database.
     """
 
 

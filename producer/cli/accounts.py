@@ -9,10 +9,11 @@ from producer.cli.audit import audit
 from producer.cli.auditing import action, audited, operator_option
 from producer.cli.groups import DefaultGroup
 from producer.cli.key_limits import fallbacks_text, named_fallbacks
-from producer.cli.keys import described, key_table
+from producer.cli.keys import key_table
 from producer.cli.operator import operator_command
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
+from producer.operations.keys import described
 from shared import accounts as rows
 from shared import clock, key_limits
 from shared.db import Database

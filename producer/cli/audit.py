@@ -33,7 +33,7 @@ def audit(database: Database, output: Output, account: str | None, limit: int, a
     """List what operators did, the newest first.
 
     Of one account (ACCOUNT is its id or name), or of all: accounts and keys that were created, changed and revoked,
-    grants, refunds and adjustments.
+    grants, refunds and adjustments, payments, entities that were imported and deleted.
     """
     account_id = database.read_sync(named_account, account) if account else None
     found = database.read_sync(log.entries, account_id, limit=limit, after=after)
@@ -63,6 +63,8 @@ def _what(entry: dict[str, Any]) -> str:
     after, before = entry["after"] or {}, entry["before"] or {}
     if "credits" in after:
         return f"{credits_text(after['credits'])} credits"
+    if not after:
+        return ", ".join(f"{name.replace('_', ' ')} {_text(value)} → none" for name, value in before.items())
     shown = {name: f"{_text(before[name])} → " if name in before else "" for name in after}
     return ", ".join(f"{name.replace('_', ' ')} {was}{_text(after[name])}" for name, was in shown.items())
 

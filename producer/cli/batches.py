@@ -27,19 +27,33 @@ _COLUMNS = [
     Column("created", drop=3),
 ]
 
+_ERRORS = [
+    Column("lines", right=True),
+    Column("reason"),
+    Column("status", right=True, drop=2),
+    Column("first line", drop=1),
+    Column("retry helps", drop=3),
+    Column("message", text=True),
+]
+
 
 @click.command()
 @click.argument("id")
 @click.option("--wait", is_flag=True, help="Wait for the results and write them to files.")
 @click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="Where the answers go.")
+@click.option("--errors", is_flag=True, help="Show why lines failed, grouped by reason, so far.")
 @api_command
-def batch(client: FusionAI, output: Output, id: str, wait: bool, target: Path | None) -> None:
+def batch(client: FusionAI, output: Output, id: str, wait: bool, target: Path | None, errors: bool) -> None:
     """Show a batch, or wait for its results.
 
     With --wait the answers are written to ID.out.jsonl and the errors to ID.errors.jsonl; exit status 3 when some lines
     failed.
     """
     id = ids.whole(id, lambda limit: client.batches(limit=limit), "batches")
+    if errors:
+        grouped = client.batch_errors(id)
+        output.value(grouped, lambda: _show_errors(output, grouped))
+        return
     if not (wait or target):
         found, progress = client.batch(id), client.progress_or_none(id)
         output.value({**found, "progress": progress}, lambda: _show(output, found, progress))
@@ -110,6 +124,25 @@ def _show(output: Output, found: Batch, progress: BatchProgress | None) -> None:
     output.fields([*heads, *rest.items()])
     for fault in listed(found["errors"]["data"] if found["errors"] else (), None):
         output.line(fault)
+
+
+def _show_errors(output: Output, found: dict[str, Any]) -> None:
+    rows = [
+        (
+            f"{group['count']:,}",
+            group["reason"],
+            group["status_code"] or "",
+            (group["example"] or {}).get("custom_id") or "",
+            "yes" if group["retry_may_help"] else "no",
+            group["message"],
+        )
+        for group in found["data"]
+    ]
+    output.table(_ERRORS, rows, empty="No line has failed so far.")
+    if found["others"]:
+        output.note(f"{found['others']:,} lines more failed for other reasons")
+    if helped := [group["reason"] for group in found["data"] if group["retry_may_help"]]:
+        output.note(f"Next, when the batch is over: fusionai retry {found['batch_id']} --reason {helped[0]}")
 
 
 def _at(found: Batch, name: str) -> int | None:

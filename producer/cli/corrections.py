@@ -6,7 +6,6 @@ from producer.cli.amounts import expiry, micros_of, signed_micros_of
 from producer.cli.auditing import action, operator_option, reason_option, reference_option
 from producer.cli.operator import named_account, operator_command
 from producer.cli.output import Output, credits_text, moment
-from shared import clock
 from shared.db import Database
 from shared.money import corrections
 from shared.money.corrections import Done
@@ -47,7 +46,8 @@ def grant(
     account_id = database.read_sync(named_account, named)
     done = database.write_sync(corrections.grant, action("credits.grant", note, reference), account_id, micros, until)
     value = {"account_id": account_id, "credits": done.after["credits"], "note": note, **_shown(done)}
-    ends = f", expire {moment(clock.seconds(until))}" if until else ""
+    expires_at = done.after["expires_at"]
+    ends = f", expire {moment(expires_at)}" if expires_at else ""
     words = f"{credits_text(done.after['credits'])} credits granted to {account_id}{ends}"
     output.value({**value, "expires_at": done.after["expires_at"]}, lambda: _say(output, done, words))
 
@@ -114,6 +114,6 @@ def _shown(done: Done) -> dict[str, object]:
 
 
 def _say(output: Output, done: Done, words: str) -> None:
-    output.line(words)
     if done.again:
-        output.note(f"That was done before under the same reference ({done.audit_id}); nothing was done now.")
+        output.line(f"Nothing was done now: it was done before under the same reference ({done.audit_id}):")
+    output.line(words)

@@ -12,6 +12,9 @@ from shared.submissions.sizes import MOST_PAGE
 
 _COLUMNS = [Column("time", drop=1), Column("kind"), Column("credits", right=True), Column("id", short=short_id)]
 
+_HISTORY = [Column("day"), *(Column(name, right=True) for name in ("remaining", "added", "spent"))]
+_LEVEL = click.FloatRange(min=0)
+
 
 @click.group(cls=ShowByDefault)
 def credits() -> None:
@@ -60,22 +63,42 @@ def transfers(client: FusionAI, output: Output, limit: int, after: str | None) -
 
 
 @credits.command()
-@click.option("--remaining", type=float, multiple=True, help="A level of credits left; may be repeated.")
-@click.option("--spent", type=float, multiple=True, help="A level of credits spent in the month; may be repeated.")
+@click.option("--from", "first", metavar="DAY", help="The first day, UTC.  [default: 29 days before the last]")
+@click.option("--to", "last", metavar="DAY", help="The last day, UTC.  [default: today]")
 @api_command
-def thresholds(client: FusionAI, output: Output, remaining: tuple[float, ...], spent: tuple[float, ...]) -> None:
-    """Replace the thresholds.
+def history(client: FusionAI, output: Output, first: str | None, last: str | None) -> None:
+    """List what remained at the end of each day, and what was added and spent on it."""
+    found = client.credit_history(first, last)
+
+    def words() -> None:
+        names = ("remaining", "added", "spent")
+        rows = [[day["date"], *(credits_text(day[name]) for name in names)] for day in found["data"]]
+        output.table(_HISTORY, rows)
+
+    output.value(found, words)
+
+
+@credits.command()
+@click.option("--remaining", type=_LEVEL, multiple=True, help="A level of credits left; may be repeated.")
+@click.option("--spent", type=_LEVEL, multiple=True, help="A level of credits spent in the month; may be repeated.")
+@click.option("--none", "clear", is_flag=True, help="Remove all thresholds.")
+@api_command
+def thresholds(
+    client: FusionAI, output: Output, remaining: tuple[float, ...], spent: tuple[float, ...], clear: bool
+) -> None:
+    """Show the thresholds, or replace them.
 
     A credit.threshold event is sent when the credits cross one of them.
     """
     wanted = [{"kind": "remaining", "credits": level} for level in remaining]
     wanted += [{"kind": "spent", "credits": level} for level in spent]
-    if not wanted:
-        raise click.UsageError("give at least one --remaining or --spent level")
-    answer = client.set_thresholds(wanted)
+    if clear and wanted:
+        raise click.UsageError("give levels, or --none alone")
+    answer = client.set_thresholds(wanted) if wanted or clear else client.credits()
 
     def words() -> None:
-        output.fields((one["kind"], credits_text(one["credits"])) for one in answer.get("thresholds", wanted))
+        levels = [(one["kind"], credits_text(one["credits"])) for one in answer.get("thresholds", wanted)]
+        output.fields(levels) if levels else output.line("No thresholds.")
 
     output.value(answer, words)
 

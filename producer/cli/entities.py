@@ -6,13 +6,14 @@ from typing import Any, BinaryIO, Final
 import click
 from sqlalchemy import Connection
 
+from producer.cli.auditing import action, operator_option
 from producer.cli.failures import FaultyFileError
 from producer.cli.faults import listed
 from producer.cli.groups import DefaultGroup
 from producer.cli.operator import named_account, operator_command
 from producer.cli.output import Output, moment
 from producer.cli.tables import Column, short_id
-from shared import clock
+from shared import audit, clock
 from shared.batches.line_files import FaultError
 from shared.db import Database
 from shared.entities import importing, store
@@ -24,6 +25,8 @@ from shared.submissions.sizes import MOST_FAULTS
 CHUNK: Final = 200
 #: How the owner of a shared one is shown.
 _SHARED: Final = "shared"
+#: What an import is an entry of, in the audit log.
+_SUBJECT: Final = ("entities", "import")
 _COLUMNS = [
     Column("owner", short=short_id, cut=1),
     Column("type"),
@@ -48,6 +51,7 @@ def entities() -> None:
 @click.argument("file", type=click.File("rb"))
 @click.option("--from-line", type=click.IntRange(1), default=1, metavar="N", help="Begin at this line.")
 @_of_owner
+@operator_option
 @operator_command
 def import_file(
     database: Database, output: Output, file: BinaryIO, from_line: int, account: str | None, shared: bool
@@ -130,11 +134,20 @@ def show_entity(database: Database, output: Output, type: str, id: str, account:
 @click.argument("type")
 @click.argument("id")
 @_of_owner
+@operator_option
 @operator_command
 def delete_entity(database: Database, output: Output, type: str, id: str, account: str | None, shared: bool) -> None:
     """Delete an entity; jobs that were linked to it keep what they were sent."""
     owner = database.read_sync(_owner, account, shared)
-    if not database.write_sync(store.remove, owner, (type, id)):
+    what = action("entities.delete")
+
+    def delete(connection: Connection) -> bool:
+        removed = store.remove(connection, owner, (type, id))
+        if removed:
+            audit.record(connection, what, owner or None, ("entity", id), before={"type": type, "id": id})
+        return removed
+
+    if not database.write_sync(delete):
         raise _unknown(owner, type, id)
     made = {"owner": _shown(owner), "type": type, "id": id, "deleted": True}
     output.value(made, lambda: output.line(f"deleted: {type} {id}"))
@@ -158,11 +171,21 @@ def _told(faults: list[FaultError], imported: int, name: str | None, *, as_json:
 
 
 def _save(database: Database, owner: str, chunk: list[Entity]) -> int:
-    """Write them and forget them; how many."""
-    count = len(chunk)
-    database.write_sync(store.save, owner, list(chunk))
+    """Write them, with their entry in the audit log, and forget them; how many."""
+    if not chunk:
+        return 0
+    entities, what = list(chunk), action("entities.import")
+
+    def save(connection: Connection) -> None:
+        store.save(connection, owner, entities)
+        ends = {
+            name: {"type": one.type, "id": one.id} for name, one in (("first", entities[0]), ("last", entities[-1]))
+        }
+        audit.record(connection, what, owner or None, _SUBJECT, after={"entities": len(entities), **ends})
+
+    database.write_sync(save)
     chunk.clear()
-    return count
+    return len(entities)
 
 
 def _owner(connection: Connection, account: str | None, shared: bool) -> str:

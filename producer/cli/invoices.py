@@ -11,6 +11,7 @@ from producer.cli.connection import api_command
 from producer.cli.groups import DefaultGroup
 from producer.cli.operator import operator_command
 from producer.cli.output import Output, Verbatim, credits_text, moment, price_text
+from producer.cli.payment_doubts import doubts, settle
 from producer.cli.tables import Column, short_id
 from producer.client import FusionAI
 from shared.db import Database
@@ -38,6 +39,10 @@ _LINE_COLUMNS = [
 @click.group(cls=DefaultGroup)
 def invoices() -> None:
     """List invoices, show one; buy credits, void, pay."""
+
+
+invoices.add_command(doubts)
+invoices.add_command(settle)
 
 
 @invoices.command("list")
@@ -129,12 +134,14 @@ def void(client: FusionAI, output: Output, id: str) -> None:
 @invoices.command("pay")
 @click.argument("id")
 @click.option("--note", metavar="TEXT", default="paid, says the operator", show_default=True, help="The reason.")
+@click.option("--page-closed", is_flag=True, help="It cannot be paid at its provider any more: you have seen to that.")
 @operator_option
 @operator_command
-def pay(database: Database, output: Output, id: str, note: str) -> None:
+def pay(database: Database, output: Output, id: str, note: str, page_closed: bool) -> None:
     """Mark a purchase paid and grant its credits (operators).
 
-    Paid twice, it is granted once. A page to pay it at is closed first. Webhooks are sent by the running system.
+    Paid twice, it is granted once. A page to pay it at is closed first; one at a provider that FUSIONAI_PAYMENTS does
+    not name any more has to be closed there. Webhooks are sent by the running system.
     """
     from shared import audit
     from shared.money import purchases
@@ -153,7 +160,7 @@ def pay(database: Database, output: Output, id: str, note: str) -> None:
         return not is_done, after
 
     found = database.read_sync(purchases.shown, id)
-    if found["status"] == "open":
+    if found["status"] == "open" and not page_closed:
         Collector(database, payments()).withdraw(id)  # nobody is to pay it twice
     already, invoice = database.write_sync(mark)
     credits = credits_text(invoice["credits"])

@@ -1,16 +1,17 @@
 """fusionai job, jobs, cancel."""
 
 import json
-from typing import Any, get_args
+from typing import Any
 
 import click
 
-from producer.cli import explanations, ids
+from producer.cli import cancelling, explanations, ids
 from producer.cli.connection import api_command
+from producer.cli.job_filters import Filters, filter_options
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
 from producer.client import TERMINAL, Batch, FusionAI, Job
-from producer.client.objects import Attempt, JobStatus
+from producer.client.objects import Attempt
 from shared.submissions.sizes import MOST_PAGE
 
 #: The longest a single waiting call asks for; the server's own waiting ends at 28 s.
@@ -42,13 +43,17 @@ _ATTEMPT_COLUMNS = [
 @click.argument("id")
 @click.option("--wait", is_flag=True, help="Wait until the job has ended.")
 @click.option("--explain", is_flag=True, help="Show how its charge came about instead of its result.")
+@click.option("--input", "asked", is_flag=True, help="Show what it asked, as it can be sent again.")
 @api_command
-def job(client: FusionAI, output: Output, id: str, wait: bool, explain: bool) -> None:
+def job(client: FusionAI, output: Output, id: str, wait: bool, explain: bool, asked: bool) -> None:
     """Show a job.
 
     Exit status 3 when it has ended without success.
     """
     id = ids.whole(id, lambda limit: client.jobs(limit=limit), "jobs")
+    if asked:
+        given = client.job_input(id)
+        return output.value(given, lambda: output.document(given["body"]))
     found = client.job(id, wait=_WAIT_SECONDS if wait else None)
     while wait and found["status"] not in TERMINAL:
         found = client.job(id, wait=_WAIT_SECONDS)
@@ -62,40 +67,42 @@ def job(client: FusionAI, output: Output, id: str, wait: bool, explain: bool) ->
     "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
 )
 @click.option("--after", metavar="ID", help="Begin after this job.")
-@click.option("--status", type=click.Choice(get_args(JobStatus)), help="Only jobs of this status.")
-@click.option("--batch", metavar="ID", help="Only the jobs of this batch.")
+@filter_options
 @api_command
-def jobs(
-    client: FusionAI, output: Output, limit: int, after: str | None, status: str | None, batch: str | None
-) -> None:
+def jobs(client: FusionAI, output: Output, limit: int, after: str | None, filters: Filters) -> None:
     """List jobs, the newest first."""
-    page = client.jobs(limit=limit, after=after, status=status, batch_id=batch)
+    page = client.jobs(limit=limit, after=after, metadata=filters.metadata, **filters.parameters())
 
     def words() -> None:
         rows = [_row(found) for found in page["data"]]
-        output.table(_COLUMNS, rows, empty="No jobs.")
+        output.table(_COLUMNS, rows, empty="No jobs so far." if page["has_more"] else "No jobs.")
         if page["has_more"]:
-            output.note(f"More: fusionai jobs{_again(batch=batch, status=status)} --after {page['last_id']}")
+            output.note(f"More: fusionai jobs{filters.again()} --after {page['last_id']}")
 
     output.value(page, words)
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", required=False)
+@filter_options
+@click.option("--dry-run", is_flag=True, help="With filters: only count the jobs.")
+@click.option("--yes", is_flag=True, help="With filters: do not ask.")
 @api_command
-def cancel(client: FusionAI, output: Output, id: str) -> None:
-    """Cancel a job or a batch.
+def cancel(client: FusionAI, output: Output, id: str | None, filters: Filters, dry_run: bool, yes: bool) -> None:
+    """Cancel a job or a batch, or jobs by filters.
 
+    Without an ID, all jobs that meet the filters and are not over are cancelled, after a question.
     A job that has already ended stays as it is, and so do the lines of a batch that have.
     """
+    if (id is None) == filters.empty:
+        raise click.UsageError("say which job or batch, or give filters such as --status queued --model gpt-4")
+    if id is None:
+        cancelling.cancel(client, output, filters.body(), dry_run=dry_run, yes=yes)
+        return
     found: Job | Batch = client.cancel_batch(id) if id.startswith("batch_") else client.cancel(id)
     ended = found["status"] in TERMINAL - {"cancelled"}
     note = "had already ended; nothing was cancelled" if ended else ""
     output.value(found, lambda: output.line("  ".join(filter(None, (found["id"], found["status"], note)))))
-
-
-def _again(**options: str | None) -> str:
-    return "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
 
 
 def _row(found: dict[str, Any]) -> list[object]:

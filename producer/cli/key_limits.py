@@ -7,19 +7,23 @@ import click
 
 from producer.cli.amounts import micros_of
 from producer.cli.output import Output, credits_text, moment
-from shared import clock
 from shared.errors import InvalidRequest
-from shared.key_limits import Change, KeyLimits
-from shared.money import key_budgets
+from shared.key_limits import Change
 from shared.money.budgets import BUDGET_PERIODS, BudgetPeriod
-from shared.money.key_budgets import Spend
 from shared.money.key_thresholds import KINDS, Kind
 from shared.money.plans import MOST_REQUESTS_PER_MINUTE
-from shared.objects.amounts import credits
+from shared.permissions import PERMISSIONS
 from shared.submissions.catalogue import catalogue
 
 #: Instead of a value: the limit is taken away.
 NONE: Final = "none"
+_OPTIONS: Final = {
+    "models": "--model",
+    "fallbacks": "--fallback",
+    "permissions": "--permission",
+    "thresholds": "--threshold",
+    "budgets": "--budget",
+}
 _PERIODS: Final[Mapping[str, BudgetPeriod]] = {period: period for period in BUDGET_PERIODS}
 
 
@@ -45,6 +49,14 @@ def limit_options(*, sets: bool) -> Callable[[Callable[..., None]], Callable[...
             metavar="N/KIND",
             help="Send credit.threshold at N credits spent in a month (80/spent) or remaining of the tightest budget "
             "(20/remaining); repeat it" + ("; none: no thresholds." if sets else "."),
+        ),
+        click.option(
+            "--permission",
+            "permissions",
+            multiple=True,
+            metavar="NAME",
+            help=f"What the key may do: {', '.join(PERMISSIONS)} (write includes read); repeat it. all: everything"
+            + (", as keys may that have none." if not sets else "."),
         ),
         click.option("--requests-per-minute", "requests", metavar="N", help=f"Requests a minute{away}."),
         click.option("--tokens-per-minute", "tokens", metavar="N", help=f"Tokens a minute{away}."),
@@ -72,20 +84,39 @@ def change_of(
     tokens: str | None,
     fallbacks: Sequence[str],
     thresholds: Sequence[str],
+    permissions: Sequence[str] = (),
 ) -> Change:
     """What the options set; a usage error says what cannot be."""
     values: dict[str, Any] = {}
     if models:
         values["models"] = None if list(models) == ["any"] else list(models)
+    if permissions:
+        values["permissions"] = None if list(permissions) == ["all"] else list(dict.fromkeys(permissions))
     if fallbacks:
         values["fallbacks"] = named_fallbacks(fallbacks)
     for name, given in (("requests_per_minute", requests), ("tokens_per_minute", tokens)):
         if given is not None:
             values[name] = None if given == NONE else _number(name, given)
     try:
-        return Change(values, dict(map(_budget, budgets)), _levels(thresholds)).checked(catalogue())
+        return Change(values, _budgets(budgets), _levels(thresholds)).checked(catalogue())
     except InvalidRequest as error:
-        raise click.UsageError(error.message) from None
+        raise click.UsageError(_of_option(error.message)) from None
+
+
+def _of_option(message: str) -> str:
+    """An error about a field of a key as one about the option that sets it."""
+    field, colon, rest = message.partition(":")
+    option = _OPTIONS.get(field.partition("[")[0])
+    return f"{option}{colon}{rest}" if option else message
+
+
+def _budgets(given: Sequence[str]) -> dict[BudgetPeriod, int | None]:
+    found: dict[BudgetPeriod, int | None] = {}
+    for period, micros in map(_budget, given):
+        if period in found:
+            raise click.UsageError(f"--budget: a {period} budget is given twice")
+        found[period] = micros
+    return found
 
 
 def named_fallbacks(given: Sequence[str]) -> list[str] | None:
@@ -94,32 +125,10 @@ def named_fallbacks(given: Sequence[str]) -> list[str] | None:
     return words[given[0]] if len(given) == 1 and given[0] in words else list(given)
 
 
-def shown(limits: KeyLimits, spend: Mapping[BudgetPeriod, Spend], thresholds: Sequence[Any]) -> dict[str, Any]:
-    """A key's limits as --json shows them."""
-    now = clock.now_micros()
-    budgets = [
-        {
-            "period": one.period,
-            "credits": credits(one.micros),
-            "used_credits": credits(spend[one.period].spent),
-            "held_credits": credits(spend[one.period].held),
-            "renews_at": clock.seconds(key_budgets.renews_at(one.period, now)),
-        }
-        for one in limits.budgets
-    ]
-    return {
-        "models": _list(limits.rules.models),
-        "fallbacks": _list(limits.rules.fallbacks),
-        "requests_per_minute": limits.requests_per_minute,
-        "tokens_per_minute": limits.tokens_per_minute,
-        "budgets": budgets,
-        "thresholds": [{"kind": one.kind, "credits": credits(one.level_micros)} for one in thresholds],
-    }
-
-
 def fields(found: Mapping[str, Any]) -> dict[str, str]:
     """The same as words, by name."""
     said = {
+        "permissions": ", ".join(found["permissions"]) if found["permissions"] is not None else "all",
         "models": ", ".join(found["models"]) if found["models"] is not None else "all",
         "requests per minute": _limit(found["requests_per_minute"]),
         "tokens per minute": _limit(found["tokens_per_minute"]),
@@ -159,10 +168,6 @@ def _limit(number: int | None) -> str:
     return "no limit" if number is None else f"{number:,}"
 
 
-def _list(names: Sequence[str] | None) -> list[str] | None:
-    return None if names is None else list(names)
-
-
 def _budget(given: str) -> tuple[BudgetPeriod, int | None]:
     amount, _, name = given.partition("/")
     period = _PERIODS.get(name)
@@ -170,7 +175,7 @@ def _budget(given: str) -> tuple[BudgetPeriod, int | None]:
         raise click.UsageError(f"--budget: {given!r} must be such as 100/day, 100/month or 100/total")
     if amount == NONE:
         return period, None
-    return period, micros_of(amount)
+    return period, micros_of(amount, "--budget: ")
 
 
 def _levels(given: Sequence[str]) -> list[tuple[Kind, int]] | None:
@@ -185,7 +190,7 @@ def _level(given: str) -> tuple[Kind, int]:
     kind = next((one for one in KINDS if one == name), None)
     if kind is None:
         raise click.UsageError(f"--threshold: {given!r} must be such as 80/spent or 20/remaining")
-    return kind, micros_of(amount)
+    return kind, micros_of(amount, "--threshold: ")
 
 
 def _number(name: str, given: str) -> int:

@@ -10,25 +10,25 @@ from sqlalchemy import Connection, select
 from producer.cli.amounts import expiry
 from producer.cli.auditing import action, audited, operator_option
 from producer.cli.groups import DefaultGroup
-from producer.cli.key_limits import budget_table, change_of, fields, limit_options, shown
+from producer.cli.key_limits import budget_table, change_of, fields, limit_options
 from producer.cli.operator import named_account, operator_command
 from producer.cli.output import Output, moment
 from producer.cli.tables import Column, short_id
+from producer.operations.keys import described, limits
 from shared import accounts as rows
 from shared import clock, key_limits
 from shared.db import Database
 from shared.db.models import api_keys
 from shared.key_limits import Change
-from shared.money import key_budgets, key_thresholds
 
 _COLUMNS = [
     Column("id", short=short_id),
-    Column("account", drop=4),
-    Column("mode"),
-    Column("name", drop=1),
-    Column("key"),
-    Column("created", drop=3),
-    Column("last used", drop=2),
+    Column("account", drop=5),
+    Column("mode", drop=1),
+    Column("name", text=True),
+    Column("key", drop=2),
+    Column("created", drop=4),
+    Column("last used", drop=3),
     Column("state", styled=True),
 ]
 
@@ -79,7 +79,7 @@ def create_key(
         click.echo(about, err=not output.is_terminal)
 
     made = {"id": id, "account_id": account_id, "mode": mode, "name": name, "expires_at": clock.seconds(until)}
-    output.value({**made, **database.read_sync(_limits, id), "key": key}, words)
+    output.value({**made, **database.read_sync(limits, id), "key": key}, words)
 
 
 @keys.command("set")
@@ -94,8 +94,8 @@ def set_key(
 ) -> None:
     """Change what a key may do.
 
-    ID is its id, its first characters as listed, or the key itself. In effect within a second. A budget counts what
-    the key is asked for from then on; jobs under way go on as they were accepted.
+    ID is its id (or how it ends, as `…3e03717f`), its name, its first characters, or the key itself. In effect within a
+    second. A budget counts what the key is asked for from then on; jobs under way go on as they were accepted.
     """
     found = database.write_sync(rows.named_key, id)
     wanted = _change(given, database.read_sync(_row, found)["mode"])
@@ -117,7 +117,7 @@ def set_key(
 def show_key(database: Database, output: Output, id: str) -> None:
     """Show a key, what it may do, and its budgets.
 
-    ID is its id, its first characters as listed, or the key itself.
+    ID is its id (or how it ends, as `…3e03717f`), its name, its first characters, or the key itself.
     """
     _show(database, output, database.read_sync(rows.named_key, id))
 
@@ -143,7 +143,7 @@ def list_keys(database: Database, output: Output, account: str | None, prefix: s
 def revoke_key(database: Database, output: Output, id: str) -> None:
     """Revoke a key.
 
-    ID is its id, its first characters as listed, or the key itself.
+    ID is its id (or how it ends, as `…3e03717f`), its name, its first characters, or the key itself.
     """
 
     began, what = clock.now_micros(), action("keys.revoke")
@@ -173,14 +173,9 @@ def _row(connection: Connection, id: str) -> Mapping[str, Any]:
     return next(row for row in rows.list_keys(connection) if row["id"] == id)
 
 
-def _limits(connection: Connection, id: str) -> dict[str, Any]:
-    spend = key_budgets.of_key(connection, id, clock.now_micros())
-    return shown(key_limits.of_key(connection, id), spend, key_thresholds.of_key(connection, id))
-
-
 def _show(database: Database, output: Output, id: str) -> None:
     """A key with its limits, and how its budgets stand."""
-    key = {**described(database.read_sync(_row, id)), **database.read_sync(_limits, id)}
+    key = {**described(database.read_sync(_row, id)), **database.read_sync(limits, id)}
 
     def words() -> None:
         about = {"id": key["id"], "account": key["account_id"], "mode": key["mode"], "name": key["name"] or None}
@@ -189,12 +184,6 @@ def _show(database: Database, output: Output, id: str) -> None:
         budget_table(output, key)
 
     output.value(key, words)
-
-
-def described(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A key as --json shows it, without the key itself and its limits."""
-    times = {name: clock.seconds(row[name]) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
-    return {name: row[name] for name in ("id", "account_id", "mode", "name", "prefix")} | times
 
 
 def key_table(output: Output, found: list[dict[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, Final, ParamSpec
 
 import click
 from sqlalchemy import Connection, make_url
@@ -14,6 +14,8 @@ from shared.errors import NotFound
 from shared.settings import settings
 
 P = ParamSpec("P")
+#: What the function of each such command has, by which the tests find them.
+ON_DATABASE: Final = "on_database"
 
 
 def operator_command(function: Callable[Concatenate[Database, Output, P], None]) -> Callable[..., None]:
@@ -28,6 +30,7 @@ def operator_command(function: Callable[Concatenate[Database, Output, P], None])
         finally:
             database.close()
 
+    vars(command)[ON_DATABASE] = True
     return command
 
 

@@ -95,7 +95,13 @@ def reconcile(
             result = reconciler.result(upstreams)
     except ExportError as error:
         raise click.ClickException(str(error)) from None
-    output.value(_as_json(result, tolerance, days, names), lambda: _show(output, result, tolerance, days, names))
+
+    def words() -> None:
+        _show(output, result, tolerance, days, names)
+        for sentence in _misnamed(result, known):
+            output.prose(sentence)
+
+    output.value(_as_json(result, tolerance, days, names), words)
     if not result.is_exact(tolerance):
         raise SystemExit(1)
 
@@ -196,6 +202,15 @@ def _group(group: Group) -> list[object]:
     ]
 
 
+def _misnamed(result: Comparison, known: Catalogue) -> Iterator[str]:
+    """What in the file has a name of ours rather than the provider's."""
+    upstreams = {model.upstream for model in known.models.values()}
+    for name in sorted({group.model for group in result.groups} - upstreams):
+        if name in known.models:
+            upstream = known.models[name].upstream
+            yield f"{name} is our name of what its provider calls {upstream}: the file needs that name."
+
+
 def _sentences(result: Comparison, tolerance: float) -> Iterator[str]:
     repeated, lost, uncharged = result.calls("unknown"), result.total("perhaps"), result.calls("uncharged")
     if uncharged:
@@ -208,5 +223,11 @@ def _sentences(result: Comparison, tolerance: float) -> Iterator[str]:
         yield f"Charged, and not counted by the provider: {result.uncounted:,}."
     if estimated := result.total("estimated"):
         yield f"With tokens that were counted here, since the provider did not tell: {estimated:,}."
+    losses = [(group, group.loss_nanos(tolerance)) for group in result.groups]
+    for group, nanos in losses:
+        if nanos:
+            more = credits_text(nanos / _NANOS_OF_CREDIT)
+            model = group.model or "all models"
+            yield f"{group.day}, {model}: costs {more} credits more than was charged; check the price in the catalog."
     within = f" of more than {tolerance:.3%}" if tolerance else ""
     yield f"No drift{within}." if result.is_exact(tolerance) else f"Drift{within}: the two do not agree."

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from producer.cli import ids
+from producer.cli import costs, ids
 from producer.cli.connection import api_command
 from producer.cli.follow import Targets, follow, resumable, shown
 from producer.cli.output import Output
@@ -30,6 +30,7 @@ from shared import clock
 @click.option(
     "--again", is_flag=False, flag_value="new", metavar="[NAME]", help="Make another batch of lines retried before."
 )
+@click.option("--dry-run", is_flag=True, help="Only say what the lines would cost.")
 @api_command
 def retry(
     client: FusionAI,
@@ -39,6 +40,7 @@ def retry(
     wait: bool,
     target: Path | None,
     again: str | None,
+    dry_run: bool,
 ) -> None:
     """Run the failed lines of a batch again.
 
@@ -47,6 +49,10 @@ def retry(
     lines failed.
     """
     of = ids.whole(id, lambda limit: client.batches(limit=limit), "batches")
+    if dry_run:
+        verdict = client.retry_dry_run(of, sorted(set(reasons)))
+        output.value(verdict, lambda: costs.show(output, verdict))
+        return
     salt = clock.new_id("again") if again == "new" else again or ""
     batch, found = _submit_or_find(client, of, sorted(set(reasons)), salt)
     if not (wait or target):

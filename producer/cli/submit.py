@@ -14,16 +14,17 @@ from typing import Any, Literal
 import click
 import httpx
 
+from producer.cli import costs
 from producer.cli.connection import api_command
 from producer.cli.failures import FaultyFileError
 from producer.cli.faults import explained, listed
 from producer.cli.follow import Targets, follow, resumable, shown
-from producer.cli.output import Output, credits_text
+from producer.cli.output import Output
 from producer.cli.progress import Tally
 from producer.cli.summary import finish, report
 from producer.client import ApiError, FusionAI, batch_submission
 from producer.client.batch_submission import Prepared, RefusedFileError, SubmittedBatch
-from producer.client.objects import BatchOptions, FileVerdict
+from producer.client.objects import BatchOptions
 from producer.terminal import one_line
 from shared import clock
 from shared.submissions.sizes import LONGEST_HOURS, SHORTEST_HOURS
@@ -179,7 +180,7 @@ def _judge(
     if verdict["errors"]:
         verdict["errors"]["data"] = wrong
     if dry_run:
-        output.value(verdict, lambda: _show_cost(output, verdict))
+        output.value(verdict, lambda: costs.show(output, verdict))
     if not verdict["valid"]:
         if not output.as_json:
             for fault in listed(wrong, name):
@@ -188,33 +189,6 @@ def _judge(
     waits = options.get("hold") == "slices" or options.get("on_insufficient_credits") == "wait"
     if not waits and (verdict["credits_worst_case"] or 0) > (verdict["credits_available"] or 0):
         raise click.ClickException("the batch would be refused: not enough credits; nothing was charged")
-
-
-def _show_cost(output: Output, verdict: FileVerdict) -> None:
-    if verdict["valid"]:
-        output.fields(
-            {
-                "lines": f"{verdict['request_counts']['total']:,}",
-                "at most": f"{credits_text(verdict['credits_worst_case'])} credits",
-                **_likely(verdict),
-                **_available(verdict),
-            }
-        )
-
-
-def _likely(verdict: FileVerdict) -> dict[str, str]:
-    """Nothing where the account has no jobs of the same models to go by."""
-    if (estimate := verdict.get("estimate")) is None:
-        return {}
-    jobs, days = estimate["based_on"]["jobs"], estimate["based_on"]["days"]
-    by = f"{jobs:,} job{'s' * (jobs != 1)} on {days} day{'s' * (days != 1)}"
-    return {"likely": f"{credits_text(estimate['likely'])} credits, by your {by}"}
-
-
-def _available(verdict: FileVerdict) -> dict[str, str]:
-    """Nothing for a test key, which costs nothing."""
-    available = verdict["credits_available"]
-    return {} if available is None else {"available": f"{credits_text(available)} credits"}
 
 
 def _how_many(wrong: list[Any]) -> str:

@@ -4,8 +4,9 @@ import io
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 from urllib.parse import urlencode
 
 import click
@@ -30,6 +31,16 @@ _COLUMNS = [
     Column("job", short=short_id),
 ]
 
+_SERIES = [
+    Column("time"),
+    Column("accepted", right=True, drop=2),
+    Column("succeeded", right=True),
+    Column("failed", right=True, drop=1),
+    Column("tokens in", right=True, drop=3),
+    Column("tokens out", right=True, drop=4),
+    Column("credits", right=True),
+]
+
 
 @click.command()
 @click.option(
@@ -46,6 +57,7 @@ _COLUMNS = [
 @click.option("--rows", is_flag=True, help="Show a row for each job too, the newest first.")
 @click.option("--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", help="How many rows.  [default: 20]")
 @click.option("--after", metavar="ID", help="Begin after this row.")
+@click.option("--series", type=click.Choice(["minute", "hour", "day"]), help="Show usage over time, until now.")
 @click.option("--csv", "target", metavar="FILE", help="Write every row to FILE as CSV; - is standard output.")
 @api_command
 def usage(
@@ -59,9 +71,15 @@ def usage(
     rows: bool,
     limit: int | None,
     after: str | None,
+    series: Literal["minute", "hour", "day"] | None,
     target: str | None,
 ) -> None:
     """Show what was used and what it cost, by model, or as --by says."""
+    if series is not None:
+        if any((first, last, batch, by, rows, limit, after, target)):
+            raise click.UsageError("--series goes with --model only")
+        _show_series(output, client.usage_series(series, model=model))
+        return
     given = {"from": first, "to": last, "model": model, "batch_id": batch, "group_by": by}
     if by is not None and (rows or (limit is not None) or after is not None):
         raise click.UsageError("--by shows every group: it does not go with --rows, --limit or --after")
@@ -98,6 +116,22 @@ def _cells(row: dict[str, Any]) -> list[object]:
     tokens = f"{row['prompt_tokens']} in, {row['completion_tokens']} out"
     cost = credits_text(row["credits_used"])
     return [moment(row["created_at"]), row["model"], row["provider"], tokens, row["images"], cost, row["job_id"]]
+
+
+def _show_series(output: Output, found: dict[str, Any]) -> None:
+    """The intervals in which there was anything, the oldest first."""
+    counts = ("accepted", "jobs", "failed", "prompt_tokens", "completion_tokens")
+    shown = [one for one in found["data"] if any(one.get(name) for name in counts)]
+
+    def words() -> None:
+        rows = [[moment(one["start"]), *_counts(one, counts), credits_text(one["credits"])] for one in shown]
+        output.table(_SERIES, rows, empty=f"Nothing was used since {moment(found['since'])}.")
+
+    output.value(found, words)
+
+
+def _counts(point: dict[str, Any], names: Sequence[str]) -> list[str]:
+    return [f"{point[name]:,}" if name in point else "" for name in names]
 
 
 def _write(client: FusionAI, output: Output, target: str, given: dict[str, str | None]) -> None:

@@ -1,5 +1,6 @@
 """fusionai webhooks: the addresses that events are sent to, and what became of each delivery."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -116,24 +117,50 @@ def delete_webhook(client: FusionAI, output: Output, id: str) -> None:
     output.value(gone, lambda: output.line(f"{id} deleted"))
 
 
+@webhooks.command("types")
+@click.argument("type", required=False)
+@api_command
+def event_types(client: FusionAI, output: Output, type: str | None) -> None:
+    """List the types of events that a webhook may be sent; of one TYPE, an example of its body."""
+    page = client.webhooks.types()
+    found = [one for one in page["data"] if type in (None, one["id"])]
+    if type is not None and not found:
+        raise click.BadParameter(f"unknown event type {type!r}; fusionai webhooks types lists them", param_hint="TYPE")
+
+    def words() -> None:
+        if type is None:
+            output.table(
+                [Column("type"), Column("when", text=True)], [[one["id"], one["description"]] for one in found]
+            )
+        else:
+            output.line(found[0]["description"])
+            output.line(json.dumps(found[0]["example"], indent=2))
+
+    output.value(page if type is None else found[0], words)
+
+
 @webhooks.command("rotate")
 @click.argument("id")
+@click.option("--leaked", is_flag=True, help="End the secrets before it at once: they sign nothing any more.")
 @api_command
-def rotate_webhook(client: FusionAI, output: Output, id: str) -> None:
+def rotate_webhook(client: FusionAI, output: Output, id: str, leaked: bool) -> None:
     """Give a webhook a new secret.
 
-    It is shown only once; the secret before remains valid for a day.
+    It is shown only once; the secrets before remain valid for a day, unless they have leaked.
     """
-    rotated = client.webhooks.rotate(id)
+    rotated = client.webhooks.rotate(id, overlap_seconds=0 if leaked else None)
     output.value(rotated, lambda: output.fields({name: rotated.get(name) for name in ("id", "url", "secret")}))
 
 
 @webhooks.command("secret")
 @click.option("--rotate", is_flag=True, help="Make a new one and show it, once; the one before is valid for a day.")
+@click.option("--leaked", is_flag=True, help="Make a new one, and end those before it at once.")
 @api_command
-def callback_secret(client: FusionAI, output: Output, rotate: bool) -> None:
+def callback_secret(client: FusionAI, output: Output, rotate: bool, leaked: bool) -> None:
     """Show or rotate the secret that signs callbacks of jobs."""
-    found = client.webhooks.rotate_secret() if rotate else client.webhooks.secret()
+    overlap = 0 if leaked else None
+    rotates = rotate or leaked
+    found = client.webhooks.rotate_secret(overlap_seconds=overlap) if rotates else client.webhooks.secret()
 
     def words() -> None:
         output.fields({"made": moment(found["created_at"]), "valid": found["valid"], "secret": found.get("secret")})

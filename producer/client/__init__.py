@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from producer.client.atomic_file import atomic_write
 from producer.client.batches import BatchCalls
-from producer.client.objects import BATCH_OVER, TERMINAL, Batch, BatchResult, DryRun, File, Job, Json, Page
+from producer.client.objects import BATCH_OVER, TERMINAL, Batch, BatchResult, DryRun, File, Job, JobInput, Json, Page
 from producer.client.transport import ApiError
 from producer.client.webhook_verification import SeenEvents, WebhookVerificationError
 from producer.client.webhooks import WebhookCalls
@@ -60,9 +60,35 @@ class FusionAI(BatchCalls, WebhookCalls):
             found = self.get(f"/jobs/{id}", timeout=wait + _WAIT_MARGIN_SECONDS, wait=f"{wait:g}")
         return found
 
-    def jobs(self, *, limit: int = 20, after: str | None = None, **filters: str | None) -> Page:
-        """A page of the jobs, the newest first; filters such as status="failed"."""
-        return self._page("/jobs", limit=limit, after=after, **filters)
+    def job_input(self, id: str) -> JobInput:
+        """What a job asked, as it can be sent again."""
+        found: JobInput = self.get(f"/jobs/{id}/input")
+        return found
+
+    def jobs(
+        self,
+        *,
+        limit: int = 20,
+        after: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        **filters: str | int | None,
+    ) -> Page:
+        """A page of the jobs, the newest first.
+
+        Filters, which can be combined: status, type, model, key_id, batch_id, created_after, created_before, metadata.
+        """
+        labels = {f"metadata.{name}": value for name, value in (metadata or {}).items()}
+        return self._page("/jobs", limit=limit, after=after, **filters, **labels)
+
+    def cancel_jobs(self, *, dry_run: bool = False, after: str | None = None, **filters: Any) -> Json:
+        """Cancel jobs that meet filters (`status` is a list here), up to 2,000 in one call; or count them.
+
+        While `has_more` is true, there are others: call again with `after=last_id`.
+        """
+        wanted = {name: value for name, value in filters.items() if value is not None}
+        more: dict[str, Any] = {} if after is None else {"after": after}
+        answer: Json = self.post("/jobs/cancel", {**wanted, **more, "dry_run": dry_run})
+        return answer
 
     def jobs_by_id(self, ids: Sequence[str]) -> list[Job]:
         """Up to 100 jobs at once; the unknown ones are missing."""
@@ -95,6 +121,12 @@ class FusionAI(BatchCalls, WebhookCalls):
         """A page of the movements of credits."""
         return self._page("/credits/transfers", limit=limit, after=after)
 
+    def credit_history(self, from_: str | None = None, to: str | None = None) -> Json:
+        """What remained at the end of each day, UTC, and what came and went on it; default: the last 30 days."""
+        days: dict[str, Any] = {"from": from_, "to": to}
+        found: Json = self.get("/credits/history", **days)
+        return found
+
     def set_thresholds(self, thresholds: Sequence[Mapping[str, Any]]) -> Json:
         """Replace the levels of credit at which an event is sent: `{"kind": "remaining"|"spent", "credits": n}`."""
         answer: Json = self._send("PUT", "/credits/thresholds", json={"thresholds": list(thresholds)})
@@ -124,6 +156,12 @@ class FusionAI(BatchCalls, WebhookCalls):
         """The sums of a period by `model`, `key`, `day` or `metadata.NAME`, or several (`key,day`): a page of them."""
         wanted: dict[str, Any] = {"group_by": group_by, "from": from_, "to": to}
         found: Json = self.get("/usage", limit=limit, after=after, **wanted)
+        return found
+
+    def usage_series(self, interval: Literal["minute", "hour", "day"] = "hour", **more: str | int | None) -> Json:
+        """Usage over time: `since`, `until` (Unix seconds), `model`, `key_id`."""
+        given: dict[str, Any] = {"interval": interval, **more}
+        found: Json = self.get("/usage/series", **given)
         return found
 
     def every_usage(self, from_: str | None = None, to: str | None = None) -> Iterator[Json]:

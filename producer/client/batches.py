@@ -144,6 +144,11 @@ class BatchCalls(Transport):
         found: BatchProgress = self.get(f"/batches/{id}/progress")
         return found
 
+    def batch_errors(self, id: str) -> Json:
+        """Why lines of a batch did not succeed, grouped by reason, so far."""
+        found: Json = self.get(f"/batches/{id}/errors")
+        return found
+
     def progress_or_none(self, id: str) -> BatchProgress | None:
         """The same, or None from a server that does not have it."""
         try:
@@ -160,6 +165,12 @@ class BatchCalls(Transport):
         body = {"reasons": list(reasons)} if reasons else {}
         made, replayed = self.post_or_replay(f"/batches/{id}/retry", body, idempotency_key)
         return cast(Batch, made), replayed
+
+    def retry_dry_run(self, id: str, reasons: Sequence[str] = ()) -> DryRun:
+        """What a retry of these lines would cost at most; nothing is made."""
+        body = {"reasons": list(reasons)} if reasons else {}
+        verdict: DryRun = self.post(f"/batches/{id}/retry", {**body, "dry_run": True})
+        return verdict
 
     def wait_batch(
         self,

@@ -54,9 +54,12 @@ class Webhooks:
         """Send nothing more to it."""
         return self._calls.delete_webhook(id)
 
-    def rotate(self, id: str) -> Json:
-        """Give it a new secret, which this answer shows; the one before remains valid for a day."""
-        rotated: Json = self._calls.post(f"/webhooks/{id}/rotate", {})
+    def rotate(self, id: str, *, overlap_seconds: int | None = None) -> Json:
+        """Give it a new secret, which this answer shows; those before remain valid for a day, or as long as you say.
+
+        0 seconds, where a secret has leaked: they sign nothing any more.
+        """
+        rotated: Json = self._calls.post(f"/webhooks/{id}/rotate", _overlap(overlap_seconds))
         return rotated
 
     def test(self, id: str) -> Json:
@@ -90,14 +93,19 @@ class Webhooks:
                 return
             after = part["last_id"]
 
+    def types(self) -> Page:
+        """The types of events, each with when it is sent (`description`) and an `example` of its body."""
+        found: Page = self._calls.get("/events/types")
+        return found
+
     def secret(self) -> Json:
         """What is known of the secret that signs deliveries to the `callback_url` of jobs and batches."""
         found: Json = self._calls.get("/webhook_secret")
         return found
 
-    def rotate_secret(self) -> Json:
-        """Rotate that secret; only this answer shows it, and the one before remains valid for a day."""
-        rotated: Json = self._calls.post("/webhook_secret/rotate", {})
+    def rotate_secret(self, *, overlap_seconds: int | None = None) -> Json:
+        """Rotate that secret; only this answer shows it, and those before remain valid as those of a webhook do."""
+        rotated: Json = self._calls.post("/webhook_secret/rotate", _overlap(overlap_seconds))
         return rotated
 
 
@@ -143,3 +151,7 @@ class WebhookCalls(Transport):
         """Send an event again, to its callback and to the webhooks that had it and are enabled."""
         event: Json = self.post(f"/events/{id}/redeliver", {})
         return event
+
+
+def _overlap(seconds: int | None) -> Json:
+    return {} if seconds is None else {"overlap_seconds": seconds}

@@ -125,6 +125,35 @@ class Reason(TypedDict):
     message: str
 
 
+class BatchErrorExample(TypedDict):
+    """The first line of a group of errors."""
+
+    job_id: str
+    custom_id: str | None
+    model: str | None
+
+
+class BatchErrorGroup(TypedDict):
+    """Lines of a batch that did not succeed for the same reason, with the message of the first of them."""
+
+    reason: Annotated[str, Field(description="POST /batches/{id}/retry takes it in `reasons`.")]
+    status_code: int | None
+    message: Annotated[str, Field(description="Of the first line; those of the others differ in ids and numbers only.")]
+    count: Count
+    example: Annotated[BatchErrorExample | None, Field(description="Null: the lines never began.")]
+    retry_may_help: Annotated[bool, Field(description="Whether the same request may succeed another time.")]
+
+
+class BatchErrors(TypedDict):
+    """Why lines of a batch did not succeed, the largest group first."""
+
+    object: Literal["batch.errors"]
+    batch_id: str
+    total: Annotated[int, Field(ge=0, description="Lines that did not succeed so far.")]
+    data: list[BatchErrorGroup]
+    others: Annotated[int, Field(ge=0, description="Lines of smaller groups, which are not shown.")]
+
+
 class BatchProgress(TypedDict):
     """The progress of a batch, at most one second old. `providers` counts the lines that have become jobs."""
 

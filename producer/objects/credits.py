@@ -1,6 +1,7 @@
 """The balance, the thresholds, and the transfer object. Pure."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -52,6 +53,22 @@ class Balance(TypedDict):
     expiring: list[Expiring]
 
 
+class CreditDay(TypedDict):
+    """A day, UTC: what remained at its end, what came in on it (less what expired or was taken), and what was spent."""
+
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    remaining: Credits
+    added: Credits
+    spent: Credits
+
+
+class CreditHistory(TypedDict):
+    """The days of a period, the oldest first."""
+
+    object: Literal["credit_history"]
+    data: list[CreditDay]
+
+
 class Subject(TypedDict):
     """The object that a transfer belongs to."""
 
@@ -92,6 +109,16 @@ def balance_object(
 def thresholds_object(levels: Sequence[Any]) -> Thresholds:
     """The account's thresholds from their rows."""
     return {"object": "thresholds", "thresholds": _thresholds(levels)}
+
+
+def credit_day_object(day: date, remaining: int, added: int, spent: int) -> CreditDay:
+    """A day of the history, of amounts in micro-credits."""
+    return {"date": str(day), "remaining": credits(remaining), "added": credits(added), "spent": credits(spent)}
+
+
+def credit_history_object(days: Sequence[CreditDay]) -> CreditHistory:
+    """The history of these days."""
+    return {"object": "credit_history", "data": list(days)}
 
 
 def transfer_object(row: Mapping[str, Any]) -> Transfer:

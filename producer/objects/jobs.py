@@ -16,6 +16,7 @@ from shared.answers import thinking
 from shared.clock import MICROS, seconds
 from shared.jobs.outcomes import JobStatus
 from shared.objects.amounts import credits
+from shared.objects.batches import LineRequest
 from shared.objects.fields import Count, Credits, Labels, Time
 from shared.submissions import answer_options, preface, usage_shown
 from shared.submissions.job_types import JobType
@@ -126,11 +127,57 @@ class Job(_Refunded):
     ]
 
 
+class JobInput(TypedDict):
+    """What a job asked, as it can be sent again."""
+
+    object: Literal["job.input"]
+    job_id: str
+    type: JobType
+    key_id: str
+    key_name: Annotated[str | None, Field(description="The name of its key; null if the key is not known any more.")]
+    url: Annotated[str, Field(description="Where the synchronous call of it is sent to.")]
+    body: Annotated[
+        dict[str, Any],
+        Field(description="Its body; with `type` beside it, that of `POST /v1/jobs`."),
+    ]
+
+
 class Jobs(TypedDict):
     """Jobs accepted together, in the order of the request."""
 
     object: Literal["list"]
     data: list[Job]
+
+
+class JobPage(TypedDict):
+    """A page of jobs. If `has_more` is true, request the next page with `after=last_id`, whether the page is full."""
+
+    object: Literal["list"]
+    data: list[Job]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+    incomplete: NotRequired[
+        Annotated[
+            Literal[True],
+            Field(
+                description="The page ends before it is full: so many jobs were looked through that do not match. Go "
+                "on with `after=last_id`."
+            ),
+        ]
+    ]
+
+
+class JobsCancelled(TypedDict):
+    """What a call that cancels by a filter did. If `has_more` is true, call again with `after=last_id`."""
+
+    object: Literal["jobs.cancellation"]
+    dry_run: bool
+    matched: Annotated[int, Field(ge=0, description="Jobs that were found, of those that are not over.")]
+    cancelled: Annotated[int, Field(ge=0, description="Queued jobs that were cancelled.")]
+    cancelling: Annotated[int, Field(ge=0, description="Running jobs, which end as soon as their worker is notified.")]
+    has_more: bool
+    last_id: str | None
 
 
 def queued_job(row: Mapping[str, Any]) -> Job:
@@ -183,6 +230,19 @@ def job_object(row: Mapping[str, Any]) -> Job:
         "charge": charge(row),
         "ignored": _ignored(row),
         "cancel_requested": row["cancel_requested"],
+    }
+
+
+def job_input(row: Mapping[str, Any], asked: LineRequest, key_name: str | None) -> JobInput:
+    """What a job asked; `row` has its id, type and key."""
+    return {
+        "object": "job.input",
+        "job_id": row["id"],
+        "type": row["type"],
+        "key_id": row["key_id"],
+        "key_name": key_name,
+        "url": asked["url"],
+        "body": asked["body"],
     }
 
 

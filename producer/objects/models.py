@@ -6,6 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from shared.objects.fields import Count, Time
+from shared.providers.statistics import OfferStatistics
 from shared.submissions.catalogue import CatalogueModel
 from shared.submissions.catalogue_rows import Capability
 from shared.submissions.job_types import JobType
@@ -65,16 +66,29 @@ class ModelPrice(_Price):
     version: str
 
 
-class _Limit(TypedDict):
+class ModelHealth(TypedDict):
+    """How a model has served of late, by recent calls of all customers."""
+
+    status: Annotated[
+        Literal["ok", "degraded", "paused", "unknown"],
+        Field(description="`degraded`: a tenth of recent calls or more failed; `paused`: by the operator."),
+    ]
+    error_rate: Annotated[float | None, Field(description="The share of failed calls, from 0 to 1.")]
+    first_seconds: Annotated[float | None, Field(description="Until the first token of streamed answers.")]
+    total_seconds: Annotated[float | None, Field(description="Until the end of answers.")]
+
+
+class _Optional(TypedDict):
     default_max_tokens: NotRequired[
         Annotated[
             int,
             Field(description="The limit of an answer if a request has no `max_tokens`; absent: `max_output_tokens`."),
         ]
     ]
+    health: NotRequired[ModelHealth]
 
 
-class Model(_Limit):
+class Model(_Optional):
     """A model."""
 
     id: str
@@ -89,6 +103,7 @@ class Model(_Limit):
     capabilities: Annotated[
         list[Capability] | None, Field(description="What requests may ask for; null: unknown, nothing is refused.")
     ]
+    fallbacks: Annotated[list[str], Field(description="Models that are asked next, unless a request names others.")]
     price: ModelPrice
 
 
@@ -98,7 +113,7 @@ CREATED: Final = 1_761_955_200
 
 def model_object(model: CatalogueModel, version: str) -> Model:
     """A model of the catalogue, with its price of that version of it."""
-    limit: _Limit = {"default_max_tokens": model.default_max_tokens} if model.default_max_tokens else {}
+    limit: _Optional = {"default_max_tokens": model.default_max_tokens} if model.default_max_tokens else {}
     return {
         "id": model.id,
         "object": "model",
@@ -111,6 +126,7 @@ def model_object(model: CatalogueModel, version: str) -> Model:
         **limit,
         "context_tokens": model.context or None,
         "capabilities": model.capabilities,
+        "fallbacks": list(model.fallbacks),
         "price": _model_price(model, version),
     }
 
@@ -152,3 +168,22 @@ def _price(row: CatalogueModel | PriceTable) -> TierPrice:
     if row.long_context is not None:
         prices["long_context"] = row.long_context.model_dump(exclude_none=True)
     return cast(TierPrice, prices)
+
+
+#: From which share of failed calls on a model is degraded, and how many recent calls, by weight, say something.
+DEGRADED: Final = 0.1
+LEAST_CALLS: Final = 0.5
+
+
+def model_health(found: OfferStatistics | None, *, paused: bool) -> ModelHealth:
+    """What is known of a model's calls; None: nothing is."""
+    if found is None or found.calls < LEAST_CALLS:
+        status: Literal["paused", "unknown"] = "paused" if paused else "unknown"
+        return {"status": status, "error_rate": None, "first_seconds": None, "total_seconds": None}
+    times = [None if one is None else round(one, 3) for one in (found.first_seconds, found.total_seconds)]
+    return {
+        "status": "paused" if paused else "degraded" if found.error_rate >= DEGRADED else "ok",
+        "error_rate": round(found.error_rate, 4),
+        "first_seconds": times[0],
+        "total_seconds": times[1],
+    }

@@ -8,6 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from shared.clock import MICROS, now_seconds, seconds
+from shared.objects.events import Event
 from shared.objects.fields import Count, Time
 
 
@@ -87,12 +88,24 @@ class Redelivery(TypedDict):
     last_id: str | None
 
 
+class EventType(TypedDict):
+    """A type of events: when one is sent, and an example of its whole body."""
+
+    #: The type itself.
+    id: str
+    object: Literal["event_type"]
+    description: str
+    example: Event
+
+
 class Delivery(TypedDict):
     """The delivery of an event to a webhook, or to the `callback_url` of a job or batch."""
 
     id: str
     object: Literal["webhook.delivery"]
     event_id: str
+    #: The type of the event; null where the event is not kept any more.
+    event_type: str | None
     #: Null of a callback.
     webhook_id: str | None
     #: Null of a webhook.
@@ -104,6 +117,11 @@ class Delivery(TypedDict):
     next_attempt_at: Time | None
     delivered_at: Time | None
     log: Annotated[list[DeliveryAttempt], Field(description="The last 20 attempts, the oldest first.")]
+
+
+def event_type(type: str, description: str, example: Event) -> EventType:
+    """A type of events."""
+    return {"id": type, "object": "event_type", "description": description, "example": example}
 
 
 def webhook_object(row: Mapping[str, Any]) -> Webhook:
@@ -158,6 +176,7 @@ def delivery_object(row: Mapping[str, Any]) -> Delivery:
         "id": row["id"],
         "object": "webhook.delivery",
         "event_id": row["event_id"],
+        "event_type": row.get("event_type"),
         "webhook_id": None if row["url"] else row["webhook_id"],
         "callback_url": row["url"],
         "status": row["status"],

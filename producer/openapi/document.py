@@ -15,6 +15,7 @@ from producer.web.dialect import Dialect, Dialects
 from producer.web.router import DocumentedRoute
 from producer.web.rows import Answer, Row, Schema
 from shared.errors import (
+    Forbidden,
     FusionError,
     IdempotencyMismatch,
     InternalError,
@@ -28,6 +29,14 @@ from shared.errors import (
 
 #: Of the routes that are no dialect's.
 SERVICE: Final = {"Service": "Health checks, metrics and this document. No API key required."}
+
+#: The security scheme of the operator's routes.
+OPERATOR: Final = "OperatorPassword"
+_PASSWORD: Final[Schema] = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "The operator's password (`FUSIONAI_OPERATOR_PASSWORD`, or the one that `fusionai up` made).",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +98,10 @@ def build(routes: Sequence[BaseRoute], dialects: Dialects) -> Schema:
             "parameters": dict(parts.PARAMETERS),
             "headers": {**parts.HEADERS, **{name: made for one in spoken for name, made in one.headers.items()}},
             "responses": {name: made for one in dialects.every for name, made in parts.error_answers(one).items()},
-            "securitySchemes": {name: scheme for one in spoken for name, scheme in one.security.items()},
+            "securitySchemes": {
+                **{name: scheme for one in spoken for name, scheme in one.security.items()},
+                **({OPERATOR: _PASSWORD} if any(one.row.operator for one in every) else {}),
+            },
         },
     }
 
@@ -121,6 +133,8 @@ def _operation(operation: Operation, usual: bool) -> Schema:
     shown["responses"] = _responses(operation)
     if row.keyless:
         shown["security"] = []
+    elif row.operator:
+        shown["security"] = [{OPERATOR: []}]
     elif operation.dialect and not usual:
         shown["security"] = _security(operation.dialect)
     return shown
@@ -155,7 +169,7 @@ def _errors(row: Row) -> Iterator[type[FusionError]]:
     if row.once:
         yield IdempotencyMismatch
     if not row.keyless:
-        yield from (InvalidRequest, Unauthorized, RateLimited, Unavailable)
+        yield from (InvalidRequest, Unauthorized, Forbidden, RateLimited, Unavailable)
     yield InternalError
 
 

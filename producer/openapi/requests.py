@@ -13,8 +13,10 @@ from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import WINDOW, BatchSpec
 from producer.operations.credits import ThresholdSpecs
 from producer.operations.invoices import PurchaseSpec
+from producer.operations.job_cancels import CancelSpec
+from producer.operations.queues import PauseSpec, ResumeSpec
 from producer.operations.redeliveries import RedeliverSpec
-from producer.operations.webhooks import WebhookChange, WebhookSpec
+from producer.operations.webhooks import RotateSpec, WebhookChange, WebhookSpec
 from producer.web import uploads
 from producer.web.rows import Schema
 from shared.network.receivers import CALLBACK_FIELD
@@ -112,10 +114,14 @@ SHAPES: Final[tuple[type[BaseModel], ...]] = (
     RetrySpec,
     WebhookSpec,
     WebhookChange,
+    RotateSpec,
     RedeliverSpec,
     ThresholdSpecs,
     PurchaseSpec,
     AutoTopUpSpec,
+    PauseSpec,
+    ResumeSpec,
+    CancelSpec,
 )
 
 _EVENTS: Final = {"enum": ["*", *events.TYPES], "type": "string"}
@@ -210,7 +216,7 @@ def _jobs(schemas: dict[str, Any]) -> dict[str, Any]:
             "required": ["type", *request.get("required", ())],
         }
     one = [{"$ref": f"#/components/schemas/{name}"} for name in made]
-    made["JobList"] = {
+    made["JobPage"] = {
         "description": "Jobs that are accepted or refused together and run with batch priority.",
         "type": "object",
         "properties": {
@@ -222,7 +228,7 @@ def _jobs(schemas: dict[str, Any]) -> dict[str, Any]:
     }
     single = {f"Single{name}": made[name] for name in _JOBS.values()}
     made |= {name: {**job, "properties": {**job["properties"], "dry_run": _DRY_RUN}} for name, job in single.items()}
-    names = (*single, "JobList")
+    names = (*single, "JobPage")
     made["JobRequest"] = {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
     return made
 

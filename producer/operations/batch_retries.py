@@ -5,7 +5,8 @@ is unfinished at a time, and none takes a line that has succeeded in another: wh
 """
 
 import asyncio
-from typing import Annotated, Any
+from tempfile import SpooledTemporaryFile
+from typing import Annotated, Any, BinaryIO, cast
 
 from pydantic import Field
 from sqlalchemy import Connection, insert, select
@@ -13,17 +14,20 @@ from sqlalchemy import Connection, insert, select
 from producer.admission import idempotency
 from producer.admission.idempotency import Claim
 from producer.admission.run_once import run_once
-from producer.objects import Batch
+from producer.objects import Batch, Quoted
 from producer.operations import batches, files, retried_lines
+from producer.operations.batches import BatchSpec
 from producer.operations.retried_lines import Repeated
 from shared import clock
 from shared.accounts import KeyHolder
 from shared.batches import states
+from shared.batches.linked_lines import LinkedLines
 from shared.batches.states import Row
 from shared.db import Database, retention_periods
 from shared.db import models as m
 from shared.db.models.batches import unread
 from shared.errors import Conflict, InvalidRequest
+from shared.money.shortage import Need
 from shared.network import receivers
 from shared.network.urls import URL_LIMIT
 from shared.objects.batches import BATCH_OVER, shown_status
@@ -32,6 +36,8 @@ from shared.submissions.schemas import Shape, read_labels
 
 #: How long the writing of the lines may take, in seconds.
 WRITE_SECONDS = 300.0
+#: Bytes of them that a dry run keeps in memory; more go to the disk.
+SPOOL_BYTES = 4 * 1024 * 1024
 
 
 class RetrySpec(Shape):
@@ -46,6 +52,8 @@ class RetrySpec(Shape):
     metadata: Any = None
     #: That of the earlier batch unless you say.
     callback_url: str | None = Field(default=None, max_length=URL_LIMIT)
+    #: Create nothing; respond with what the retry would cost.
+    dry_run: bool = False
 
     def check(self) -> None:
         """What the shape alone does not say; 400 with the parameter."""
@@ -80,6 +88,30 @@ async def retry(
         if replayed:
             await files.drop(database, file)
         return answer, replayed
+
+
+async def quote(
+    database: Database, writing: asyncio.Semaphore, holder: KeyHolder, id: str, spec: RetrySpec, link: LinkedLines
+) -> tuple[Quoted, Need]:
+    """What the dry run of a batch says of the lines that would be retried, at current prices; nothing is made."""
+    async with writing:
+        repeated = await database.read(repeatable, holder, id)
+        return await asyncio.to_thread(_quoted, database, holder, repeated, spec, link)
+
+
+def _quoted(
+    database: Database, holder: KeyHolder, repeated: Repeated, spec: RetrySpec, link: LinkedLines
+) -> tuple[Quoted, Need]:
+    file = SpooledTemporaryFile(SPOOL_BYTES)
+    try:
+        for line in retried_lines.encoded(database, repeated, spec.reasons):
+            file.write(line)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    asked = BatchSpec(endpoint=repeated.row["endpoint"])
+    return batches.dry_run(asked, holder, cast(BinaryIO, file), link)
 
 
 def repeatable(connection: Connection, holder: KeyHolder, id: str) -> Repeated:

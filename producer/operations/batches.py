@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, BinaryIO, Final, Literal, get_args
 
 from pydantic import Field
 from sqlalchemy import Connection, insert, select
@@ -18,7 +18,7 @@ from shared.batches.line_files import FaultError
 from shared.batches.lines import FileReading, Wanted, chunks, read
 from shared.batches.linked_lines import LinkedLines
 from shared.db import models as m
-from shared.db.models.batches import Hold, unread
+from shared.db.models.batches import UNREAD, Hold, unread
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.money import estimates, key_budgets, shortage
 from shared.money.estimates import Past
@@ -27,6 +27,7 @@ from shared.money.shortage import Funds, Need
 from shared.network import receivers
 from shared.network.urls import URL_LIMIT
 from shared.objects.amounts import credits
+from shared.objects.batches import BatchStatus
 from shared.objects.shortages import BasedOn, Estimate
 from shared.strict_json import dumps
 from shared.submissions.job_types import ENDPOINTS
@@ -242,9 +243,15 @@ def show(connection: Connection, holder: KeyHolder, id: str) -> Batch:
     return objects.batch_object(visible(connection, holder, id))
 
 
-def list_all(connection: Connection, holder: KeyHolder, page: PageQuery) -> List[Batch]:
-    """A page of batches, newest first."""
-    rows = connection.execute(paged(_batches(holder), m.batches.c.id, page)).mappings()
+def list_all(connection: Connection, holder: KeyHolder, page: PageQuery, *, status: str | None = None) -> List[Batch]:
+    """A page of batches, newest first; of one status."""
+    statement = _batches(holder)
+    if status is not None:
+        if status not in get_args(BatchStatus):
+            raise InvalidRequest(f"status: unknown status {status[:50]!r}", param="status")
+        meant = UNREAD if status == "validating" else (status,)
+        statement = statement.where(m.batches.c.status.in_(meant))
+    rows = connection.execute(paged(statement, m.batches.c.id, page)).mappings()
     return objects.page([objects.batch_object(dict(row)) for row in rows], page.limit)
 
 

@@ -9,6 +9,7 @@ from producer import objects
 from producer.objects import CallbackSecret, Delivery, List, NewCallbackSecret
 from producer.operations import batches, events, jobs
 from producer.operations.pages import PageQuery, owned_by, paged
+from producer.operations.webhooks import RotateSpec, with_event_type
 from shared import db
 from shared.accounts import KeyHolder
 from shared.db import models as m
@@ -23,13 +24,13 @@ def show_secret(connection: Connection, holder: KeyHolder) -> CallbackSecret:
     return objects.callback_secret(row, len(webhook_secrets.signing(row, db.now(connection))))
 
 
-def rotate_secret(connection: Connection, holder: KeyHolder) -> NewCallbackSecret:
-    """A new secret; for a day callbacks are signed with each of the old ones too."""
+def rotate_secret(connection: Connection, holder: KeyHolder, wanted: RotateSpec | None = None) -> NewCallbackSecret:
+    """A new secret; for a day, or as long as is wanted, callbacks are signed with each of the old ones too."""
     _secret(connection, holder)
     mine = select(m.callback_secrets).where(*owned_by(holder, m.callback_secrets)).with_for_update()
     row, now = dict(connection.execute(mine).mappings().one()), db.now(connection)
-    webhook_secrets.check_room(row, now, "this account's callbacks")
-    fresh = webhook_secrets.rotated(row, signing.secret_of(secrets.token_bytes(signing.SECRET_BYTES)), now)
+    made = signing.secret_of(secrets.token_bytes(signing.SECRET_BYTES))
+    fresh = webhook_secrets.rotated(row, made, now, (wanted or RotateSpec()).overlap_seconds)
     connection.execute(update(m.callback_secrets).where(m.callback_secrets.c.id == row["id"]).values(fresh))
     rotated = {**row, **fresh}
     return objects.new_callback_secret(rotated, len(webhook_secrets.signing(rotated, now)))
@@ -69,6 +70,6 @@ def _of_end(
 
 
 def _page(connection: Connection, event_id: str, page: PageQuery) -> List[Delivery]:
-    statement = select(m.deliveries).where(m.deliveries.c.event_id == event_id)
+    statement = with_event_type().where(m.deliveries.c.event_id == event_id)
     rows = connection.execute(paged(statement, m.deliveries.c.id, page)).mappings()
     return objects.page([objects.delivery_object(dict(row)) for row in rows], page.limit)

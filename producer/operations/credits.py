@@ -12,7 +12,7 @@ from producer.operations.pages import PageQuery, paged
 from shared import clock
 from shared.clock import MICROS
 from shared.db import models as m
-from shared.money import grants
+from shared.money import unspent
 from shared.submissions.schemas import Shape
 
 
@@ -27,15 +27,19 @@ class ThresholdSpecs(Shape):
 
 def show_credits(connection: Connection, account_id: str) -> Balance:
     """The balance: what may be spent, what is held, what the month has cost, the thresholds, what will expire."""
-    account = connection.execute(select(m.accounts).where(m.accounts.c.id == account_id)).mappings().one()
-    month = clock.month(clock.now_micros())
+    account = dict(connection.execute(select(m.accounts).where(m.accounts.c.id == account_id)).mappings().one())
+    now = clock.now_micros()
+    if account["expired_micros"]:  # some of it may be there until the sweeper's next look, and cannot be used
+        frozen = min(account["available_micros"], unspent.frozen(connection, account_id, now)[0])
+        account["available_micros"] -= frozen
+    month = clock.month(now)
     spent = select(m.monthly_spend.c.spent_micros).where(
         m.monthly_spend.c.account_id == account_id, m.monthly_spend.c.month == month
     )
     spent_micros = connection.execute(spent).scalar() or 0
-    expiring = [lot for lot in grants.unspent(connection, account_id) if lot.expires_at > clock.now_micros()]
+    expiring = [lot for lot in unspent.lots(connection, account_id) if lot.expires_at > now]
     levels = _thresholds(connection, account_id)
-    return objects.balance_object(dict(account), month, spent_micros, levels, expiring)
+    return objects.balance_object(account, month, spent_micros, levels, expiring)
 
 
 def list_transfers(connection: Connection, account_id: str, page: PageQuery) -> List[Transfer]:

@@ -12,7 +12,7 @@ from shared.errors import InvalidRequest, NotFound
 
 
 def list_events(connection: Connection, holder: KeyHolder, page: PageQuery) -> List[Event]:
-    """Every event after the one given, in order: oldest first, so that a reader who follows misses none.
+    """Every event after the one given, in order: usually oldest first, so that a reader who follows misses none.
 
     Of the key's mode alone: live and test events are numbered apart, each from 1 without gaps.
     """
@@ -22,8 +22,10 @@ def list_events(connection: Connection, holder: KeyHolder, page: PageQuery) -> L
         sequence = connection.execute(at).scalar()
         if sequence is None:
             raise InvalidRequest(f"after: unknown event {page.after!r}", param="after")
-        statement = statement.where(m.events.c.sequence > sequence)
-    rows = connection.execute(statement.order_by(m.events.c.sequence).limit(page.limit + 1)).mappings()
+        number = m.events.c.sequence
+        statement = statement.where(number > sequence if page.order == "asc" else number < sequence)
+    in_order = m.events.c.sequence if page.order == "asc" else m.events.c.sequence.desc()
+    rows = connection.execute(statement.order_by(in_order).limit(page.limit + 1)).mappings()
     return objects.page([objects.event_object(dict(row)) for row in rows], page.limit)
 
 

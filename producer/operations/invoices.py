@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from typing_extensions import TypedDict, Unpack
 
 from producer import objects
@@ -14,6 +14,7 @@ from producer.operations.pages import PageQuery, paged
 from producer.operations.usage import Period, read_day
 from shared import clock
 from shared.db.models import invoices
+from shared.db.models import purchases as purchase_rows
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.money import purchases
 from shared.money.invoices import with_purchase
@@ -123,6 +124,9 @@ def check_voidable(connection: Connection, account_id: str, invoice_id: str) -> 
     found = show_invoice(connection, account_id, invoice_id)
     if found["kind"] != "purchase" or found["status"] == "paid":
         raise Conflict(f"only an unpaid purchase can be voided; this is a {found['kind']} that is {found['status']}")
+    doubt = select(purchase_rows.c.doubt).where(purchase_rows.c.invoice_id == invoice_id)
+    if connection.execute(doubt).scalar() is not None:
+        raise Conflict(f"a payment of invoice {invoice_id} is not its price; the operator of this server has to decide")
 
 
 def void_invoice(connection: Connection, account_id: str, invoice_id: str) -> Invoice:

@@ -1,7 +1,7 @@
 """Operations on jobs: show, list, cancel."""
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, cast
 
 import orjson
 from sqlalchemy import Connection, RowMapping, select, text, update
@@ -9,17 +9,19 @@ from sqlalchemy import Connection, RowMapping, select, text, update
 from producer import objects
 from producer.admission.idempotency import Claim
 from producer.admission.run_once import ring_deliveries, run_once_due
-from producer.objects import Job, List
+from producer.objects import Job, JobInput, JobPage
+from producer.operations.job_filters import NOTHING, JobFilter, find
 from producer.operations.pages import PageQuery, owned_by, paged
 from shared import crash
 from shared.accounts import KeyHolder
+from shared.batches import line_requests
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db import models as m
 from shared.db.models.jobs import RUNNING
-from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.errors import Conflict, NotFound
 from shared.jobs import job_steps, transitions
-from shared.jobs.outcomes import TERMINAL, Ending, JobStatus
+from shared.jobs.outcomes import TERMINAL, Ending
 from shared.notifier import CANCEL, DONE, Notifier
 from shared.submissions.steps.course import has_course
 
@@ -40,6 +42,16 @@ _JOBS = (
     .outerjoin(m.job_results, m.job_results.c.job_id == m.jobs.c.id)
 )
 
+_INPUTS = (
+    select(
+        *(m.jobs.c[name] for name in ("id", "type", "dialect", "model", "key_id", line_requests.OPTIONS)),
+        *(m.job_payloads.c[name] for name in line_requests.COLUMNS),
+        m.api_keys.c.name.label("key_name"),
+    )
+    .join_from(m.jobs, m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
+    .outerjoin(m.api_keys, m.api_keys.c.id == m.jobs.c.key_id)
+)
+
 
 def show_job(connection: Connection, holder: KeyHolder, job_id: str) -> Job:
     """The job object; 404 when the account's keys of this mode, live or test, have no such job."""
@@ -47,6 +59,16 @@ def show_job(connection: Connection, holder: KeyHolder, job_id: str) -> Job:
     if row is None:
         raise NotFound(f"not found: job {job_id[:100]!r}")
     return objects.job_object(_with_steps(connection, [row])[0])
+
+
+def show_input(connection: Connection, holder: KeyHolder, job_id: str) -> JobInput:
+    """What a job asked; 404 when the account's keys of this mode have no such job."""
+    found = connection.execute(_INPUTS.where(m.jobs.c.id == job_id, *owned_by(holder))).mappings().first()
+    row = {} if found is None else dict(found)
+    asked = line_requests.of_row(row) if row else None
+    if asked is None:
+        raise NotFound(f"not found: job {job_id[:100]!r}")
+    return objects.job_input(row, asked, row["key_name"])
 
 
 def _with_steps(connection: Connection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
@@ -57,26 +79,27 @@ def _with_steps(connection: Connection, rows: Sequence[RowMapping]) -> list[dict
 
 
 def list_jobs(
-    connection: Connection,
-    holder: KeyHolder,
-    page: PageQuery,
-    *,
-    status: str | None = None,
-    ids: Sequence[str] = (),
-    batch_id: str | None = None,
-) -> List[Job]:
-    """A page of the jobs of the account and mode, newest first; of one status, of a batch, or of the given ids."""
-    statement = _JOBS.where(*owned_by(holder))
-    if batch_id is not None:
-        statement = statement.where(m.jobs.c.batch_id == batch_id)
-    if status is not None:
-        if status not in get_args(JobStatus):
-            raise InvalidRequest(f"status: unknown status {status[:50]!r}", param="status")
-        statement = statement.where(m.jobs.c.status == status)
-    if ids:
-        statement = statement.where(m.jobs.c.id.in_(ids))
-    rows = connection.execute(paged(statement, m.jobs.c.id, page)).mappings().all()
-    return objects.page([objects.job_object(row) for row in _with_steps(connection, rows)], page.limit)
+    connection: Connection, holder: KeyHolder, page: PageQuery, wanted: JobFilter = NOTHING, ids: Sequence[str] = ()
+) -> JobPage:
+    """A page of the jobs of the account and mode, newest first: those that meet a filter, of the given ids if any.
+
+    A page that ends before it is full says so (`incomplete`), and is gone on with after its `last_id`.
+    """
+    if wanted.empty and not ids:
+        rows = connection.execute(paged(_JOBS.where(*owned_by(holder)), m.jobs.c.id, page)).mappings().all()
+        shown = [objects.job_object(row) for row in _with_steps(connection, rows)]
+        return cast(JobPage, objects.page(shown, page.limit))
+    found = find(connection, holder, wanted, page, ids)
+    rows = connection.execute(_JOBS.where(m.jobs.c.id.in_(found.ids))).mappings().all()
+    shown = sorted(
+        (objects.job_object(row) for row in _with_steps(connection, rows)),
+        key=lambda job: job["id"],
+        reverse=page.order == "desc",
+    )
+    listed = cast(JobPage, objects.page(shown, page.limit))
+    if found.until is None:
+        return listed
+    return {**listed, "has_more": True, "last_id": found.until, "incomplete": True}
 
 
 def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[Job, list[str]]:

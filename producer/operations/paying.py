@@ -53,8 +53,7 @@ class Paying:
 
     async def withdraw(self, invoice_id: str) -> None:
         """See to it that an open invoice is not paid at the provider any more; 409 if it is too late, or 503."""
-        if self.provider != "manual":
-            ring_deliveries(self._bell, await self._on_thread(lambda: self.collector.withdraw(invoice_id)))
+        ring_deliveries(self._bell, await self._on_thread(lambda: self.collector.withdraw(invoice_id)))
 
     async def heed(self, payload: bytes, signature: str | None) -> Notice:
         """Do what the provider's message says; 400 for one that it did not sign, or not for this server."""

@@ -45,16 +45,21 @@ def write(database: Database, repeated: Repeated, reasons: Sequence[str] | None,
 
     400 when there are none, or none of a reason; 409 when one has succeeded in another retry.
     """
+    written = 0
+    with blobs.writer(blob) as file:
+        for line in encoded(database, repeated, reasons):
+            written += file.write(line)
+    return written, file.sha256
+
+
+def encoded(database: Database, repeated: Repeated, reasons: Sequence[str] | None) -> Iterator[bytes]:
+    """The lines to be retried, as those of an input file; refused as `write` says, before the first. On a thread."""
     there = database.read_sync(reasons_of, repeated.row)
     chosen = _chosen(repeated.row["id"], there, reasons)
     names = dict(_names(database, repeated.row["id"], chosen))
     rest = _rest(repeated.row, chosen)
     _check_unanswered(database, repeated, {*names.values(), *rest})
-    written = 0
-    with blobs.writer(blob) as file:
-        for line in _lines(database, repeated.row, list(names), bool(rest)):
-            written += file.write(json_lines.line(line))
-    return written, file.sha256
+    return map(json_lines.line, _lines(database, repeated.row, list(names), bool(rest)))
 
 
 def reasons_of(connection: Connection, batch: Row) -> dict[tuple[str, str], int]:

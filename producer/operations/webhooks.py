@@ -27,8 +27,10 @@ from shared.webhooks import secrets as webhook_secrets
 
 #: Webhooks that an account's live keys may have, and its test keys.
 MOST = 20
-#: Test events and redeliveries to one webhook in a minute.
+#: Test events and redeliveries in a minute: to one webhook, and of one account, however many it makes and deletes. One
+#: event that is sent again counts for each webhook that it goes to, at most MOST and a callback.
 ASKED_PER_MINUTE = 10
+ASKED_OF_ACCOUNT_PER_MINUTE = 60
 
 
 class WebhookSpec(Shape):
@@ -47,6 +49,20 @@ class WebhookChange(Shape):
     description: str | None = Field(default=None, max_length=500)
     events: Annotated[list[str], Field(min_length=1, max_length=50)] | None = None
     status: Literal["enabled", "disabled"] | None = None
+
+
+class RotateSpec(Shape):
+    """The body of POST /webhooks/{id}/rotate and /webhook_secret/rotate; it may be left out."""
+
+    overlap_seconds: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=webhook_secrets.OVERLAP_SECONDS,
+            description="For how long the secrets before the new one sign beside it. 0, for one that has leaked: they "
+            "sign nothing any more.",
+        ),
+    ] = webhook_secrets.OVERLAP_SECONDS
 
 
 _KNOWN = {*events.TYPES, "*"}
@@ -123,11 +139,11 @@ def give_up_waiting(connection: Connection, holder: KeyHolder, id: str) -> int:
     return 0 if status in (None, "enabled") else events.give_up(connection, id, f"the webhook was {status}")
 
 
-def rotate(connection: Connection, holder: KeyHolder, id: str) -> NewSecret:
-    """A new secret; for a day every delivery is signed with each of the old ones too."""
+def rotate(connection: Connection, holder: KeyHolder, id: str, wanted: RotateSpec | None = None) -> NewSecret:
+    """A new secret; for a day, or as long as is wanted, every delivery is signed with each of the old ones too."""
     row, now = locked(connection, holder, id), db.now(connection)
-    webhook_secrets.check_room(row, now, "this webhook")
-    fresh = webhook_secrets.rotated(row, signing.secret_of(secrets.token_bytes(32)), now)
+    overlap = (wanted or RotateSpec()).overlap_seconds
+    fresh = webhook_secrets.rotated(row, signing.secret_of(secrets.token_bytes(32)), now, overlap)
     connection.execute(update(m.webhooks).where(m.webhooks.c.id == id).values(fresh))
     return objects.webhook_with_secret({**row, **fresh})
 
@@ -143,9 +159,15 @@ def test(connection: Connection, holder: KeyHolder, id: str) -> tuple[Webhook, l
 def list_deliveries(connection: Connection, holder: KeyHolder, id: str, page: PageQuery) -> List[Delivery]:
     """A page of what was sent to it, newest first."""
     _row(connection, holder, id)
-    statement = select(m.deliveries).where(m.deliveries.c.webhook_id == id)
+    statement = with_event_type().where(m.deliveries.c.webhook_id == id)
     rows = connection.execute(paged(statement, m.deliveries.c.id, page)).mappings()
     return objects.page([objects.delivery_object(dict(row)) for row in rows], page.limit)
+
+
+def with_event_type() -> Any:
+    """A statement for deliveries, each with the type of its event (`event_type`)."""
+    joined = m.deliveries.outerjoin(m.events, m.events.c.id == m.deliveries.c.event_id)
+    return select(m.deliveries, m.events.c.type.label("event_type")).select_from(joined)
 
 
 def recipients_of(connection: Connection, holder: KeyHolder, event_id: str) -> list[str]:

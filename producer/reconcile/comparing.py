@@ -58,8 +58,18 @@ class Group:
         return {name: count for name, count in found.items() if count}
 
     def exceeds(self, tolerance: float) -> bool:
-        """Whether a class drifts by more than this share of what the provider counts."""
-        return any(abs(count) > tolerance * max(self.theirs[name], 1) for name, count in self.drift.items())
+        """Whether a class drifts by more than this share of what the provider counts, or its cost does."""
+        drifts = any(abs(count) > tolerance * max(self.theirs[name], 1) for name, count in self.drift.items())
+        return drifts or self.loss_nanos(tolerance) > 0
+
+    def loss_nanos(self, tolerance: float) -> int:
+        """What the provider's cost is above the charges, in thousandths of a micro-credit; 0 within this share of them,
+        and where there are calls that cost without being charged, of which it may be.
+        """
+        if self.cost_nanos is None or self.uncharged or self.unknown or self.perhaps:
+            return 0
+        charged = self.charged_micros * 1_000
+        return self.cost_nanos - charged if self.cost_nanos > charged * (1 + tolerance) else 0
 
 
 @dataclass

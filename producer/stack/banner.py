@@ -1,14 +1,17 @@
 """What `fusionai up` prints when it is ready: addresses, keys, and where the calls go."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from textwrap import fill
-from typing import Any, Final
+from typing import Final
 
 from producer.stack import provider_keys
 from producer.stack.layout import Layout
 from producer.stack.provider_keys import KeyChecks
+from producer.stack.state import StateDirectory
 from shared import network
-from shared.settings import Settings
+from shared.settings import OPERATOR_PASSWORD, Settings
 from shared.submissions.catalogue import Catalogue, Provider, base_url, url_variable
 
 _INDENT: Final = " " * 13
@@ -16,17 +19,29 @@ _INDENT: Final = " " * 13
 WIDTH: Final = 79
 
 
-def banner(at: Layout, account: Mapping[str, Any], env: Mapping[str, str]) -> list[str]:
-    """The addresses and keys."""
+def banner(at: Layout, state: StateDirectory, env: Mapping[str, str]) -> list[str]:
+    """The addresses and keys, and where the operator's password is: it is not printed, since output is often kept."""
+    account = state.first_account()
     missing = "(created earlier; `fusionai keys create` creates another)"
+    console = [f"  Console    {at.base_url}/console   sign in with a key"] if env["FUSIONAI_CONSOLE"] == "true" else []
     return [
         "",
         "FusionAI is up.",
+        *console,
         f"  Base URL   {at.base_url}/v1",
         f"  Live key   {account.get('live_key', missing)}",
         f"  Test key   {account.get('test_key', missing)}",
+        f"  Operator   {_operator(state, env)}",
         f"  Flower     {at.flower_url}   {env['FLOWER_BASIC_AUTH'].replace(':', ' : ', 1)}",
     ]
+
+
+def _operator(state: StateDirectory, env: Mapping[str, str]) -> str:
+    path = (state.path / OPERATOR_PASSWORD).resolve()
+    if not path.exists() or state.operator_password() != env["FUSIONAI_OPERATOR_PASSWORD"]:
+        return "password: FUSIONAI_OPERATOR_PASSWORD"
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"password: cat {shlex.quote(str(shown))}"
 
 
 def providers(own: Settings, at: Layout, catalogue: Catalogue, checks: KeyChecks) -> Iterator[str]:

@@ -125,6 +125,8 @@ def environment(own: Settings, at: Layout, secrets: Mapping[str, str]) -> dict[s
         "FUSIONAI_FLOWER_PORT": str(at.flower_port),
         "FUSIONAI_PUBLIC_URL": own.public_url if "public_url" in fixed else at.base_url,
         "FLOWER_BASIC_AUTH": f"admin:{own.flower_password or secrets['flower_password']}",
+        "FUSIONAI_OPERATOR_PASSWORD": own.operator_password or secrets["operator_password"],
+        "FUSIONAI_CONSOLE": str(own.console if "console" in fixed else True).lower(),
         "PYTHONUNBUFFERED": "1",
     }
     if own.environment == "embedded":

@@ -67,6 +67,8 @@ class Stack:
         self._own = own
         self._state = state
         self._secrets = state.secrets()
+        if not own.operator_password:
+            self._secrets["operator_password"] = state.operator_password()
         self._layout = layout(own, options.port, self._secrets)
         if options.simulation and not self._layout.simulator_port:
             raise CannotStartError(
@@ -130,7 +132,7 @@ class Stack:
             self._output.show(json.dumps(self._state.running()))
             return
         self._supervisor.wait_until(lambda: checks.over, CHECK_SECONDS)
-        lines = banner.banner(at, self._state.first_account(), self._env)
+        lines = banner.banner(at, self._state, self._env)
         providers = banner.providers(self._own, at, self._catalogue, checks)
         self._output.show(printable("\n".join([*lines, "", *providers, "", "Ctrl-C stops everything.", ""])))
 

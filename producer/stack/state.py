@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from shared.settings import OPERATOR_PASSWORD
+
 
 class AlreadyUpError(Exception):
     """Another `fusionai up` holds this directory."""
@@ -52,6 +54,13 @@ class StateDirectory:
         if not made.keys() <= kept.keys():
             self.write("secrets.json", made | kept)
         return made | kept
+
+    def operator_password(self) -> str:
+        """The operator's password, made the first time, in a file of its own, which its owner can print."""
+        path = self.path / OPERATOR_PASSWORD
+        if not path.exists():
+            self.write_text(OPERATOR_PASSWORD, secrets.token_urlsafe(24) + "\n")
+        return path.read_text().strip()
 
     def first_account(self) -> dict[str, Any]:
         """base_url, account_id, live_key, test_key; empty before the first `fusionai up`."""

@@ -5,6 +5,7 @@ from typing import Final
 
 from producer.web.rows import Schema
 from shared.errors import FusionError
+from shared.permissions import PERMISSIONS
 
 DETAILS: Final[Mapping[str, Schema]] = {
     "param": {"type": "string"},
@@ -14,6 +15,11 @@ DETAILS: Final[Mapping[str, Schema]] = {
         "the error code of the provider, such as `context_length_exceeded`.",
     },
     "request_id": {"type": "string"},
+    "permission": {
+        "type": "string",
+        "enum": [*PERMISSIONS],
+        "description": "With 403 and the reason `insufficient_permissions`: what the API key may not do.",
+    },
     "required_credits": {"type": "number", "description": "With 402: the maximum cost of the jobs."},
     "available_credits": {"type": "number", "description": "With 402: the available credits."},
     "held_credits": {"type": "number", "description": "With 402: the credits held for unfinished jobs."},

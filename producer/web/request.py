@@ -14,7 +14,7 @@ from producer.context import Context
 from producer.operations.pages import PageQuery
 from producer.waiting import stream_starts
 from producer.waiting.stream_starts import StreamLimits
-from producer.web import patience
+from producer.web import patience, permissions
 from producer.web.dialect import dialect_of
 from producer.web.patience import Patience
 from shared.accounts import KeyHolder
@@ -25,6 +25,8 @@ from shared.submissions.sizes import MOST_PAGE
 
 #: The longest long poll that may be asked for, in seconds.
 MOST_WAIT = 3600.0
+#: Where the console puts whose request it is, of one that it makes in this process; no HTTP request has it.
+HOLDER = "fusionai_holder"
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
 
@@ -39,9 +41,10 @@ async def enter(request: Request) -> tuple[Context, KeyHolder]:
 
 async def _known(context: Context, request: Request) -> KeyHolder:
     """Whose key it is, and that this request of it is under way, until it ends."""
-    holder = await context.keys.holder(
-        dialect_of(request).key_of(request.headers), request.client.host if request.client else ""
-    )
+    holder: KeyHolder | None = request.scope.get(HOLDER)
+    if holder is None:
+        key = dialect_of(request).key_of(request.headers)
+        holder = await context.keys.holder(key, request.client.host if request.client else "")
     request.scope["fusionai_account"] = holder.account_id
     request.scope.setdefault("fusionai_ended", []).append(context.share.open(holder))
     return holder
@@ -52,6 +55,7 @@ def _checked(context: Context, holder: KeyHolder, request: Request) -> tuple[Con
         raise NotFound("not found: the path contains a NUL character")
     if b"%00" in request.scope["query_string"]:
         raise InvalidRequest("a query parameter contains a NUL character")
+    permissions.check(request.scope, holder)
     return context, holder
 
 

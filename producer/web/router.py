@@ -8,7 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from producer.web.permissions import needed
 from producer.web.rows import Row
+from shared.permissions import Permission
 
 Handler: TypeAlias = Callable[..., Awaitable[Response]]
 Declare: TypeAlias = Callable[[Handler], Handler]
@@ -25,13 +27,15 @@ class DocumentedRoute(Route):
         self.path = path  # empty: the prefix itself, below which it has yet to be mounted
         self.methods = methods  # not HEAD as well: it would do all the work of a GET for nothing
         self.doc = doc
+        #: The permission that it needs of the key, shown in the document or not.
+        self.needs: Permission | None = None
         self.owner: Any = None
 
     def under(self, prefix: str, *, shown: bool = True, owner: Any = None) -> "DocumentedRoute":
         """The same route below a prefix."""
         doc = self.doc if shown else None
         made = DocumentedRoute(prefix + self.path, self.methods or set(), self.endpoint, self.name, doc)
-        made.owner = owner or self.owner
+        made.owner, made.needs = owner or self.owner, self.needs
         return made
 
 
@@ -66,19 +70,24 @@ class Router:
         self.routes += [one.under(prefix, shown=shown, owner=owner) for one in other.routes]
 
     def _declare(self, method: str, paths: tuple[str, ...], doc: Row | None) -> Declare:
+        needs = needed(method, doc)
+
         def declare(endpoint: Handler) -> Handler:
             for path in paths:
-                self.routes.append(DocumentedRoute(path, {method}, _of_request(endpoint), endpoint.__name__, doc))
+                made = DocumentedRoute(path, {method}, _of_request(endpoint, needs), endpoint.__name__, doc)
+                made.needs = needs
+                self.routes.append(made)
             return endpoint
 
         return declare
 
 
-def _of_request(endpoint: Handler) -> Callable[[Request], Awaitable[Response]]:
-    """The same, given the ids from the request's path by their names."""
+def _of_request(endpoint: Handler, needs: Permission | None) -> Callable[[Request], Awaitable[Response]]:
+    """The same, given the ids from the request's path by their names; its scope says what is needed of the key."""
 
     @wraps(endpoint)
     async def called(request: Request) -> Response:
+        request.scope["fusionai_needs"] = needs
         return await endpoint(request, **request.path_params)
 
     return called

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from shared.errors import FusionError
+from shared.permissions import Permission
 
 Schema = dict[str, Any]
 
@@ -39,6 +40,10 @@ class Row:
     #: It does its thing once for an Idempotency-Key.
     once: bool = False
     keyless: bool = False
+    #: It takes the operator's password in place of a key.
+    operator: bool = False
+    #: The permission that it needs of the key, where that is not the one of its tag (`producer.web.permissions`).
+    needs: Permission | Literal["nothing"] | None = None
     #: The body may be left out.
     optional: bool = False
     examples: Mapping[str, Any] = field(default_factory=dict)

@@ -5,7 +5,7 @@ never work or money.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
@@ -18,7 +18,7 @@ from redis import RedisError
 from shared import clock, crash, redis_clients
 from shared.broker import transport
 from shared.broker.transport import CONNECT_SECONDS
-from shared.queues import MAINTENANCE, OFFER, TASKS
+from shared.queues import MAINTENANCE, OFFER, TASKS, provider_of
 from shared.settings import settings
 from shared.submissions.catalogue import job_queues
 
@@ -45,6 +45,8 @@ class Bell:
     #: The broker did not take what was last given to it; how often that has changed.
     away = False
     turns = 0
+    #: The providers that an operator has paused, as far as this process has seen: their queues are not rung.
+    paused: Collection[str] = frozenset()
 
     def __init__(self, celery: Celery | None = None) -> None:
         self._app = celery or _app()
@@ -53,7 +55,10 @@ class Bell:
         self._down_until = 0.0
 
     def ring(self, queue: str, ids: Sequence[str]) -> "Future[bool]":
-        """Publish the ids in messages of CHUNK; True when the broker has them, False when it does not answer."""
+        """Publish the ids in messages of CHUNK; True when the broker has them.
+
+        False when it does not answer, or the queue is paused: then the jobs are the feeder's.
+        """
         return self._thread.submit(self._publish, queue, list(ids))
 
     def depth(self, queue: str) -> "Future[int | None]":
@@ -68,11 +73,17 @@ class Bell:
         """Rename keys that stand in the way of a queue: see `transport.set_aside`."""
         return self._thread.submit(self._set_aside)
 
+    def is_paused(self, queue: str) -> bool:
+        """Whether an operator has paused the queue's provider, as far as this process has seen."""
+        return bool(self.paused) and provider_of(queue) in self.paused
+
     def has_room(self, queue: str) -> bool:
         """Whether the broker's queue was short when last looked at; never waits, and has a look taken when that is old.
 
         A queue never looked at, or a broker that does not answer, has room: ringing is how one finds out.
         """
+        if self.is_paused(queue):
+            return False
         depth, at = self._depths.get(queue, (0, 0.0))
         if depth >= FULL_MESSAGES and clock.monotonic() - at > LOOK_SECONDS:
             self._depths[queue] = (depth, clock.monotonic())
@@ -85,6 +96,8 @@ class Bell:
 
     def _publish(self, queue: str, ids: list[str]) -> bool:
         task = TASKS.get(queue, OFFER)
+        if self.is_paused(queue):
+            return False
         if clock.monotonic() < self._down_until or queue not in self._app.amqp.queues:
             return False  # a queue of a provider that this process does not know is another version's to ring
         try:

@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, selec
 
 from shared import db
 from shared.db.among import among, listed, pair_among, pairs
-from shared.db.models import job_payloads, jobs, workers
+from shared.db.models import job_payloads, jobs, queue_pauses, workers
 from shared.db.models.jobs import QUEUED, RUNNING, WOKEN
 from shared.jobs import job_steps
+from shared.queues import provider_of
 from shared.submissions.steps.course import has_course
 
 
@@ -58,13 +59,16 @@ _LEASED_TOO = ("failures", "cohort", "bound_micros", "created_at", "expires_at")
 def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[str]]) -> list[Leased]:
     """Take those of the wanted ids (by queue) that are still queued and due, if this incarnation is still alive.
 
+    None of a queue whose provider an operator has paused.
+
     Those that are still queued there and were refused are the feeder's again.
     """
     dialect = connection.dialect.name
     given = {"b_worker": worker_id, "b_now": db.now(connection)}
     rows: dict[str, Any] = {}
     for queue, ids in wanted.items():
-        leased = connection.execute(_lease(dialect), {**given, "b_queue": queue, "b_ids": listed(dialect, ids)})
+        named = {"b_queue": queue, "b_provider": provider_of(queue), "b_ids": listed(dialect, ids)}
+        leased = connection.execute(_lease(dialect), {**given, **named})
         rows.update((row[0], tuple(row)) for row in leased)
         if refused := [id for id in ids if id not in rows]:
             connection.execute(_refused(dialect), {"b_queue": queue, "b_ids": listed(dialect, refused)})
@@ -96,6 +100,7 @@ def _lease(dialect: str) -> Any:
                 workers.c.lapsed_at.is_(None),
                 workers.c.lease_until > bindparam("b_now"),
             ),
+            ~exists().where(queue_pauses.c.provider == bindparam("b_provider")),
         )
         .values(status="running", lease_epoch=jobs.c.lease_epoch + 1, worker_id=bindparam("b_worker"))
         .values(started_at=func.coalesce(jobs.c.started_at, bindparam("b_now")), deferred_for=None)

@@ -94,12 +94,12 @@ def adjust(connection: Connection, action: Action, account_id: str, micros: int)
     if book.remaining(account_id) + micros > MOST_BALANCE:
         raise Conflict(f"{account_id} would have more than {MOST_BALANCE // clock.MICROS:,} credits")
     before = _balance(book, account_id)
-    if micros < 0 and -micros > book.available(account_id):
-        there = f"{credits_decimal(book.available(account_id))} are available"
+    if micros < 0 and -micros > book.unheld(account_id):
+        there = f"{credits_decimal(book.unheld(account_id))} are available"
         held = f" ({credits_decimal(held)} more are held)" if (held := book.held(account_id)) else ""
         raise Conflict(f"cannot take {credits_decimal(-micros)} credits from {account_id}: {there}{held}")
     if micros < 0:
-        grants.settle_lots(connection, account_id, -micros)
+        grants.settle_lots(book, connection, account_id, -micros)
     id = clock.new_id("aud")
     book.adjust(account_id, micros, ("operator", id), action.reason or "")
     after = {"credits": credits(micros), **_balance(book, account_id)}
@@ -109,7 +109,7 @@ def adjust(connection: Connection, action: Action, account_id: str, micros: int)
 
 
 def _balance(book: Book, account_id: str) -> dict[str, int | float]:
-    return {"available": credits(book.available(account_id)), "held": credits(book.held(account_id))}
+    return {"available": credits(book.unheld(account_id)), "held": credits(book.held(account_id))}
 
 
 def _again(entry: Mapping[str, Any]) -> Done:

@@ -1,20 +1,19 @@
 """Grants that expire: given, brought up to date, expired, warned of. Each under the lock of the account's row.
 
-What is unspent of them is derived (`shared.money.lots`) from the sum of what the account was charged, which every
+What is unspent of them is derived (`shared.money.unspent`) from the sum of what the account was charged, which every
 version adds up by month; so charges do not know that there are grants.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from sqlalchemy import BigInteger, Connection, bindparam, case, func, insert, or_, select, text, update
+from sqlalchemy import BigInteger, Connection, bindparam, case, insert, select, text, union, update
 
 from shared import clock
-from shared.db.models import accounts, batches, credit_grants, jobs, monthly_spend, transfers
-from shared.db.models.jobs import UNFINISHED
-from shared.db.models.money import OPEN_GRANTS, once
+from shared.db.models import credit_grants
+from shared.db.models.money import GRANTS_TO_TELL, OPEN_GRANTS
+from shared.money import unspent
 from shared.money.ledger import Book
-from shared.money.lots import Lot, expiring, spent
+from shared.money.lots import Lot, expiring
 from shared.objects.amounts import credits
 
 #: How long before it expires a grant is told of; one that lives less than twice as long, at half its life.
@@ -25,13 +24,11 @@ AGAIN_MICROS, MOST_AGAIN_MICROS = 2 * clock.MICROS, 60 * clock.MICROS
 #: Accounts that are looked at in one transaction.
 ACCOUNTS = 20
 
-_PAID = func.coalesce(func.sum(monthly_spend.c.spent_micros), 0)
-
 
 def give(book: Book, connection: Connection, account_id: str, micros: int, expires_at: int, note: str | None) -> str:
     """Grant credit in the open book that expires at an instant (microseconds); the id of the grant."""
     id = clock.new_id("grant")
-    settle_lots(connection, account_id)
+    settle_lots(book, connection, account_id)
     book.grant(account_id, micros, ("operator", id), note)
     values = {
         "id": id,
@@ -40,7 +37,7 @@ def give(book: Book, connection: Connection, account_id: str, micros: int, expir
         "expires_at": expires_at,
         "created_at": book.now,
         "unspent_micros": micros,
-        "counted_micros": _charged(connection, account_id),
+        "counted_micros": unspent.charged(connection, account_id),
         "due_at": expires_at,
         "warn_at": expires_at - min(WARN_MICROS, (expires_at - book.now) // 2),
     }
@@ -48,43 +45,34 @@ def give(book: Book, connection: Connection, account_id: str, micros: int, expir
     return id
 
 
-def settle_lots(connection: Connection, account_id: str, taken: int = 0) -> list[Lot]:
+def settle_lots(book: Book, connection: Connection, account_id: str, taken: int = 0) -> list[Lot]:
     """Write down what is unspent of the account's open grants, after `taken` more; what is left, by expiry.
 
-    The account's row is locked. `taken`: what is being taken from the account beside its charges.
+    `taken`: what is being taken from the account beside its charges.
     """
-    rows = [dict(row) for row in connection.execute(_OPEN, {"b_account": account_id}).mappings()]
+    rows = unspent.open_rows(connection, account_id)
     if not rows:
         return []
     paid = int(rows[0]["paid"])
-    lots = _derived(rows, taken)
+    lots = unspent.derived(rows, taken)
     connection.execute(_SET, [{"b_id": lot.id, "b_unspent": lot.unspent, "b_paid": paid} for lot in lots])
+    book.keep_expired(account_id, sum(lot.unspent for lot in lots if lot.expires_at <= book.now))
     return [lot for lot in lots if lot.unspent]
-
-
-def unspent(connection: Connection, account_id: str) -> list[Lot]:
-    """What is unspent now of the account's grants that expire, by expiry; without a lock, as of one instant."""
-    return unspent_and_remaining(connection, account_id)[0]
-
-
-def unspent_and_remaining(connection: Connection, account_id: str) -> tuple[list[Lot], int]:
-    """The same, and what remains in all, as of the same instant; 0 of an account without open grants."""
-    rows = [dict(row) for row in connection.execute(_OPEN, {"b_account": account_id}).mappings()]
-    return ([lot for lot in _derived(rows) if lot.unspent], int(rows[0]["remaining"])) if rows else ([], 0)
 
 
 def due(connection: Connection, now: int, besides: Sequence[str] = ()) -> list[str]:
     """Up to ACCOUNTS accounts with a grant that expires or is to be told of, but for some."""
-    timely = or_(credit_grants.c.due_at <= now, credit_grants.c.warn_at <= now)
-    statement = select(credit_grants.c.account_id).where(text(OPEN_GRANTS), timely).distinct().limit(ACCOUNTS)
-    return list(connection.execute(statement.where(credit_grants.c.account_id.not_in(besides))).scalars())
+    others = credit_grants.c.account_id.not_in(besides)
+    expired = select(credit_grants.c.account_id).where(text(OPEN_GRANTS), credit_grants.c.due_at <= now, others)
+    to_tell = select(credit_grants.c.account_id).where(text(GRANTS_TO_TELL), credit_grants.c.warn_at <= now, others)
+    return list(connection.execute(union(expired, to_tell).limit(ACCOUNTS)).scalars())
 
 
 def expire(connection: Connection, account_ids: Sequence[str], now: int) -> tuple[int, list[str]]:
     """Take from accounts what has expired and no job holds, and tell of what will; how many, and deliveries now due."""
     book = Book(connection, account_ids, now=now)
     for account_id in account_ids:
-        lots = settle_lots(connection, account_id)
+        lots = settle_lots(book, connection, account_id)
         _expire(book, connection, account_id, lots)
         _warn(book, connection, account_id, lots)
     return len(account_ids), book.close()
@@ -92,17 +80,20 @@ def expire(connection: Connection, account_ids: Sequence[str], now: int) -> tupl
 
 def _expire(book: Book, connection: Connection, account_id: str, lots: Sequence[Lot]) -> None:
     def held(at: int) -> int:
-        return still_held(connection, account_id, at) if book.held(account_id) else 0
+        return unspent.still_held(connection, account_id, at) if book.held(account_id) else 0
 
+    kept = 0
     for lot, free in expiring(lots, book.now, held):
         # Whoever came between the expiry and this has held some of it.
-        taken = min(free, book.available(account_id))
+        taken = min(free, book.unheld(account_id))
         if taken:
             book.expire(account_id, taken, lot.id)
+        kept += lot.unspent - taken
         pause = min(max(AGAIN_MICROS, (book.now - lot.expires_at) // 10), MOST_AGAIN_MICROS)
         again = book.now + pause if lot.unspent > taken else None
         changed = {"b_id": lot.id, "b_unspent": lot.unspent - taken, "b_taken": taken, "b_due": again}
         connection.execute(_EXPIRED, changed)
+    book.keep_expired(account_id, kept)
 
 
 def _warn(book: Book, connection: Connection, account_id: str, lots: Sequence[Lot]) -> None:
@@ -115,59 +106,7 @@ def _warn(book: Book, connection: Connection, account_id: str, lots: Sequence[Lo
             book.emit(account_id, "credit.expiring", data)
 
 
-def still_held(connection: Connection, account_id: str, at: int) -> int:
-    """How much is held still of what was held at an instant, in micro-credits; the account's row is locked.
-
-    Of a batch, what was held first is what its ended lines have resolved.
-    """
-    of_jobs = (
-        select(func.coalesce(func.sum(transfers.c.amount_micros), 0))
-        .join_from(_OPEN_JOBS, transfers, transfers.c.subject_id == _OPEN_JOBS.c.id)
-        .where(_OPEN_JOBS.c.account_id == account_id, text(once("hold", "job")))
-        .where(transfers.c.created_at <= at)
-    )
-    holds = (
-        select(batches.c.resolved_micros, func.sum(transfers.c.amount_micros).label("held"))
-        .join_from(batches, transfers, transfers.c.subject_id == batches.c.id)
-        .where(batches.c.account_id == account_id, batches.c.resolved_micros < batches.c.bound_micros)
-        .where(text(once("hold", "batch")), transfers.c.created_at <= at)
-        .group_by(batches.c.id, batches.c.resolved_micros)
-        .subquery()
-    )
-    rest = holds.c.held - holds.c.resolved_micros
-    of_batches = select(func.coalesce(func.sum(rest), 0)).where(rest > 0)
-    return int(connection.execute(of_jobs).scalar_one()) + int(connection.execute(of_batches).scalar_one())
-
-
-def _derived(rows: Sequence[Mapping[str, Any]], taken: int = 0) -> list[Lot]:
-    """The lots of an account's open grants now, from their rows, which are all as of the same charge."""
-    lots = [Lot(row["id"], row["expires_at"], row["unspent_micros"]) for row in rows]
-    return spent(lots, int(rows[0]["paid"]) - min(row["counted_micros"] for row in rows) + taken)
-
-
-def _charged(connection: Connection, account_id: str) -> int:
-    """What the account has been charged in all, in micro-credits."""
-    return int(connection.execute(select(_PAID).where(monthly_spend.c.account_id == account_id)).scalar_one())
-
-
-#: By the index of unfinished jobs alone: SQLite would look through all jobs of the account that are kept.
-_OPEN_JOBS = (
-    select(jobs.c.id, jobs.c.account_id)
-    .where(text(UNFINISHED), jobs.c.expires_at > 0)
-    .cte("open_jobs")
-    .prefix_with("MATERIALIZED", dialect="sqlite")
-)
 #: Made once: making a statement costs more than running it.
-_OPEN = (
-    select(credit_grants)
-    .add_columns(
-        select(_PAID).where(monthly_spend.c.account_id == bindparam("b_account")).scalar_subquery().label("paid"),
-        (accounts.c.available_micros + accounts.c.held_micros).label("remaining"),
-    )
-    .join_from(credit_grants, accounts, accounts.c.id == credit_grants.c.account_id)
-    .where(credit_grants.c.account_id == bindparam("b_account"), text(OPEN_GRANTS))
-    .order_by(credit_grants.c.expires_at, credit_grants.c.id)
-)
 _UNSPENT = bindparam("b_unspent", type_=BigInteger())
 #: A grant of which nothing is unspent is over.
 _SET = (

@@ -9,17 +9,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from shared import clock, db
-from shared.db.models import accounts, transfers
+from shared.db.models import accounts, jobs, transfers
 from shared.errors import NotFound
-from shared.money import thresholds
+from shared.money import thresholds, unspent
 from shared.objects.amounts import credits
 from shared.webhooks import events
 
-#: Of an account with less than this available a refusal means that its credit has run out: 10 credits.
-LOW_MICROS = 10_000_000
+#: Whether credit has ended is judged by so many of the account's newest jobs.
+LATELY = 100
 
 
 @dataclass(slots=True)
@@ -32,6 +32,10 @@ class _Balance:
     test_sequence: int
     exhausted_armed: bool
     end_armed: bool
+    #: What has expired and jobs held at that time, as of the last look at it: at least what of it is frozen.
+    expired: int = 0
+    #: What of `available` has expired and may not be held; None: not looked up yet.
+    frozen: int | None = None
     charged: int = 0
     #: What remains is another amount than before.
     changed: bool = False
@@ -61,7 +65,12 @@ class Book:
         return self._balance(account_id).remaining
 
     def available(self, account_id: str) -> int:
-        """What may still be held, in micro-credits."""
+        """What may still be held, in micro-credits: not what expired while jobs held it, and was released since."""
+        balance = self._balance(account_id)
+        return max(0, balance.available - self._frozen(account_id, balance))
+
+    def unheld(self, account_id: str) -> int:
+        """What no job holds, in micro-credits, whether it has expired or not."""
         return self._balance(account_id).available
 
     def held(self, account_id: str) -> int:
@@ -69,16 +78,22 @@ class Book:
         return self._balance(account_id).held
 
     def afford(self, account_id: str, micros: int) -> bool:
-        """Whether `micros` could be held; of an account that cannot since little is left, an event says so, once.
+        """Whether `micros` could be held; of an account whose credit has ended otherwise, an event says so, once.
 
-        With LOW_MICROS or more it was the request that was too dear: its refusal says so, no event does.
+        It has ended when less is available than each of its newest jobs was to hold. With more it was the request that
+        was too dear: its refusal says so, no event does.
         """
         balance = self._balance(account_id)
-        if micros <= balance.available:
+        if micros <= balance.available - balance.expired or micros <= self.available(account_id):
             return True
-        if balance.available < LOW_MICROS:
-            self._refused(account_id, balance)
+        self._refused(account_id, balance)
         return False
+
+    def keep_expired(self, account_id: str, micros: int) -> None:
+        """Note how much has expired, and is there still since jobs hold it: it may not be held once more."""
+        balance = self._balance(account_id)
+        if balance.expired != micros:
+            balance.expired, balance.frozen, balance.moved = micros, None, True
 
     def hold(self, account_id: str, subject: tuple[str, str], micros: int, note: str | None = None) -> bool:
         """Set `micros` aside for a job or batch; False, and nothing moved, when the account has not that much.
@@ -162,6 +177,7 @@ class Book:
                 "test_sequence": balance.test_sequence,
                 "exhausted_armed": balance.exhausted_armed,
                 "end_armed": balance.end_armed,
+                "expired_micros": balance.expired,
             }
             for id, balance in self._balances.items()
             if balance.moved
@@ -227,15 +243,33 @@ class Book:
             self._exhausted(account_id, balance)
 
     def _refused(self, account_id: str, balance: _Balance) -> None:
-        """Little was left for a request: an event says so, once until a top-up; once more when nothing is available."""
-        if balance.exhausted_armed or (balance.end_armed and not balance.available):
-            # An earlier version, which knows no `end_armed`, may have made the top-up.
-            balance.end_armed = balance.available > 0
+        """A request did not fit: if credit has ended, an event says so, once until a top-up; and at the real end."""
+        left = self.available(account_id)
+        # An earlier version, which knows no `end_armed`, may have made the top-up.
+        armed = balance.exhausted_armed or (balance.end_armed and not left)
+        if armed and (not left or left < self._least(account_id)):
+            balance.end_armed = left > 0
             balance.exhausted_armed = False
             self._exhausted(account_id, balance)
 
+    def _least(self, account_id: str) -> int:
+        """The least that one of the account's newest jobs was to hold, in micro-credits; 0: it is not known."""
+        return int(self._connection.execute(_LEAST, {"b_account": account_id}).scalar() or 0)
+
+    def _frozen(self, account_id: str, balance: _Balance) -> int:
+        if not balance.expired:
+            return 0
+        if balance.frozen is None:
+            balance.frozen, expired = unspent.frozen(self._connection, account_id, self.now)
+            if expired != balance.expired:  # some was spent, or a version that does not keep this has seen to it
+                balance.expired, balance.moved = expired, True
+        return balance.frozen
+
     def _exhausted(self, account_id: str, balance: _Balance) -> None:
-        data = {"credits_remaining": credits(balance.remaining), "credits_available": credits(balance.available)}
+        data = {
+            "credits_remaining": credits(balance.remaining),
+            "credits_available": credits(self.available(account_id)),
+        }
         self.emit(account_id, "credit.exhausted", data)
 
 
@@ -285,7 +319,7 @@ def grant(connection: Connection, account_id: str, micros: int, note: str | None
 #: Made once: making a statement costs more than running it.
 _LOCK = (
     select(accounts.c.id, accounts.c.available_micros, accounts.c.held_micros, accounts.c.sequence)
-    .add_columns(accounts.c.test_sequence, accounts.c.exhausted_armed, accounts.c.end_armed)
+    .add_columns(accounts.c.test_sequence, accounts.c.exhausted_armed, accounts.c.end_armed, accounts.c.expired_micros)
     .where(accounts.c.id.in_(bindparam("b_ids", expanding=True)))
     .order_by(accounts.c.id)
     .with_for_update()
@@ -294,5 +328,13 @@ _SET_BALANCES = (
     update(accounts)
     .where(accounts.c.id == bindparam("b_id"))
     .values({name: bindparam(name) for name in ("available_micros", "held_micros", "sequence", "test_sequence")})
-    .values({name: bindparam(name) for name in ("exhausted_armed", "end_armed")})
+    .values({name: bindparam(name) for name in ("exhausted_armed", "end_armed", "expired_micros")})
 )
+_NEWEST = (
+    select(func.coalesce(jobs.c.wanted_micros, jobs.c.bound_micros).label("micros"))
+    .where(jobs.c.account_id == bindparam("b_account"), jobs.c.test.is_(False))
+    .order_by(jobs.c.id.desc())
+    .limit(LATELY)
+    .subquery()
+)
+_LEAST = select(func.min(_NEWEST.c.micros)).where(_NEWEST.c.micros > 0)

@@ -1,5 +1,6 @@
 """A purchase's payment at its provider: attempts that are begun, stand somehow, and are asked about again."""
 
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, select, text
@@ -7,6 +8,7 @@ from sqlalchemy import Connection, select, text
 from shared import clock, db
 from shared.db.models import purchases, saved_payments
 from shared.db.models.purchases import PAID_BY, TO_ASK
+from shared.errors import Conflict
 from shared.money.purchases import locked, of_invoice
 from shared.settings import settings
 
@@ -39,7 +41,7 @@ def begin(connection: Connection, invoice_id: str, provider: str, *, due: bool) 
     The row has `saved_customer` and `saved_payment` of the account, and `began_seconds` ago of the attempt. `due`: only
     if it is to be asked about by now, so that of several who look only one does.
     """
-    row, now = locked(connection, invoice_id), clock.now_micros()
+    row, now = locked(connection, invoice_id), db.now(connection)
     late = row["ask_at"] is not None and row["ask_at"] <= now
     if row["status"] != "open" or row["provider"] != provider or row["amount"] is None or (due and not late):
         return None
@@ -59,7 +61,7 @@ def due(connection: Connection, provider: str, most: int) -> list[str]:
     """Open purchases about which their provider is to be asked by now, those that have waited longest first."""
     statement = (
         select(purchases.c.invoice_id)
-        .where(text(TO_ASK), purchases.c.ask_at <= clock.now_micros(), purchases.c.provider == provider)
+        .where(text(TO_ASK), purchases.c.ask_at <= db.now(connection), purchases.c.provider == provider)
         .order_by(purchases.c.ask_at)
         .limit(most)
     )
@@ -68,7 +70,7 @@ def due(connection: Connection, provider: str, most: int) -> list[str]:
 
 def ask_later(connection: Connection, invoice_id: str) -> None:
     """Its provider did not answer: ask again later, the later the older the attempt is."""
-    row, now = locked(connection, invoice_id), clock.now_micros()
+    row, now = locked(connection, invoice_id), db.now(connection)
     if row["status"] == "open" and row["ask_at"] is not None:
         seconds = min(max((now - (row["begun_at"] or now)) / clock.MICROS / 2, FIRST_AGAIN_SECONDS), MOST_AGAIN_SECONDS)
         connection.execute(of_invoice(invoice_id).values(ask_at=now + round(seconds * clock.MICROS)))
@@ -76,7 +78,7 @@ def ask_later(connection: Connection, invoice_id: str) -> None:
 
 def begin_anew(connection: Connection, invoice_id: str) -> None:
     """Let the next attempt of an open purchase be begun soon, in the place of one whose page nobody has been shown."""
-    row, now = locked(connection, invoice_id), clock.now_micros()
+    row, now = locked(connection, invoice_id), db.now(connection)
     if row["status"] == "open" and row["reference"] is None:
         ask_at = now + round(FIRST_AGAIN_SECONDS * clock.MICROS)
         connection.execute(of_invoice(invoice_id).values(attempt=row["attempt"] + 1, begun_at=None, ask_at=ask_at))
@@ -84,7 +86,7 @@ def begin_anew(connection: Connection, invoice_id: str) -> None:
 
 def keep_open(connection: Connection, invoice_id: str, standing: Standing) -> bool:
     """Note where an open purchase is paid, and when its provider is asked again; False: it is not to be paid there."""
-    row, now = locked(connection, invoice_id), clock.now_micros()
+    row, now = locked(connection, invoice_id), db.now(connection)
     ours = row["attempt"] == standing.attempt and row["reference"] in (None, standing.reference)
     if row["status"] != "open" or not ours:
         return False
@@ -98,15 +100,21 @@ def keep_open(connection: Connection, invoice_id: str, standing: Standing) -> bo
     return True
 
 
-def note_given_back(connection: Connection, payment: str, refunded: int | None, disputed: bool) -> str | None:
-    """Note what a provider says was given back of a payment; the invoice's id, None: no purchase was paid by it."""
+def note_given_back(connection: Connection, payment: str, refunded: int | None, disputed: bool, at: int) -> str | None:
+    """Note what a provider says was given back of a payment; the invoice's id, None: no purchase was paid by it.
+
+    Messages come in any order. Money is not taken back again, so the most counts; of disputes what was said last, by
+    the provider's own clock (`at`, in microseconds), and of one second that there is one.
+    """
     mine = select(purchases.c.invoice_id).where(text(PAID_BY), purchases.c.payment == payment).limit(1)
     invoice_id = connection.execute(mine).scalar()
     if invoice_id is None:
         return None
     row = locked(connection, invoice_id)
-    most = max(row["refunded"], refunded or 0)  # messages come in any order; money is not taken back again
-    connection.execute(of_invoice(invoice_id).values(refunded=most, disputed=disputed))
+    fresh: dict[str, Any] = {"refunded": max(row["refunded"], refunded or 0)}
+    if (at, disputed) >= (row["disputed_at"] or 0, row["disputed"]):
+        fresh |= {"disputed": disputed, "disputed_at": at}
+    connection.execute(of_invoice(invoice_id).values(fresh))
     return str(invoice_id)
 
 
@@ -123,6 +131,17 @@ def open_reference(connection: Connection, invoice_id: str) -> str | None:
     return row["reference"] if row["status"] == "open" else None
 
 
-def doubt(connection: Connection, invoice_id: str, problem: str) -> None:
-    """What was paid is not the price: an operator has to look, and the provider is not asked again."""
-    connection.execute(of_invoice(invoice_id).values(problem=problem, ask_at=None))
+def check_not_payable(connection: Connection, invoice_id: str, provider: str) -> None:
+    """409 for an open invoice that may still be paid at another provider, which this server has no way to ask."""
+    row = locked(connection, invoice_id)
+    if row["status"] != "open" or row["provider"] in (provider, "manual") or row["begun_at"] is None:
+        return
+    until = row["expires_at"]
+    if until is None or until > clock.now_micros():
+        when = (
+            "" if until is None else f" (until {datetime.fromtimestamp(until / clock.MICROS, UTC):%Y-%m-%d %H:%M} UTC)"
+        )
+        raise Conflict(
+            f"invoice {invoice_id} can still be paid at {row['provider']}{when}, which this server is not set up to "
+            f"ask; set FUSIONAI_PAYMENTS={row['provider']} again to have its page closed, or wait until it has expired"
+        )

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from shared import clock
+from shared import clock, db
 from shared.db import counters
 from shared.db.models import auto_top_ups, invoices, purchases
 from shared.errors import Conflict, InvalidRequest, NotFound
@@ -61,7 +61,7 @@ def create(connection: Connection, account_id: str, wanted: NewPurchase) -> tupl
     """Make an open invoice and tell of it; the invoice, and the deliveries now due."""
     amount, currency = price_of(wanted.micros)
     book = Book(connection, [account_id])
-    book.available(account_id)  # locked from here on: two at once are not both the last one allowed
+    book.unheld(account_id)  # locked from here on: two at once are not both the last one allowed
     if not wanted.auto_top_up and open_count(connection, account_id) >= MOST_OPEN:
         raise Conflict(f"an account can have at most {MOST_OPEN} open invoices; pay or void one first")
     invoice: dict[str, Any] = {
@@ -89,7 +89,7 @@ def create(connection: Connection, account_id: str, wanted: NewPurchase) -> tupl
         "saves_method": wanted.saves_method,
         "auto_top_up": wanted.auto_top_up,
         "open_top_up": wanted.auto_top_up,
-        "ask_at": None if wanted.provider == "manual" else _first_ask(book.now, wanted),
+        "ask_at": None if wanted.provider == "manual" else _first_ask(db.now(connection), wanted),
     }
     connection.execute(insert(invoices), [invoice])
     connection.execute(insert(purchases), [purchase])
@@ -153,11 +153,11 @@ def pay(
     now = clock.now_micros()
     if not _change(connection, row, now, "paid", paid_at=now):
         raise Conflict(f"invoice {invoice_id} was changed at the same moment; try again")
-    of_purchase = {"payment": payment or row["payment"], "note": note or row["note"], "problem": None}
+    of_purchase = {"payment": payment or row["payment"], "note": note or row["note"], "problem": None, "doubt": None}
     connection.execute(of_invoice(invoice_id).values(**of_purchase))
     account_id = row["account_id"]
     book = Book(connection, [account_id], now=now)
-    _resume(connection, account_id)
+    resume_top_ups(connection, account_id)
     book.grant(account_id, row["total_micros"], ("invoice", invoice_id), note)
     _emit(book, account_id, "invoice.paid", shown(connection, invoice_id))
     return book.close()
@@ -187,7 +187,7 @@ def fail(connection: Connection, invoice_id: str, problem: str, reference: str) 
     row = locked(connection, invoice_id)
     if row["status"] != "open" or (row["reference"] or reference) != reference:
         return []
-    now = clock.now_micros()
+    now = db.now(connection)
     fresh = {"attempt": row["attempt"] + 1, "method": "checkout", "reference": None, "url": None, "begun_at": None}
     connection.execute(of_invoice(invoice_id).values(**fresh, expires_at=None, problem=problem, ask_at=now))
     account_id = row["account_id"]
@@ -204,7 +204,8 @@ def stop_top_ups(connection: Connection, account_id: str, why: str) -> None:
     connection.execute(mine.values(stopped=why))
 
 
-def _resume(connection: Connection, account_id: str) -> None:
+def resume_top_ups(connection: Connection, account_id: str) -> None:
+    """Make automatic top-ups again, where they were stopped."""
     mine = update(auto_top_ups).where(auto_top_ups.c.account_id == account_id, auto_top_ups.c.stopped.is_not(None))
     connection.execute(mine.values(stopped=None))
 

@@ -7,14 +7,18 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, text
 
+from shared import clock
 from shared.db import models as m
 from shared.db.models.jobs import UNFINISHED
 from shared.errors import InsufficientCredits
+from shared.money import unspent
 from shared.money.estimates import Likely
 from shared.money.pricing import PER_TOKENS
 from shared.objects.amounts import credits, credits_decimal
 from shared.objects.shortages import FittingFields, ShortageFields
 
+#: Which requests may wait for credit: those whose answer nobody waits for.
+_WAITS = "with POST /v1/jobs, or Prefer: respond-async"
 #: Of an account's jobs so many, the newest, are looked through for those that hold.
 MOST_JOBS = 10_000
 
@@ -98,9 +102,13 @@ class Funds:
 def balance(connection: Connection, account_id: str) -> Funds:
     """An account's balance, and how many unfinished jobs, or lines that are to become some, hold a part of it."""
     row = connection.execute(
-        select(m.accounts.c.available_micros, m.accounts.c.held_micros).where(m.accounts.c.id == account_id)
+        select(m.accounts.c.available_micros, m.accounts.c.held_micros, m.accounts.c.expired_micros).where(
+            m.accounts.c.id == account_id
+        )
     ).one()
-    return Funds(row.available_micros, row.held_micros, holding(connection, account_id) if row.held_micros else 0)
+    frozen = unspent.frozen(connection, account_id, clock.now_micros())[0] if row.expired_micros else 0
+    available = max(0, row.available_micros - frozen)
+    return Funds(available, row.held_micros, holding(connection, account_id) if row.held_micros else 0)
 
 
 def holding(connection: Connection, account_id: str) -> int:
@@ -123,6 +131,9 @@ def holding(connection: Connection, account_id: str) -> int:
 def refusal(need: Need, has: Funds) -> InsufficientCredits:
     """The 402 of a request."""
     message, fields = explain(need, has)
+    if not need.waiting:
+        them = "it" if len(need.bounds) == 1 else "them"
+        message += f'; or set on_insufficient_credits to "wait" to run {them} once there is credit ({_WAITS})'
     error = InsufficientCredits(message, param="max_tokens" if "max_tokens" in fields else None)
     error.details, error.available, error.held = dict(fields), has.available, has.held
     return error

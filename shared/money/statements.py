@@ -6,7 +6,7 @@ that finds that it needs none; it is read before, without a lock, since nothing 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -29,6 +29,9 @@ GRACE_MICROS = 3600 * clock.MICROS
 _BEHIND_MICROS = 86_400 * clock.MICROS
 #: From a job's id to its end, where jobs are looked for, in microseconds.
 _LIFE_MICROS = 9 * 86_400 * clock.MICROS
+
+#: Rows of one statement.
+PAGE = 5000
 
 Sums = dict[str, int]
 
@@ -141,16 +144,18 @@ def _charged(connection: Connection, month: Month) -> tuple[int, int]:
         literal_column("hold.subject_type") == literal_column("'job'"),
         hold.c.note.is_(None),
     )
-    statement = select(func.coalesce(func.sum(charge.c.amount_micros), 0), func.count()).where(
+    statement = select(charge.c.id, charge.c.amount_micros).where(
         charge.c.account_id == month.account_id,
-        charge.c.id > _id_at("tr", month.begins - _BEHIND_MICROS),
         charge.c.kind == "charge",
         charge.c.created_at >= month.begins,
         charge.c.created_at < month.ends,
         held,
     )
-    micros, jobs = connection.execute(statement).one()
-    return int(micros), int(jobs)
+    micros = jobs = 0
+    for page in _pages(connection, statement, charge.c.id, _id_at("tr", month.begins - _BEHIND_MICROS)):
+        micros += sum(int(row.amount_micros) for row in page)
+        jobs += len(page)
+    return micros, jobs
 
 
 def _of_jobs(connection: Connection, month: Month, days: set[tuple[str, str]]) -> dict[str, Sums]:
@@ -159,20 +164,28 @@ def _of_jobs(connection: Connection, month: Month, days: set[tuple[str, str]]) -
     model = func.coalesce(results.model, jobs.model)
     day = _day(connection)
     statement = (
-        select(model, day, func.count(), *(func.sum(results[name]) for name in AMOUNTS[1:]))
+        select(jobs.id, model, day, *(results[name] for name in AMOUNTS[1:]))
         .join_from(m.jobs, m.job_results, and_(results.job_id == jobs.id))
         .where(jobs.account_id == month.account_id, jobs.test.is_(False), jobs.batch_id.is_(None))
-        .where(jobs.id > _id_at("job", month.begins - _LIFE_MICROS), jobs.finished_at >= month.begins)
-        .where(jobs.finished_at < month.ends)
+        .where(jobs.finished_at >= month.begins, jobs.finished_at < month.ends)
         .where((jobs.status == "succeeded") | (results.prompt_tokens + results.completion_tokens > 0))
-        .group_by(model, day)
     )
     found: defaultdict[str, Sums] = defaultdict(lambda: dict.fromkeys(AMOUNTS, 0))
-    for name, when, *amounts in connection.execute(statement):
-        if (when, name) in days:
-            for key, amount in zip(AMOUNTS, amounts, strict=True):
-                found[name][key] += int(amount)
+    for page in _pages(connection, statement, jobs.id, _id_at("job", month.begins - _LIFE_MICROS)):
+        for _, name, when, *amounts in page:
+            if (when, name) in days:
+                for key, amount in zip(AMOUNTS, (1, *amounts), strict=True):
+                    found[name][key] += int(amount)
     return found
+
+
+def _pages(connection: Connection, statement: Any, by: Any, after: str) -> Iterator[Sequence[Any]]:
+    """The rows of a statement whose first column is this id, in its order, after an id, some at a time."""
+    while rows := connection.execute(statement.where(by > after).order_by(by).limit(PAGE)).all():
+        yield rows
+        if len(rows) < PAGE:
+            return
+        after = rows[-1][0]
 
 
 def _corrections(connection: Connection, month: Month) -> Iterable[InvoiceLine]:

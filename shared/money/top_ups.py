@@ -12,10 +12,11 @@ from sqlalchemy import Connection, exists, func, insert, select, text, update
 
 from shared import clock
 from shared.db.models import accounts, auto_top_ups, invoices, purchases, saved_payments
-from shared.db.models.purchases import OPEN_TOP_UP
+from shared.db.models.purchases import OPEN_TOP_UP, WANTED_TOP_UPS
 from shared.money.purchases import NewPurchase, create
 
-#: Accounts that are looked through in one step.
+#: Accounts that are looked through in one look, and that are topped up then.
+LOOKED: Final = 10_000
 MOST: Final = 100
 
 
@@ -58,21 +59,40 @@ def bought(connection: Connection, account_id: str) -> int:
     return int(connection.execute(_bought(account_id)).scalar_one())
 
 
-def lacking(connection: Connection, besides: Sequence[str] = ()) -> list[str]:
-    """Accounts, but for some, that want a top-up now, as far as can be seen without a lock."""
+def lacking(connection: Connection, besides: Sequence[str] = (), after: str = "") -> tuple[list[str], str]:
+    """Accounts, but for some, that want a top-up now, as far as can be seen without a lock; and where it goes on.
+
+    Of those that have top-ups switched on, LOOKED after one are looked at, at an index probe each. Empty: there are
+    no more.
+    """
+    looked = (
+        select(auto_top_ups.c.account_id)
+        .where(text(WANTED_TOP_UPS), auto_top_ups.c.account_id > after)
+        .order_by(auto_top_ups.c.account_id)
+        .limit(LOOKED)
+        .cte("looked")
+        .prefix_with("MATERIALIZED", dialect="sqlite")
+    )
     open_one = exists().where(purchases.c.account_id == auto_top_ups.c.account_id, text(f"purchases.{OPEN_TOP_UP}"))
     statement = (
         select(auto_top_ups.c.account_id)
-        .join_from(auto_top_ups, accounts, accounts.c.id == auto_top_ups.c.account_id)
-        .where(auto_top_ups.c.enabled, auto_top_ups.c.stopped.is_(None), auto_top_ups.c.account_id.not_in(besides))
+        .join_from(looked, auto_top_ups, auto_top_ups.c.account_id == looked.c.account_id)
+        .join(accounts, accounts.c.id == auto_top_ups.c.account_id)
+        .where(auto_top_ups.c.account_id.not_in(besides))
         .where(accounts.c.available_micros < auto_top_ups.c.threshold_micros, ~open_one)
         .where(
             _bought(auto_top_ups.c.account_id).scalar_subquery() + auto_top_ups.c.credits_micros
             <= auto_top_ups.c.monthly_micros
         )
+        .order_by(auto_top_ups.c.account_id)
         .limit(MOST)
     )
-    return list(connection.execute(statement).scalars())
+    found = list(connection.execute(statement).scalars())
+    if len(found) == MOST:
+        return found, found[-1]
+    last = select(func.count(), func.max(looked.c.account_id))
+    number, end = connection.execute(last).one()
+    return found, end if number == LOOKED else ""
 
 
 def make(connection: Connection, account_id: str, provider: str) -> list[str]:

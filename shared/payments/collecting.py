@@ -8,10 +8,10 @@ import logging
 
 from sqlalchemy import Connection
 
-from shared import crash
+from shared import clock, crash
 from shared.db import Database
 from shared.errors import Conflict
-from shared.money import payment_attempts, purchases
+from shared.money import payment_attempts, payment_doubts, payment_notices, purchases
 from shared.objects.amounts import credits_decimal
 from shared.payments.protocol import (
     KEY_USED,
@@ -61,8 +61,12 @@ class Collector:
     def withdraw(self, invoice_id: str) -> list[str]:
         """See to it that an open purchase is not paid at its provider any more; the deliveries that are due.
 
-        If it turns out to be paid, it is paid; 409 while the customer's bank is at it.
+        If it turns out to be paid, it is paid; 409 while the customer's bank is at it, and for one that may be paid at
+        a provider which this server is not set up to ask any more.
         """
+        self._database.read_sync(payment_attempts.check_not_payable, invoice_id, self.payments.name)
+        if self.payments.name == "manual":
+            return []
         due = self.advance(invoice_id, charging=False)  # what a dead process may have begun is known by this
         reference = self._database.read_sync(payment_attempts.open_reference, invoice_id)
         if reference is None:
@@ -73,20 +77,26 @@ class Collector:
         return due + self.record(standing) if standing.status == "paid" else due
 
     def heed(self, notice: Notice) -> list[str]:
-        """Do what a provider's message calls for; the deliveries that are due. Its repetition changes nothing."""
+        """Do what a provider's message calls for; the deliveries that are due.
+
+        Its repetition changes nothing, whatever has happened since: it is known by its id.
+        """
         if isinstance(notice.news, Standing):
-            return self.record(notice.news)
+            return self.record(notice.news, notice)
         if isinstance(notice.news, GivenBack):
             self._note(notice, notice.news)
         return []
 
-    def record(self, standing: Standing) -> list[str]:
-        """Write down how an attempt stands; the deliveries that are due. One that is not ours is passed over."""
+    def record(self, standing: Standing, notice: Notice | None = None) -> list[str]:
+        """Write down how an attempt stands; the deliveries that are due. One that is not ours is passed over.
+
+        `notice`: what it is known from, if not by asking.
+        """
         if standing.invoice_id is None:
             log.info("a payment that is of no invoice here was passed over: %s", standing.reference)
             return []
         crash.point("pay.before_commit")
-        due = self._database.write_sync(record, standing, self.payments.name)
+        due = self._database.write_sync(record, standing, self.payments.name, notice)
         crash.point("pay.after_commit")
         if due is None:
             self._undo(standing)
@@ -111,9 +121,7 @@ class Collector:
             self._database.write_sync(record, after, self.payments.name)
 
     def _note(self, notice: Notice, given: GivenBack) -> None:
-        found = self._database.write_sync(
-            payment_attempts.note_given_back, given.payment, given.refunded, given.disputed
-        )
+        found = self._database.write_sync(note_given_back, notice, given, self.payments.name)
         if found is not None:
             log.warning(
                 "%s: payment %s of invoice %s: refunded %s, disputed %s; its credits are as they were "
@@ -150,8 +158,18 @@ def wanted_of(row: dict[str, object]) -> Wanted:
     )
 
 
-def record(connection: Connection, standing: Standing, provider: str) -> list[str] | None:
+def note_given_back(connection: Connection, notice: Notice, given: GivenBack, provider: str) -> str | None:
+    """Note what a message says was given back; the invoice's id. None: it came before, or is of no purchase here."""
+    if not payment_notices.is_new(connection, provider, notice.id, notice.type):
+        return None
+    at = notice.at * clock.MICROS
+    return payment_attempts.note_given_back(connection, given.payment, given.refunded, given.disputed, at)
+
+
+def record(connection: Connection, standing: Standing, provider: str, notice: Notice | None = None) -> list[str] | None:
     """The change that an attempt's standing makes; the deliveries now due. None: its page is not to be paid at."""
+    if notice is not None and not payment_notices.is_new(connection, provider, notice.id, notice.type):
+        return []
     invoice_id = str(standing.invoice_id)
     row = purchases.found(connection, invoice_id)
     if row is None or row["provider"] != provider:
@@ -177,7 +195,7 @@ def _paid(connection: Connection, row: dict[str, object], standing: Standing, pr
     if (standing.amount, standing.currency) != (row["amount"], row["currency"]):
         said = f"{standing.amount} {standing.currency} were paid, not {row['amount']} {row['currency']}"
         log.error("invoice %s: payment %s is not the price: %s", invoice_id, standing.reference, said)
-        payment_attempts.doubt(connection, invoice_id, said)
+        payment_doubts.note(connection, invoice_id, standing.payment or standing.reference, said)
         return []
     payment = standing.payment or standing.reference
     saves = row["status"] != "paid" and (row["saves_method"] or row["auto_top_up"])  # a repetition saves no old card

@@ -71,6 +71,8 @@ class Notice:
     id: str
     type: str
     news: Standing | GivenBack | None
+    #: When the provider says that it happened, in seconds since the epoch.
+    at: int = 0
 
 
 class Payments(Protocol):

@@ -103,15 +103,16 @@ class StripePayments:
             event = self._client.construct_event(payload, signature, self._secret, TOLERANCE_SECONDS).to_dict()
             about = event["data"]["object"]
             id, type, livemode = str(event["id"]), str(event["type"]), event["livemode"]
+            at = int(event["created"])
         except (ValueError, KeyError, TypeError, AttributeError, stripe.SignatureVerificationError):
             raise InvalidRequest("not a message signed by Stripe for this endpoint, or an old one") from None
         if livemode is not self._livemode:
             raise InvalidRequest(f"livemode is {str(livemode).lower()}, unlike that of the key of this server")
         if type in _SESSIONS:
-            return Notice(id, type, session_standing(about, failed=type.endswith("payment_failed")))
+            return Notice(id, type, session_standing(about, failed=type.endswith("payment_failed")), at)
         if type in _INTENTS:
-            return Notice(id, type, intent_standing(about))
-        return Notice(id, type, given_back(about) if type in _GIVEN_BACK else None)
+            return Notice(id, type, intent_standing(about), at)
+        return Notice(id, type, given_back(about) if type in _GIVEN_BACK else None, at)
 
     def _session(self, wanted: Wanted) -> dict[str, Any]:
         labels = _labels(wanted)

@@ -89,7 +89,9 @@ class ProviderState:
     probe_until: float = 0.0
     #: Good answers, by half second: `[half seconds since the epoch, count]`, oldest first.
     admitted: list[list[int]] = field(default_factory=list)
-    #: When the last of them came; 0: a worker of an earlier version did not say.
+    #: Refusals for overload, likewise; a worker of an earlier version does not count its own.
+    overloads: list[list[int]] = field(default_factory=list)
+    #: When the last of the good answers came; 0: a worker of an earlier version did not say.
     answered_at: float = 0.0
     #: Who calls: `{worker: [seen, calls wanted]}`.
     workers: dict[str, list[float]] = field(default_factory=dict)

@@ -1,16 +1,18 @@
 """Checks of what operators gave, took and gave back: grants that expire, refunds, adjustments, and their audit log."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 from sqlalchemy import select
 
 from shared.db import models as m
 from shared.db.models.money import once
-from shared.money import grants
+from shared.money import unspent
 from shared.verify.findings import Check, Finding, Reader, first_of
 from shared.verify.query import Query
 
+Rows = Sequence[dict[str, Any]]
 #: The condition of a partial index.
 REFUNDED = once("refund", "job")
 
@@ -61,19 +63,35 @@ QUERIES: tuple[Query, ...] = (
     ),
 )
 
-_NAME = "account: more is unspent of its grants than remains"
+_UNSPENT = "account: more is unspent of its grants than remains"
+_KEPT = "account: more has expired of its grants than may not be held"
 
 
 def violations(read: Reader) -> Iterator[Finding]:
-    """Accounts whose open grants, after what was charged since, do not fit in what remains."""
-    return first_of(_NAME, _violations(read))
+    """Accounts whose open grants, after what was charged since, do not fit in what remains, or may be held though they
+    have expired and been looked at.
+    """
+    for name, wrong in ((_UNSPENT, _unspent), (_KEPT, _kept)):
+        yield from first_of(name, _found(read, name, wrong))
 
 
-def _violations(read: Reader) -> Iterator[Finding]:
+def _found(read: Reader, name: str, wrong: Callable[[Rows], dict[str, int] | None]) -> Iterator[Finding]:
     for account_id in read(lambda connection: connection.execute(_OPEN).scalars().all()):
-        lots, remaining = read(partial(grants.unspent_and_remaining, account_id=account_id))
-        if (unspent := sum(lot.unspent for lot in lots)) > remaining:
-            yield Finding(_NAME, {"account_id": account_id, "unspent": unspent, "remaining": remaining})
+        rows = read(partial(unspent.open_rows, account_id=account_id))
+        if rows and (values := wrong(rows)) is not None:
+            yield Finding(name, {"account_id": account_id, **values})
+
+
+def _unspent(rows: Rows) -> dict[str, int] | None:
+    total, remaining = sum(lot.unspent for lot in unspent.derived(rows)), int(rows[0]["remaining"])
+    return {"unspent": total, "remaining": remaining} if total > remaining else None
+
+
+def _kept(rows: Rows) -> dict[str, int] | None:
+    """Of grants that the sweeper has looked at since they expired: it is to look again."""
+    looked = {row["id"] for row in rows if row["due_at"] > row["expires_at"]}
+    expired, kept = sum(lot.unspent for lot in unspent.derived(rows) if lot.id in looked), int(rows[0]["kept"])
+    return {"expired": expired, "kept": kept} if expired > kept else None
 
 
 _OPEN = (

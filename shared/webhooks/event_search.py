@@ -39,13 +39,9 @@ def of_end(connection: Connection, owner: Owner, kind: str, id: str, ended_at: i
 def of_ends(connection: Connection, owner: Owner, kind: str, ended_at: int) -> dict[str, str]:
     """The events, written at one instant, that tell of the ends of jobs or batches, by the ids of these.
 
-    One look at all that the account's events of two minutes are.
+    The instant is that of one transaction, of some hundred events at most, and is found by its index.
     """
-    numbers = {
-        "b_from": first_since(connection, owner, ended_at),
-        "b_to": first_since(connection, owner, ended_at + 2 * SLACK_MICROS),
-    }
-    given = {"b_account": owner[0], "b_test": owner[1], "b_at": ended_at, "b_type": f"{kind}.%", **numbers}
+    given = {"b_account": owner[0], "b_test": owner[1], "b_at": ended_at, "b_type": f"{kind}.%"}
     found = ((json.loads(row.data).get(kind, {}).get("id"), row.id) for row in connection.execute(_OF_END, given))
     return {str(of): str(id) for of, id in found if of is not None}
 
@@ -53,8 +49,6 @@ def of_ends(connection: Connection, owner: Owner, kind: str, ended_at: int) -> d
 _MINE: Final[tuple[Any, ...]] = (events.c.account_id == bindparam("b_account"), events.c.test == bindparam("b_test"))
 _BOUNDS = select(func.min(events.c.sequence), func.max(events.c.sequence)).where(*_MINE)
 _AT = select(events.c.created_at).where(*_MINE, events.c.sequence == bindparam("b_number"))
-_OF_END = (
-    select(events.c.id, events.c.data)
-    .where(*_MINE, events.c.sequence >= bindparam("b_from"), events.c.sequence <= bindparam("b_to"))
-    .where(events.c.created_at == bindparam("b_at"), events.c.type.like(bindparam("b_type")))
+_OF_END = select(events.c.id, events.c.data).where(
+    *_MINE, events.c.created_at == bindparam("b_at"), events.c.type.like(bindparam("b_type"))
 )

@@ -30,6 +30,7 @@ def _bare(body: dict[str, Any]) -> dict[str, Any]:
 #: What a good request carries, where it carries anything.
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/jobs"): {"json": chat()},
+    ("POST", "/jobs/cancel"): {"json": {"status": ["queued"]}},
     ("POST", "/chat/completions"): {"json": _bare(chat())},
     ("POST", "/embeddings"): {"json": _bare(embedding())},
     ("POST", "/images"): {"json": _bare(image())},
@@ -47,10 +48,18 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
 
 
 def _table() -> list[tuple[str, str]]:
-    found = [(method, route.path) for route in fusionai.router.routes for method in route.methods or ()]
+    routes = [route for route in fusionai.router.routes if not (route.doc and route.doc.operator)]
+    found = [(method, route.path) for route in routes for method in route.methods or ()]
     return sorted({row for row in found if row not in OPEN}, key=lambda row: (row[0] == "DELETE", row[1], row[0]))
 
 
+#: Method and path of every route that takes the operator's password.
+OPERATORS = [
+    (method, route.path)
+    for route in fusionai.router.routes
+    if route.doc and route.doc.operator
+    for method in route.methods or ()
+]
 #: Method and path of every route that needs a key; those that delete are last.
 KEYED = _table()
 

@@ -141,6 +141,7 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("entities list --account {account}", 0, ["ORGANIZATION", "org-1", "Example AG"]),
     ("entities show ORGANIZATION org-1 --account {account}", 0, ["ORGANIZATION", "Example AG"]),
     ("entities delete PERSON {new_entity} --account {account}", 0, ["deleted"]),
+    ("accounts audit {account}", 0, ["entities.import", "entities.delete", "type PERSON → none"]),
     ("accounts set {account} --linked-context off", 0, ["linked context: off"]),
     ("accounts set {account} --fallback none", 0, ["fallbacks: none"]),
     ("accounts set {account} --fallback default", 0, ["fallbacks: those of the catalog"]),

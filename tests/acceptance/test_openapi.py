@@ -24,10 +24,12 @@ APART = {
 }
 APART |= {path for path in SHOWN if path.startswith("/v1/messages/")}
 APART |= {"/v1/jobs/{job_id}/deliveries", "/v1/batches/{id}/deliveries", "/v1/events/{event_id}/deliveries"}
+#: They take the operator's password: see `test_operator`.
+APART |= {path for path in SHOWN if path.startswith("/v1/operator/")}
 EXAMPLES = {
     operation.id: operation.row.examples
     for operation in contract.operations()
-    if operation.row.examples and operation.path.startswith("/v1")
+    if operation.row.examples and operation.path.startswith("/v1") and not operation.row.operator
 }
 EXAMPLE_NAMES = [(name, title) for name in EXAMPLES for title in EXAMPLES[name]]
 

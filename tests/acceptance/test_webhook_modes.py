@@ -111,6 +111,7 @@ def test_a_test_batch_tells_test_webhooks(account: Account, receiver: Receiver, 
 MONEY = [
     ("GET", "/credits"),
     ("GET", "/credits/transfers"),
+    ("GET", "/credits/history"),
     ("PUT", "/credits/thresholds"),
     ("GET", "/invoices"),
     ("GET", "/invoices/inv_0"),

@@ -7,6 +7,7 @@ kill, and what must be true of it at the end.
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,10 @@ from tests.harness import Account, Stack, chat
 SPENT = (0.01, 0.02, 1_000_000)
 #: What a key may spend in all: less than its jobs would cost. How many are posted at once.
 BUDGET_MICROS, POSTS = 400_000, 6
+#: Lines of the batch that holds in slices.
+SLICED = 60
+#: What is given that expires, more than is charged meanwhile, and for how long, in microseconds.
+GRANTED, GRANTED_MICROS = 5_000_000, 3 * clock.MICROS
 #: What each kind of transfer does to what remains.
 MOVES = {"grant": 1, "refund": 1, "charge": -1, "expire": -1}
 
@@ -178,6 +183,56 @@ class Statements(Part):
         return _told_unlike(stack, account, "statement", due)
 
 
+class Slices(Part):
+    """A batch that holds in slices: no hold of its own, one for each line, all of them resolved at the end."""
+
+    def begin(self, stack: Stack, account: Account) -> None:
+        """One batch at the beginning, which runs beside everything."""
+        lines = [
+            {"custom_id": str(n), "url": "/v1/embeddings", "body": {"model": "text-embedding-3-large", "input": str(n)}}
+            for n in range(SLICED)
+        ]
+        self._id = stack.submit_batch(account, lines, hold="slices")
+        self.accepted = SLICED
+
+    def violations(self, stack: Stack, account: Account) -> list[str]:
+        """It is completed, and each of its lines was held for by itself, and once."""
+        (batch,) = stack.rows("SELECT status, succeeded, failed FROM batches WHERE id = :id", id=self._id)
+        kinds = "SELECT kind, subject_type, count(*) FROM transfers WHERE {} GROUP BY kind, subject_type"
+        own = stack.rows(kinds.format("subject_id = :id"), id=self._id)
+        (held,) = stack.rows("SELECT count(*) FROM transfers WHERE kind = 'hold' AND note = :id", id=self._id)
+        self.said = f"a batch of {batch.succeeded} lines held in slices"
+        whole = batch.status == "completed" and batch.succeeded + batch.failed == SLICED and held[0] == SLICED
+        return [] if whole and not own else [f"slices: {tuple(batch)}, {held[0]} lines held for, {own}"]
+
+
+class ExpiringGrant(Part):
+    """Credit is given for a few seconds while jobs hold it: each grant is over at the end, and expired at most once."""
+
+    def begin(self, stack: Stack, account: Account) -> None:
+        """None yet."""
+        self._given = 0
+
+    def turn(self, stack: Stack, account: Account, turn: int) -> None:
+        """One more, under a reference, by two operators at once."""
+        until, why = clock.now_micros() + GRANTED_MICROS, Action("chaos", "credits.grant", "the storm", f"grant-{turn}")
+        give = partial(stack.database.write_sync, corrections.grant, why, account.id, GRANTED, until)
+        with ThreadPoolExecutor(2) as operators:
+            list(operators.map(lambda _: give(), range(2)))
+        self._given += 1
+
+    def violations(self, stack: Stack, account: Account) -> list[str]:
+        """All are over; what was not spent of them has expired, and nothing of it may not be held any more."""
+        left = "SELECT id FROM credit_grants WHERE account_id = :id AND due_at IS NOT NULL"
+        stack.until(lambda: not stack.rows(left, id=account.id), seconds=90, what="the end of each grant")
+        query = "SELECT due_at, unspent_micros, expired_micros, amount_micros FROM credit_grants WHERE account_id = :id"
+        rows = stack.rows(query, id=account.id)
+        (kept,) = stack.rows("SELECT expired_micros FROM accounts WHERE id = :id", id=account.id)
+        self.said = f"{sum(row.expired_micros > 0 for row in rows)} of {len(rows)} grants expired"
+        over = all(row.due_at is None and row.unspent_micros == 0 for row in rows)
+        return [] if over and len(rows) == self._given else [f"grants: {rows}, kept {kept[0]}"]
+
+
 class AtRest(Part):
     """Nothing is under way or held any more, and the bytes of files are what their rows say."""
 
@@ -239,6 +294,6 @@ def _told_unlike(stack: Stack, account: Account, kind: str, due: Counter[str]) -
 
 #: Every part of the money storm.
 PARTS: tuple[Callable[[], Part], ...] = (
-    *(Thresholds, Refunds, Purchases, KeyBudgets, Statements),
+    *(Thresholds, Refunds, Purchases, KeyBudgets, Statements, Slices, ExpiringGrant),
     *(AtRest, Reconciled),
 )

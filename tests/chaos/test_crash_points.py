@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from shared import clock, crash
-from shared.money import ledger
+from shared.audit import Action
+from shared.money import corrections, ledger
 from tests.chaos.batch_scenarios import (
     batch_held_for_later,
     batch_in_slices,
@@ -82,6 +83,23 @@ def waiting_for_credit(stack: Stack, account: Account, mark: str) -> None:
         stack.database.write_sync(ledger.grant, poor.id, 50 * clock.MICROS)
     stack.await_all_terminal(ids)
     assert {stack.job(id).status for id in ids} == {"succeeded"}
+
+
+def expiring_grant(stack: Stack, account: Account, mark: str) -> None:
+    """A grant expires while a job holds some of it: the rest leaves the account once, and that when it is released."""
+    stack.script({"fault": {"latency_seconds": 3}, "contains": mark})
+    poor = stack.open_account(credits=1)
+    until = clock.now_micros() + 2 * clock.MICROS
+    grant = Action("chaos", "credits.grant")
+    stack.database.write_sync(corrections.grant, grant, poor.id, 50 * clock.MICROS, until)
+    ids = stack.submit(poor, [chat(mark, max_tokens=1000)])
+    left = "SELECT id FROM credit_grants WHERE account_id = :id AND due_at IS NOT NULL"
+    stack.until(lambda: not stack.rows(left, id=poor.id), what="the end of the grant")
+    stack.await_all_terminal(ids)
+    (row,) = stack.rows("SELECT available_micros, expired_micros FROM accounts WHERE id = :id", id=poor.id)
+    expired = "SELECT coalesce(sum(amount_micros), 0) FROM transfers WHERE account_id = :id AND kind = :kind"
+    gone = [stack.rows(expired, id=poor.id, kind=kind)[0][0] for kind in ("expire", "charge")]
+    assert tuple(row) == (clock.MICROS, 0) and sum(gone) == 50 * clock.MICROS and all(gone)
 
 
 def cancel_queued(stack: Stack, account: Account, mark: str) -> None:
@@ -194,6 +212,8 @@ CASES = (
     Case("lapse.after_commit", "sweeper", cancelled_while_lost),
     Case("expire.after_commit", "sweeper", overdue_in_the_queue),
     Case("expire.after_commit", "sweeper", overdue_while_running),
+    Case("grant.before_commit", "sweeper", expiring_grant),
+    Case("grant.after_commit", "sweeper", expiring_grant),
     Case("batch.after_plan", "batches", batches_of_all_kinds),
     Case("batch.after_plan", "batches", cancelled_where_it_died),
     Case("batch.after_plan", "batches", expired_where_it_died),
@@ -237,6 +257,7 @@ USUAL = (
 #: How often a scenario passes its point at least, where that is more than once: claims and sends go in groups.
 PASSES = {
     batch_in_slices: 3,
+    expiring_grant: 2,
     jobs_of_all_kinds: 5,
     job_of_steps: 2,
     failing_receiver: 3,

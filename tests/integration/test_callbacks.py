@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import Connection, event, select, text, update
 
 from producer.operations import callbacks
 from producer.operations import events as events_ops
@@ -21,6 +21,7 @@ from shared.errors import NotFound
 from shared.jobs import callbacks as job_callbacks
 from shared.money.ledger import Book
 from shared.submissions.job_types import CALLBACK
+from shared.webhooks import event_search
 from tests.conditions import await_condition
 from tests.contract import check_object
 from tests.integration import batch_world, world
@@ -252,3 +253,26 @@ def test_what_an_address_has_in_it_is_not_logged(database: Database, caplog: pyt
     secret = database.write_sync(callbacks.rotate_secret, holder)["secret"]
     said = [record for record in caplog.records if not record.name.startswith(logs._CHATTY)]
     assert not [one for one in said if "canary-7f3a" in one.getMessage() or secret in one.getMessage()]
+
+
+def test_the_event_of_an_end_is_found_by_an_index(database: Database) -> None:
+    """Whatever else the account's events of that time are; also where an earlier version wrote it."""
+    holder = world.open_account(database)
+    ended = called_back(database, holder)
+    finish(database, ended)
+    (at,) = {row["finished_at"] for row in world.rows(database, m.jobs, id=ended)}
+    given = {"b_account": holder.account_id, "b_test": False, "b_at": at, "b_type": "job.%"}
+    words = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
+
+    def plan(connection: Connection) -> str:
+        if not database.is_sqlite:
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+            connection.execute(text("DROP INDEX events_in_order"))
+        literal = str(event_search._OF_END.params(given).compile(connection, compile_kwargs={"literal_binds": True}))
+        return " ".join(str(row) for row in connection.execute(text(f"{words} {literal}")))
+
+    with database.engine.connect() as connection:
+        assert "events_by_time" in plan(connection)
+        connection.rollback()
+    found = database.read_sync(event_search.of_end, (holder.account_id, False), "job", ended, at)
+    assert found is not None

@@ -16,7 +16,7 @@ from producer.operations.paying import Paying
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest
-from shared.money import payment_attempts, purchases
+from shared.money import payment_attempts, payment_doubts, purchases
 from shared.payments import collecting
 from shared.payments.collecting import Collector
 from shared.payments.protocol import PaymentRefused, PaymentsAway, Standing
@@ -285,7 +285,7 @@ def test_another_amount_than_the_price_grants_nothing(
     found = shown(database, holder, id)
     assert (found["status"], available(database, holder)) == ("open", 0) and "not 750 usd" in found["payment_error"]
     collector.record(right)
-    assert available(database, holder) == 500
+    assert available(database, holder) == 500 and database.read_sync(payment_doubts.all_of) == []
 
 
 def test_payments_that_are_not_ours_are_passed_over(database: Database, stub: StripeStub, collector: Collector) -> None:

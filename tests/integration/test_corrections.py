@@ -47,6 +47,30 @@ def available(database: Database, holder: KeyHolder) -> float:
     return float(row["available_micros"] / CREDIT)
 
 
+def test_one_reference_at_once_for_two_accounts_is_used_once(database: Database) -> None:
+    holders = [world.open_account(database, 100) for _ in range(3)]
+    url = database.engine.url.render_as_string(hide_password=False)
+    together, outcomes = threading.Barrier(len(holders)), list[Any]()
+
+    def one(holder: KeyHolder) -> None:
+        own = Database(url, threads=1)
+        together.wait()
+        try:
+            outcomes.append(adjust(own, holder, 5, Action("ann", "credits.adjust", "a ticket", "T-7")))
+        except Conflict as error:
+            outcomes.append(error)
+        own.close()
+
+    threads = [threading.Thread(target=one, args=(holder,)) for holder in holders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "Conflict", "Done"]
+    assert all("T-7" in outcome.message for outcome in outcomes if isinstance(outcome, Conflict))
+    assert sum(available(database, holder) for holder in holders) == 305 and world.violations(database) == []
+
+
 def test_parts_of_a_charge_are_refunded_up_to_all_of_it(database: Database) -> None:
     holder = world.open_account(database, 100)
     id = charged(database, holder, 10)

@@ -12,10 +12,12 @@ from shared.accounts import KeyHolder
 from shared.audit import Action
 from shared.db import Database
 from shared.db import models as m
-from shared.money import corrections, grants, ledger
+from shared.errors import InsufficientCredits
+from shared.money import corrections, grants, ledger, shortage, unspent
 from tests.integration import batch_world, world
 from tests.integration.batch_world import files_of_its_own
 from tests.integration.world import CREDIT
+from workers.maintenance.credit_admission import CreditAdmission
 from workers.maintenance.sweep import Sweeper
 
 __all__ = ["files_of_its_own"]
@@ -126,6 +128,82 @@ def test_what_was_held_for_long_expires_soon_after_it_is_released(database: Data
     end(database, job, 0)
     clock.shift(61 * clock.MICROS)
     assert sweep(database) == 1 and expired(database, holder) == [10] and available(database, holder) == 0
+    assert world.violations(database) == []
+
+
+def test_what_has_expired_is_held_once_at_most(database: Database) -> None:
+    """Holds that overlap for ever kept it: each was there before the last one was released."""
+    holder = world.open_account(database, 0)
+    give(database, holder, 10, days=1)
+    (job,) = begin(database, holder, 10)
+    clock.shift(DAY + 1)
+    assert sweep(database) == 1 and expired(database, holder) == []
+    end(database, job, 0)
+    (refused,) = world.accept_all(database, [world.order(database, holder, bound=CREDIT)])
+    assert isinstance(refused, InsufficientCredits) and refused.details["available_credits"] == 0
+    assert database.read_sync(credits_ops.show_credits, holder.account_id)["available"] == 0
+    assert database.read_sync(shortage.balance, holder.account_id).available == 0
+    clock.shift(grants.AGAIN_MICROS + 1)
+    assert sweep(database) == 1 and expired(database, holder) == [10] and available(database, holder) == 0
+    assert world.violations(database) == []
+
+
+def test_what_is_held_of_expired_credit_freezes_no_other(database: Database) -> None:
+    """Of 30 that do not expire all may be held, whatever of the 10 that did is held or has been released."""
+    holder = world.open_account(database, 30)
+    give(database, holder, 10, days=1)
+    (first,), (second,) = begin(database, holder, 6), begin(database, holder, 4)
+    clock.shift(DAY + 1)
+    sweep(database)
+    (other,) = begin(database, holder, 12)
+    end(database, first, 1)
+    bounds = [18 * CREDIT, 1, 0]
+    outcomes = [world.accept_all(database, [world.order(database, holder, bound=bound)])[0] for bound in bounds]
+    assert [isinstance(outcome, InsufficientCredits) for outcome in outcomes] == [False, True, False]
+    end(database, second, 4)
+    end(database, other, 12)
+    clock.shift(grants.AGAIN_MICROS + 1)
+    sweep(database)
+    assert expired(database, holder) == [], "charges take the oldest first, whichever job's they are"
+    assert available(database, holder) == 40 - 1 - 4 - 12 - 18
+    assert world.violations(database) == []
+
+
+def test_a_job_that_waits_is_not_let_in_by_what_has_expired(database: Database) -> None:
+    holder = world.open_account(database, 0)
+    give(database, holder, 10, days=1)
+    (job,) = begin(database, holder, 10)
+    order = world.order(database, holder, bound=5 * CREDIT)
+    order.waits = True
+    world.accept_all(database, [order])
+    clock.shift(DAY + 1)
+    sweep(database)
+    end(database, job, 0)
+    CreditAdmission(database).run_once()
+    assert world.rows(database, m.jobs, id=order.rows[0]["id"])[0]["bound_micros"] == 0
+    give(database, holder, 5)
+    CreditAdmission(database).run_once()
+    assert world.rows(database, m.jobs, id=order.rows[0]["id"])[0]["bound_micros"] == 5 * CREDIT
+    assert world.violations(database) == []
+
+
+def test_a_sweeper_of_an_earlier_version_leaves_nothing_frozen(database: Database) -> None:
+    """It takes what has expired, and does not know that the account's row says so."""
+    holder = world.open_account(database, 20)
+    give(database, holder, 10, days=1)
+    (job,) = begin(database, holder, 10)
+    clock.shift(DAY + 1)
+    sweep(database)
+    (row,) = world.rows(database, m.accounts, id=holder.account_id)
+    assert row["expired_micros"] == 10 * CREDIT
+    end(database, job, 0)
+    clock.shift(grants.AGAIN_MICROS + 1)
+    sweep(database)
+    stale = update(m.accounts).where(m.accounts.c.id == holder.account_id).values(expired_micros=10 * CREDIT)
+    database.write_sync(lambda c: c.execute(stale).rowcount)
+    (last,) = begin(database, holder, 20)
+    (row,) = world.rows(database, m.accounts, id=holder.account_id)
+    assert (row["available_micros"], row["expired_micros"]) == (0, 0) and last.bound_micros == 20 * CREDIT
     assert world.violations(database) == []
 
 
@@ -267,7 +345,7 @@ def test_what_is_held_is_looked_for_among_unfinished_jobs_alone(database: Databa
 
     def look(connection: Connection) -> str:
         event.listen(database.engine, "before_cursor_execute", hear)
-        held = grants.still_held(connection, holder.account_id, clock.now_micros())
+        held = unspent.still_held(connection, holder.account_id, clock.now_micros())
         event.remove(database.engine, "before_cursor_execute", hear)
         assert held == 3 * CREDIT
         words = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"

@@ -23,7 +23,7 @@ from shared.db import models as m
 from shared.errors import Conflict, InsufficientCredits
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending
-from shared.money import corrections, grants, ledger
+from shared.money import corrections, grants, ledger, unspent
 from tests.integration import world
 from tests.integration.world import CREDIT
 from workers.maintenance.credit_admission import CreditAdmission
@@ -64,6 +64,27 @@ class Purse:
     #: What of each job's charge has not been refunded.
     refundable: dict[str, int] = field(default_factory=dict)
     lots: list[Lot] = field(default_factory=list)
+    #: What each of its jobs was to hold, in their order, as of the last group.
+    bounds: dict[str, int] = field(default_factory=dict)
+    #: Lots that have been swept since they expired.
+    swept: set[str] = field(default_factory=set)
+
+    @property
+    def frozen(self) -> int:
+        """What has expired and may not be held: but for what was held then."""
+        covered, found = 0, 0
+        now = clock.now_micros()
+        if not any(lot.id in self.swept for lot in self.lots):
+            return 0  # a sweeper is to look first
+        for lot in [lot for lot in sorted(self.lots, key=lambda lot: (lot.expires_at, lot.id)) if lot.expires_at < now]:
+            kept = min(lot.unspent, max(0, self.held_since(lot.expires_at) - covered))
+            covered += kept
+            found += lot.unspent - kept
+        return found
+
+    @property
+    def holdable(self) -> int:
+        return max(0, self.available - self.frozen)
 
     def hold(self, id: str, bound: int) -> None:
         self.available -= bound
@@ -91,9 +112,11 @@ class Purse:
         self.armed = above
 
     def refuse(self) -> None:
-        """It is news where little is left; with 10 credits or more it was a dear request."""
-        if self.available < 10 * CREDIT and (self.exhausted_armed or (self.end_armed and not self.available)):
-            self.exhausted_armed, self.end_armed = False, self.available > 0
+        """It is news where less is left than any of its jobs was to hold; with more it was a dear request."""
+        left, paid = self.holdable, [bound for bound in self.bounds.values() if bound]
+        ended = not left or (paid and left < min(paid))
+        if ended and (self.exhausted_armed or (self.end_armed and not left)):
+            self.exhausted_armed, self.end_armed = False, left > 0
             self.events.append("credit.exhausted")
 
     def lessen(self) -> None:
@@ -110,6 +133,7 @@ class Purse:
         for lot in [lot for lot in sorted(self.lots, key=lambda lot: (lot.expires_at, lot.id)) if lot.expires_at < now]:
             kept = min(lot.unspent, max(0, self.held_since(lot.expires_at) - covered))
             covered += kept
+            self.swept.add(lot.id)
             taken = min(lot.unspent - kept, self.available)
             lot.unspent -= taken
             self.available -= taken
@@ -171,7 +195,12 @@ class LedgerMachine(RuleBasedStateMachine):
     def _expire_jobs(self) -> None:
         ids = self.database.read_sync(overdue)
         self.database.write_sync(end_overdue, ids)
-        self._end([Ending(id, 0, "expired") for id in ids])
+        waited = [(purse, id) for purse in self.purses for id in ids if id in purse.line]
+        for purse, id in waited:  # it holds nothing
+            del purse.line[id]
+            purse.events.append("job.expired")
+        known = {id for _, id in waited}
+        self._end([Ending(id, 0, "expired") for id in ids if id not in known])
 
     @precondition(lambda self: any(purse.refundable for purse in self.purses))
     @rule(data=st.data(), micros=MONEY | st.none())
@@ -217,13 +246,16 @@ class LedgerMachine(RuleBasedStateMachine):
         outcomes = world.accept_all(self.database, orders)
         for (who, count, bound), order, outcome in zip(asked, orders, outcomes, strict=True):
             purse = self.purses[who]
-            if count * bound <= purse.available:
+            if count * bound <= purse.holdable:
                 assert isinstance(outcome, Accepted)
                 for row in order.rows:
                     purse.hold(row["id"], bound)
             else:
                 assert isinstance(outcome, InsufficientCredits)
                 purse.refuse()
+        for (who, _, bound), order, outcome in zip(asked, orders, outcomes, strict=True):
+            if isinstance(outcome, Accepted):
+                self.purses[who].bounds |= dict.fromkeys((str(row["id"]) for row in order.rows), bound)
 
     @rule(who=WHO, bound=st.integers(0, 80 * CREDIT))
     def accept_one_that_may_wait(self, who: int, bound: int) -> None:
@@ -231,7 +263,7 @@ class LedgerMachine(RuleBasedStateMachine):
         order = world.order(self.database, purse.holder, bound=bound)
         order.waits = True
         (outcome,) = world.accept_all(self.database, [order])
-        id, short = str(order.rows[0]["id"]), bound > purse.available
+        id, short = str(order.rows[0]["id"]), bound > purse.holdable
         assert isinstance(outcome, Accepted) and outcome.waits == (short or bool(purse.line))
         if short:
             purse.refuse()
@@ -239,12 +271,13 @@ class LedgerMachine(RuleBasedStateMachine):
             purse.line[id] = bound
         else:
             purse.hold(id, bound)
+        purse.bounds[id] = bound
 
     @rule()
     def let_in_who_waits(self) -> None:
         CreditAdmission(self.database).run_once()
         for purse in self.purses:
-            while purse.line and (first := next(iter(purse.line))) and purse.line[first] <= purse.available:
+            while purse.line and (first := next(iter(purse.line))) and purse.line[first] <= purse.holdable:
                 purse.hold(first, purse.line.pop(first))
 
     @precondition(lambda self: any(purse.line for purse in self.purses))
@@ -285,6 +318,11 @@ class LedgerMachine(RuleBasedStateMachine):
         """In the order of the real one: each job's money and event, then the thresholds of the whole group."""
         charged: list[Purse] = []
         for ending in self._in_order(endings):
+            waiting = next((purse for purse in self.purses if ending.job_id in purse.line), None)
+            if waiting is not None:  # until its deadline, for credit: nothing was held
+                del waiting.line[ending.job_id]
+                waiting.events.append("job." + ending.status)
+                continue
             purse = self._purse_of(ending.job_id)
             bound = purse.jobs.pop(ending.job_id)
             purse.held -= bound
@@ -333,7 +371,7 @@ class LedgerMachine(RuleBasedStateMachine):
             (real,) = world.rows(self.database, m.accounts, id=purse.holder.account_id)
             assert (real["available_micros"], real["held_micros"]) == (purse.available, purse.held)
             assert (real["exhausted_armed"], real["end_armed"]) == (purse.exhausted_armed, purse.end_armed)
-            lots = self.database.read_sync(grants.unspent, purse.holder.account_id)
+            lots = self.database.read_sync(unspent.lots, purse.holder.account_id)
             assert {lot.id: lot.unspent for lot in lots} == {lot.id: lot.unspent for lot in purse.lots}
             spent = world.rows(self.database, m.monthly_spend, account_id=purse.holder.account_id)
             assert sum(month["spent_micros"] for month in spent) == purse.spent

@@ -12,7 +12,7 @@ from shared.providers.states import ProviderState
 from tests.conditions import eventually
 from tests.servers import RedisServer
 from workers.pacing import Pace, PaceStore, Pauses, Permit, Wait, law
-from workers.pacing.law import FAILURES
+from workers.pacing.outages import FAILURES
 
 DOWN = ProviderError("", upstream_status=503)
 REFUSED = ProviderError("", upstream_status=401)

@@ -1,5 +1,6 @@
 """Only the failed again, on both databases: which lines, once, at their own hold, and one merged output."""
 
+import asyncio
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,10 @@ from producer.operations import batch_retries, retried_lines
 from producer.operations import batches as producer_batches
 from producer.operations import files as producer_files
 from producer.operations.batch_retries import RetrySpec
+from producer.operations.pages import PageQuery
 from shared import clock
 from shared.accounts import KeyHolder
+from shared.batches.linked_lines import LinkedLines
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
@@ -93,6 +96,35 @@ def files(database: Database, id: str) -> tuple[dict[str, Any], dict[str, Any]]:
         assert len({line["id"] for line in lines}) == len(lines) == len({line["custom_id"] for line in lines})
     output, errors = ({line["custom_id"]: line for line in lines} for lines in both)
     return output, errors
+
+
+def test_a_dry_run_of_a_retry_says_what_it_holds_and_makes_nothing(database: Database) -> None:
+    holder = world.open_account(database)
+    id = first(database, holder, "abcde", b="bad", d="late", e="bad")
+
+    def quoted(**spec: Any) -> tuple[int, int]:
+        wanted, linked = RetrySpec(dry_run=True, **spec), LinkedLines(lambda keys: {})
+        found, need = asyncio.run(batch_retries.quote(database, asyncio.Semaphore(1), holder, id, wanted, linked))
+        assert found["valid"] and found["credits_worst_case"] == need.micros / 1_000_000
+        return found["request_counts"]["total"], need.micros
+
+    before = batch_ids(database, holder)
+    lines, most = quoted()
+    assert lines == 3 and (quoted(reasons=["503"]))[0] == 1
+    with pytest.raises(InvalidRequest, match="existing reasons"):
+        quoted(reasons=["weather"])
+    assert batch_ids(database, holder) == before
+    made = retry(database, holder, id)
+    batch_world.take_turns(database)
+    row = batch_world.row(database, made)
+    assert (row["total"], row["bound_micros"]) == (lines, most) and most > 0
+    with pytest.raises(Conflict, match=made):
+        quoted()
+
+
+def batch_ids(database: Database, holder: KeyHolder) -> list[str]:
+    page = producer_batches.list_all
+    return [one["id"] for one in database.read_sync(page, holder, PageQuery())["data"]]
 
 
 def test_the_failed_lines_alone_are_bought_again_and_the_output_is_whole(database: Database) -> None:

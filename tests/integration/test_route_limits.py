@@ -13,6 +13,7 @@ from producer.admission import thread_turns
 from producer.app import make_app
 from producer.context import Context
 from producer.dialects.fusionai import jobs
+from producer.operations import webhooks
 from producer.web import body as bodies
 from producer.web import calls
 from producer.web.body import SMALL_BYTES
@@ -72,6 +73,23 @@ def test_a_key_is_told_when_it_asks_too_often_and_may_still_submit(
         assert 1 <= int(refused.headers["retry-after"]) <= 20
         assert refused.json()["error"]["type"] == "rate_limit_exceeded"
         assert (await client.post("/jobs", json={"type": "chat.completion", **CHAT})).status_code == 202
+
+    play(database, scene)
+
+
+def test_an_account_has_so_many_test_events_a_minute_whatever_webhooks_it_makes(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "ASKED_OF_ACCOUNT_PER_MINUTE", 4)
+    monkeypatch.setattr(webhooks.receivers, "check", lambda url: None)
+
+    async def scene(client: httpx.AsyncClient, context: Context) -> None:
+        codes = []
+        for _ in range(3):
+            made = (await client.post("/webhooks", json={"url": "https://hooks.example/"})).json()["id"]
+            codes += [(await client.post(f"/webhooks/{made}/test")).status_code for _ in range(2)]
+            await client.delete(f"/webhooks/{made}")
+        assert codes == [200] * 4 + [429] * 2
 
     play(database, scene)
 

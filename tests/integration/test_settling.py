@@ -175,12 +175,36 @@ def test_a_request_that_is_too_dear_is_no_end_of_credit(database: Database) -> N
     assert told.count("credit.exhausted") == 1 and "job.completed" in told
 
 
+def test_nine_credits_and_a_request_for_fifty_are_no_end(database: Database) -> None:
+    """What it buys as a rule can be bought still; when that is no more so, one event."""
+    holder = world.open_account(database, 12)
+    spend(database, holder, 3)
+    for bound in (50, 10):
+        world.accept_all(database, [world.order(database, holder, bound=bound * CREDIT)])
+    assert world.events(database, holder.account_id).count("credit.exhausted") == 0
+    for _ in range(2):
+        spend(database, holder, 3.5)
+    for _ in range(3):
+        world.accept_all(database, [world.order(database, holder, bound=3 * CREDIT)])
+    assert world.events(database, holder.account_id).count("credit.exhausted") == 1, "2 are left, 3 was the least"
+
+
+def test_of_an_account_without_jobs_credit_ends_with_the_last(database: Database) -> None:
+    holder = world.open_account(database, 9)
+    world.accept_all(database, [world.order(database, holder, bound=50 * CREDIT)])
+    assert world.events(database, holder.account_id) == []
+    none = world.open_account(database, 0)
+    for _ in range(2):
+        world.accept_all(database, [world.order(database, none, bound=1)])
+    assert world.events(database, none.account_id) == ["credit.exhausted"]
+
+
 def test_the_real_end_is_told_after_an_early_one(database: Database) -> None:
-    """Little was left when a request was refused, but more was spent after that."""
-    holder = world.open_account(database, 5)
-    world.accept_all(database, [world.order(database, holder, bound=6 * CREDIT)])
-    spend(database, holder, 2)
-    world.accept_all(database, [world.order(database, holder, bound=6 * CREDIT)])
+    """Too little was left for its jobs when a request was refused, but a smaller one spent the rest."""
+    holder = world.open_account(database, 9)
+    spend(database, holder, 6)
+    for _ in range(2):
+        world.accept_all(database, [world.order(database, holder, bound=6 * CREDIT)])
     assert world.events(database, holder.account_id).count("credit.exhausted") == 1, "not at each refusal"
     spend(database, holder, 3)
     assert world.events(database, holder.account_id).count("credit.exhausted") == 2

@@ -12,7 +12,7 @@ from producer.operations.batches import BatchSpec
 from shared.batches.linked_lines import LinkedLines
 from shared.db import Database
 from shared.errors import InsufficientCredits
-from shared.money.shortage import Funds, Need, explain
+from shared.money.shortage import Funds, Need, explain, refusal
 from shared.submissions.catalogue import catalogue
 from tests.catalogues import dear_gpt_4  # noqa: F401
 from tests.integration import batch_world, world
@@ -158,6 +158,10 @@ def test_credits_are_written_out_and_grouped_and_one_line_is_no_first_of_one(dat
     required = _failure(database, holder, _lines(200))["required_credits"]
     assert required > 1000 and f"up to {required:,} credits, 0 are available" in said
     assert "first" not in _failure(database, holder, _lines(1))["message"]
+    assert 'set on_insufficient_credits to "wait"' in refusal(Need(bounds=[21]), Funds(1, 0)).message
+    full = Need(bounds=[21])
+    full.waiting = 10_000
+    assert "on_insufficient_credits" not in refusal(full, Funds(1, 0)).message, "the line is full"
     little, _ = explain(Need(bounds=[21]), Funds(1, 0))
     assert little == "insufficient credits: this job may cost up to 0.000021 credits, 0.000001 are available"
 

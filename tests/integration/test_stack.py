@@ -132,6 +132,7 @@ def test_it_starts_tells_and_stops(tmp_path: Path) -> None:
         assert not (running.state / "stack.json").exists()
         told = running.output.read_text() + "".join(log.read_text() for log in (running.state / "logs").iterdir())
         secrets = json.loads((running.state / "secrets.json").read_text())
+        assert (running.state / "operator-password").read_text().strip() not in told
         assert not [name for name in ("redis_password", "redis_operator_password") if secrets[name] in told]
         assert "\x1b" not in running.output.read_text()
 

@@ -161,7 +161,10 @@ _KEYS = ("account_id", "day", "test", "model")
 
 @pytest.mark.parametrize("kept", [True, False], ids=["jobs kept", "jobs gone"])
 @pytest.mark.parametrize("batches", [True, False], ids=["beside a batch", "single alone"])
-def test_what_older_workers_settled_is_on_the_statement(database: Database, kept: bool, batches: bool) -> None:
+def test_what_older_workers_settled_is_on_the_statement(
+    database: Database, monkeypatch: pytest.MonkeyPatch, kept: bool, batches: bool
+) -> None:
+    monkeypatch.setattr(statements, "PAGE", 1)
     holder = world.open_account(database)
     be("2031-03-10T12:00:00")
     _, ids = begin_batch(database, holder, 1) if batches else ("", [])

@@ -255,6 +255,22 @@ def test_a_top_up_that_cannot_be_made_holds_up_no_other(
     assert made == [cheap.account_id] and world.violations(database) == []
 
 
+def test_a_look_is_at_some_accounts_and_the_next_at_the_following(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(top_ups, "LOOKED", 2)
+    holders = [world.open_account(database, credits=1) for _ in range(5)]
+    for holder in holders:
+        wished(database, holder)
+    wished(database, holders[1], enabled=False)
+    seen, after = list[list[str]](), "begin"
+    while after:
+        found, after = database.read_sync(top_ups.lacking, (), "" if after == "begin" else after)
+        seen.append(found)
+    accounts = [holder.account_id for holder in holders]
+    assert seen == [[accounts[0], accounts[2]], [accounts[3], accounts[4]], []]
+
+
 def test_an_account_s_purchases_are_looked_at_without_its_other_invoices(database: Database) -> None:
     """It may have one for each of a million batches; one look is under its lock, one is of each sweep."""
     holder, made = world.open_account(database, credits=1), list[Any]()
@@ -267,7 +283,7 @@ def test_an_account_s_purchases_are_looked_at_without_its_other_invoices(databas
     def look(connection: Connection) -> str:
         event.listen(database.engine, "before_cursor_execute", hear)
         assert purchases.open_count(connection, holder.account_id) == 1
-        assert top_ups.lacking(connection) == [holder.account_id]
+        assert top_ups.lacking(connection) == ([holder.account_id], "")
         event.remove(database.engine, "before_cursor_execute", hear)
         if not database.is_sqlite:  # which it would choose of tables that are this small
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")

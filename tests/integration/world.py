@@ -24,6 +24,7 @@ from shared.money import ledger
 from shared.settings import settings
 from shared.submissions.schemas import Submission, read_submission
 from shared.verify import verify
+from tests import event_shapes
 from workers.maintenance.statements import StatementMaker
 from workers.running import lease
 
@@ -239,10 +240,13 @@ def _numbered(found: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def violations(database: Database) -> list[str]:
-    """What `fusionai verify` would find, once the sweeper has made the statements of months that virtual time ended."""
+    """What `fusionai verify` would find, once the sweeper has made the statements of months that virtual time ended.
+
+    And events whose bodies are not as the catalog of their types shows them.
+    """
     while StatementMaker(database).some():
         pass
-    return database.read_sync(verify)
+    return database.read_sync(verify) + database.read_sync(event_shapes.violations)
 
 
 def wipe(database: Database) -> None:

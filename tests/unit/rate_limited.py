@@ -5,27 +5,37 @@ import random
 from dataclasses import dataclass, field
 
 from shared.providers.states import ProviderState
-from workers.pacing.law import Pauses, Report, step
+from workers.pacing.law import step
+from workers.pacing.outages import Pauses
+from workers.pacing.reports import Report
 
 REPORT_SECONDS = 0.25
 
 
 @dataclass
 class Provider:
-    """Admits so many calls a second (a bucket of `burst`), or so many at once; says how long to wait, or not."""
+    """Admits so many calls a second (a bucket of `burst`), or so many at once; says how long to wait, or not.
+
+    `overload`: what it does not admit it has no room for (503), rather than that it was too much (429). `fails`: the
+    share of calls that meet a 503 whatever the pace.
+    """
 
     a_second: float = 10.0
     burst: float = 20.0
     at_once: int = 0
     latency: float = 0.05
     retry_after: float = 0.0
+    overload: bool = False
+    fails: float = 0.0
     _left: float = field(init=False)
     _at: float = 0.0
 
     def __post_init__(self) -> None:
         self._left = self.burst
 
-    def admits(self, now: float, in_flight: int) -> bool:
+    def admits(self, now: float, in_flight: int, chance: random.Random) -> bool:
+        if chance.random() < self.fails:
+            return False
         if self.at_once:
             return in_flight <= self.at_once
         self._left = min(self.burst, self._left + (now - self._at) * self.a_second)
@@ -65,7 +75,7 @@ def drain(provider: Provider, calls: int, *, seed: int = 1, state: ProviderState
             if rate is not None:
                 next_at = max(next_at, now - 0.1) + 1 / rate
             left, in_flight = left - 1, in_flight + 1
-            good = provider.admits(now, in_flight)
+            good = provider.admits(now, in_flight, chance)
             heapq.heappush(ends, (now + (provider.latency if good else 0.01), good, state.version))
         if left and may:
             report.limit_used |= in_flight >= state.limit
@@ -83,8 +93,8 @@ def drain(provider: Provider, calls: int, *, seed: int = 1, state: ProviderState
                 report.admitted += 1
                 continue
             refused, left = refused + 1, left + 1
-            if version == state.version and not report.refused:
-                report.refused, report.rated, report.refused_for = 1, True, "429"
+            if version == state.version and (provider.overload or not report.refused):
+                report.refused, report.rated = report.refused + 1, not provider.overload
                 report.hold, report.in_flight, urgent = provider.retry_after, in_flight + 1, True
         if urgent or now >= report_at:
             report.wanted, report.in_flight = left + in_flight, max(report.in_flight, in_flight)

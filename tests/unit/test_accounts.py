@@ -141,3 +141,15 @@ def test_a_new_account_is_watched_at_a_hundred_credits(connection: Connection) -
     assert (row["kind"], row["level_micros"], row["armed"]) == ("remaining", 100_000_000, False)
     ledger.grant(connection, account, 100_000_001)
     assert connection.execute(select(thresholds.c.armed)).scalar_one() is True
+
+
+def test_a_key_is_found_by_its_name_and_by_the_end_of_its_id(connection: Connection) -> None:
+    account = accounts.create_account(connection, "named")
+    id, _ = accounts.create_key(connection, account, "live", name="team-a")
+    accounts.create_key(connection, account, "live", name="twice")
+    accounts.create_key(connection, account, "live", name="twice")
+    assert accounts.named_key(connection, "team-a") == id
+    assert accounts.named_key(connection, f"…{id[-8:]}") == accounts.named_key(connection, f"...{id[-8:]}") == id
+    for wrong in ("twice", "team-b", "…", "…%", "…_"):
+        with pytest.raises(NotFound, match="keys match"):
+            accounts.named_key(connection, wrong)

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from producer import cli
 from producer.cli.amounts import micros_of, signed_micros_of
 from producer.cli.connection import whereabouts
+from producer.cli.key_limits import change_of
 from producer.cli.keys import expiry
 from producer.cli.output import credits_text
 from producer.stack import state
@@ -159,8 +160,9 @@ def test_a_sign_alone_or_two_are_no_amount(text: str) -> None:
 
 def test_an_expiry_lies_ahead() -> None:
     assert abs(expiry("30d") - clock.now_micros() - 30 * 86_400 * clock.MICROS) < 10 * clock.MICROS
+    assert abs(expiry("30m") - clock.now_micros() - 1800 * clock.MICROS) < 10 * clock.MICROS
     assert clock.utc(expiry("2999-01-31")).isoformat() == "2999-01-31T00:00:00+00:00"
-    for wrong in ("soon", "0d", "2001-01-01", "30m"):
+    for wrong in ("soon", "0d", "2001-01-01", "30w", "0m"):
         with pytest.raises(click.BadParameter):
             expiry(wrong)
 
@@ -287,3 +289,12 @@ def test_a_sweep_says_what_it_did(
     monkeypatch.setattr("producer.cli.database.subprocess.run", lambda *_, **__: ended)
     assert CliRunner().invoke(cli.main, ["sweep"]).stdout == f"{said}\n"
     assert json.loads(CliRunner().invoke(cli.main, ["sweep", "--json"]).stdout) == {"swept": True, **done}
+
+
+def test_a_budget_is_given_once_for_each_period() -> None:
+    with pytest.raises(click.UsageError, match="a day budget is given twice"):
+        change_of((), ("5/day", "6/day"), None, None, (), ())
+    with pytest.raises(click.BadParameter, match="--budget: '0'"):
+        change_of((), ("0/day",), None, None, (), ())
+    with pytest.raises(click.UsageError, match="--model: "):
+        change_of(("nosuch",), (), None, None, (), ())

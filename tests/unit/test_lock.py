@@ -71,6 +71,12 @@ def test_pins_that_the_second_lock_does_not_repeat() -> None:
     assert check_lock.differing(ours, other) == ["b==2"]
 
 
+def test_pins_of_the_lock_on_top_that_would_undo_those_below() -> None:
+    below, top = check_lock.parse("a==1 --hash=x\nb==2 --hash=x"), check_lock.parse("b==3 --hash=x\nc==1 --hash=x")
+    assert check_lock.clashing(below, top) == ["b==3"]
+    assert check_lock.clashing(below, check_lock.parse("a==1 --hash=x\nc==1 --hash=x")) == []
+
+
 def test_our_lock_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
     assert check_lock.main() == 0, capsys.readouterr().err
 
@@ -79,7 +85,8 @@ def test_a_gap_in_our_lock_is_told_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "deploy" / "requirements").mkdir(parents=True)
-    for name in ("pyproject.toml", "deploy/requirements/runtime.txt", "deploy/requirements/dev.txt"):
+    locks = [f"deploy/requirements/{name}.txt" for name in ("runtime", "dev", "browser")]
+    for name in ("pyproject.toml", *locks):
         text = (check_lock.ROOT / name).read_text(encoding="utf-8")
         (tmp_path / name).write_text(text.replace("\nanyio==", "\nanyone=="), encoding="utf-8")
     monkeypatch.setattr(check_lock, "ROOT", tmp_path)

@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 
 from shared.providers.states import FIRST_LIMIT, ProviderState, dump, load
 from tests.unit.rate_limited import Provider, drain
-from workers.pacing import law
-from workers.pacing.law import QUIET, SOON, Pauses, Report, step
+from workers.pacing import law, outages
+from workers.pacing.law import step
+from workers.pacing.outages import QUIET, SOON, Pauses
+from workers.pacing.reports import Report
 
 NOW = 1000.0
 
@@ -38,6 +40,35 @@ def test_a_fast_provider_with_a_limit_as_well() -> None:
 def test_a_provider_that_takes_50_at_once() -> None:
     run = drain(Provider(at_once=50, latency=1.0), 3000)
     assert run.admitted / run.seconds >= 0.7 * 50 and run.refused_share < 0.02
+
+
+@pytest.mark.parametrize(("at_once", "latency"), [(50, 1.0), (50, 0.1), (1000, 1.0)])
+def test_a_provider_that_has_no_room_for_more_is_used_whole(at_once: int, latency: float) -> None:
+    run = drain(Provider(at_once=at_once, latency=latency, overload=True), 10_000)
+    assert run.admitted / run.seconds >= 0.6 * at_once / latency and run.refused_share < 0.2
+
+
+@pytest.mark.parametrize(("fails", "least"), [(0.01, 400.0), (0.09, 250.0), (0.2, 20.0)])
+def test_calls_that_find_no_room_at_any_pace_slow_nobody_else(fails: float, least: float) -> None:
+    run = drain(Provider(at_once=10_000, latency=0.3, overload=True, fails=fails), 10_000)
+    assert run.admitted / run.seconds >= least
+    assert run.refused_share == pytest.approx(fails, abs=0.02)
+
+
+def test_an_overload_while_others_are_served_holds_nobody_and_one_in_four_does() -> None:
+    state = ProviderState()
+    told(state, admitted=9)
+    told(state, NOW, refused=3, refused_for="503", in_flight=20, limit_used=True)
+    assert state.held_until == 0.0 and state.limit == FIRST_LIMIT - 3 * law.EASING
+    told(state, NOW + 0.2, refused=1, refused_for="503", in_flight=20)
+    assert state.held_until > NOW and state.held_for == "503"
+
+
+def test_a_refusal_for_the_rate_slows_however_many_are_served() -> None:
+    state = ProviderState()
+    told(state, admitted=1000)
+    told(state, NOW + 0.1, refused=1, rated=True, in_flight=20)
+    assert state.held_until > NOW and state.rate is not None
 
 
 def test_a_provider_without_a_limit_is_soon_asked_for_all_there_is() -> None:
@@ -125,12 +156,12 @@ def test_an_overload_cuts_what_is_in_flight_and_no_rate() -> None:
 
 def test_a_provider_that_is_down_is_paused_and_tried_by_one_alone() -> None:
     state = ProviderState()
-    assert told(state, failed=law.FAILURES - 1, failed_for="503") == []
+    assert told(state, failed=outages.FAILURES - 1, failed_for="503") == []
     (line,) = told(state, failed=1, failed_for="503")
     assert "503" in line and state.paused and state.paused_until == NOW + 1
-    assert not law.claim(state, "w", NOW + 0.9)
-    assert law.claim(state, "w", NOW + 1) and not law.claim(state, "v", NOW + 1)
-    assert law.claim(state, "v", NOW + 1 + law.PROBE)
+    assert not outages.claim(state, "w", NOW + 0.9)
+    assert outages.claim(state, "w", NOW + 1) and not outages.claim(state, "v", NOW + 1)
+    assert outages.claim(state, "v", NOW + 1 + outages.PROBE)
 
 
 @given(
@@ -157,11 +188,11 @@ def test_a_provider_that_is_down_is_found_out_as_soon_as_it_has_been_quiet(
 
 def test_each_probe_that_fails_doubles_the_pause_and_says_nothing_more() -> None:
     state = ProviderState()
-    told(state, failed=law.FAILURES, failed_for="connect")
+    told(state, failed=outages.FAILURES, failed_for="connect")
     waits, now = [], NOW
     for _ in range(8):
         now = state.paused_until
-        assert law.claim(state, "w", now)
+        assert outages.claim(state, "w", now)
         assert told(state, now, failed=1, failed_for="connect", probed=True) == []
         waits.append(state.paused_until - now)
     assert waits == [2, 4, 8, 16, 30, 30, 30, 30] and state.paused_since == NOW
@@ -169,7 +200,7 @@ def test_each_probe_that_fails_doubles_the_pause_and_says_nothing_more() -> None
 
 def test_a_failure_of_a_call_sent_before_the_pause_changes_nothing() -> None:
     state = ProviderState()
-    told(state, failed=law.FAILURES, failed_for="503")
+    told(state, failed=outages.FAILURES, failed_for="503")
     before = dump(state)
     step(state, Report("w", state.version - 1, failed=400, failed_for="503"), NOW + 0.1, pauses=Pauses(), jitter=0.0)
     after = load(before)
@@ -179,7 +210,7 @@ def test_a_failure_of_a_call_sent_before_the_pause_changes_nothing() -> None:
 @pytest.mark.parametrize("seen", [{"admitted": 1}, {"admitted": 1, "probed": True}, {"refused": 1, "probed": True}])
 def test_any_answer_ends_a_pause(seen: dict[str, object]) -> None:
     state = ProviderState()
-    told(state, failed=law.FAILURES, failed_for="503")
+    told(state, failed=outages.FAILURES, failed_for="503")
     (line,) = told(state, NOW + 1, **seen)
     assert not state.paused and state.pauses == 0 and "503" in line
 
@@ -191,10 +222,10 @@ def test_a_refused_key_pauses_at_once() -> None:
 
 def test_a_probe_that_was_not_made_lets_another_try() -> None:
     state = ProviderState()
-    told(state, failed=law.FAILURES, failed_for="503")
-    assert law.claim(state, "w", NOW + 1)
+    told(state, failed=outages.FAILURES, failed_for="503")
+    assert outages.claim(state, "w", NOW + 1)
     told(state, NOW + 1, probed=True)
-    assert law.claim(state, "v", NOW + 1)
+    assert outages.claim(state, "v", NOW + 1)
 
 
 def test_the_share_is_by_what_is_wanted_and_a_silent_worker_has_none() -> None:
@@ -250,10 +281,10 @@ def test_whatever_is_seen_calls_go_on_some_day(seen: list[tuple[dict[str, object
 
 def test_a_clock_that_was_set_back_holds_nobody_up() -> None:
     state = ProviderState()
-    told(state, NOW + 9_000_000, failed=law.FAILURES, failed_for="503", refused=1, rated=True, in_flight=2)
+    told(state, NOW + 9_000_000, failed=outages.FAILURES, failed_for="503", refused=1, rated=True, in_flight=2)
     told(state, NOW)
     assert state.held_until <= NOW + 60 and state.paused_until <= NOW + 2
-    assert law.claim(state, "w", NOW + 60)
+    assert outages.claim(state, "w", NOW + 60)
     told(state, NOW + 60, admitted=5, rate_used=True)
     rate = state.rate or 0.0
     told(state, NOW + 60 + 61, admitted=5, rate_used=True)

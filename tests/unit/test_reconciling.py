@@ -179,3 +179,12 @@ def test_upstreams_come_from_the_catalogue_where_the_offers_are_gone() -> None:
         == catalogue().models["gpt-4"].upstream
         == ledger_calls._upstreams(job([], offers=None), catalogue())[("openai", "gpt-4")]
     )
+
+
+def test_a_cost_above_what_was_charged_is_a_drift_unless_calls_that_nobody_paid_explain_it() -> None:
+    group = Group("2026-11-29", "gpt-6-sol", cost_nanos=2_000_000, charged_micros=1_000)
+    assert group.loss_nanos(0.0) == 1_000_000 and group.exceeds(0.0)
+    assert not Group("2026-11-29", "m", cost_nanos=1_000_000, charged_micros=1_000).exceeds(0.0)
+    assert not Group("2026-11-29", "m", cost_nanos=1_004_000, charged_micros=1_000).exceeds(0.005)
+    group.unknown["calls"] = 1
+    assert group.loss_nanos(0.0) == 0

@@ -10,7 +10,7 @@ from shared.db import AmbiguousCommitError, Database
 from shared.providers.statistics_watch import Watch
 from shared.settings import keep_private, settings
 from shared.stopping import on_signals
-from workers.batches.scheduler import LOOK_SECONDS, BatchScheduler
+from workers.batches.scheduler import IDLE_SECONDS, LOOK_SECONDS, BatchScheduler
 
 log = logging.getLogger("workers.batches")
 
@@ -31,7 +31,7 @@ def main() -> None:
             log.error("the database is not available: %s", type(error).__name__)
             busy = False
         if not busy:
-            stop.wait(LOOK_SECONDS)
+            stop.wait(IDLE_SECONDS if scheduler.idle else LOOK_SECONDS)
     watch.stop()
     scheduler.close()
     bell().close()

@@ -17,8 +17,9 @@ from workers.batches.stages import Stages
 
 log = logging.getLogger(__name__)
 
-#: Between two looks at the batches, in seconds.
+#: Between two looks at the batches, in seconds: while one is unfinished, and while none is.
 LOOK_SECONDS = 0.05
+IDLE_SECONDS = 0.2
 #: After which a batch that met an error, or waits for its workers to hear of a cancel, is taken up again; after each
 #: further error in a row twice as long, up to the second.
 AGAIN_SECONDS = 1.0
@@ -45,6 +46,8 @@ class BatchScheduler:
         self._bare: set[str] = set()
         self._spared_until = 0.0
         self._look_at = 0.0
+        #: No batch was unfinished at the last look.
+        self.idle = False
         #: Whose turn was last.
         self._last_account = ""
 
@@ -74,7 +77,8 @@ class BatchScheduler:
     def _look(self) -> None:
         """Take up what there is to do, the highest priority and oldest batch of each account first."""
         now = clock.monotonic()
-        rows = self._database.read_sync(states.in_need)
+        found = self._database.read_sync(states.look)
+        rows, self.idle = found or [], found is None
         known = {row["id"]: row["account_id"] for row in rows}
         for id in self._works.keys() - known:
             self._works.pop(id).close()

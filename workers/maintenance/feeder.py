@@ -16,8 +16,10 @@ from shared.db import Database
 from shared.db.models import jobs
 from shared.db.models.jobs import DEFERRED, QUEUED, TO_WAKE, WOKEN
 from shared.jobs.leases import unwake
+from shared.jobs.pauses import paused_providers
 from shared.jobs.waking import ACCOUNTS, accounts_waiting, mark, queues_waiting
 from workers.maintenance.isolation import steps
+from workers.maintenance.signs import is_any_queued
 
 #: The window of a queue whose drain is not yet known, in jobs.
 FIRST = 1000
@@ -62,10 +64,16 @@ class Feeder:
             nonlocal woken
             woken += self._fill(queue, inside)
 
+        if not (self.bell.away or self.database.read_sync(is_any_queued)):
+            for queue in queues:
+                self._note(queue, 0)
+            return 0
         steps({"ending deferrals": self._end_deferrals})
         if self.bell.away and not self.bell.check().result():
             return 0  # what were marked here, workers with room could not find
-        inside, waiting = self.database.read_sync(survey)
+        self.bell.paused = self.database.read_sync(paused_providers)
+        inside, found = self.database.read_sync(survey)
+        waiting = {queue for queue in found if not self.bell.is_paused(queue)}
         for queue in set(queues) - waiting:
             self._note(queue, inside.get(queue, 0))
         steps({f"feeding {queue}": partial(fill, queue, inside.get(queue, 0)) for queue in queues if queue in waiting})

@@ -35,6 +35,8 @@ class PaymentRounds:
         self._bell = bell
         self._collector = collector
         self._thread: threading.Thread | None = None
+        #: Where the look at the accounts with automatic top-ups goes on.
+        self._after = ""
         self._topping_up: Isolator[list[str]] = Isolator("making the top-up of account")
         self._asking: Isolator[bool] = Isolator("asking about invoice")
 
@@ -53,7 +55,9 @@ class PaymentRounds:
         """One round: top-ups of those who have too little, then a step of each purchase that is due."""
         collector = self._collector = self._collector or Collector(self._database, payments())
         provider = collector.payments.name
-        for account_id in self._database.read_sync(top_ups.lacking, self._topping_up.besides()):
+        besides = self._topping_up.besides()
+        lacking, self._after = self._database.read_sync(top_ups.lacking, besides, self._after)
+        for account_id in lacking:
             for due in self._topping_up.each([account_id], lambda ids: self._top_up(ids[0], provider)):
                 self._ring(due)
         for invoice_id in self._database.read_sync(payment_attempts.due, provider, MOST):

@@ -1,11 +1,14 @@
-"""Purges rows that have had their day: answers kept for idempotency or cached, and workers that are long gone."""
+"""Purges rows that have had their day: answers kept for idempotency or cached, workers
+that are long gone, sign-ins to the console that have ended, messages of payment providers.
+"""
 
 from sqlalchemy import Connection, delete, exists, select, text, tuple_
 
-from shared import clock, db
+from shared import clock, console_sessions, db
 from shared.db import Database
 from shared.db import models as m
 from shared.db.models.jobs import RUNNING
+from shared.money import payment_notices
 from workers.maintenance.chunks import MANY, in_chunks
 
 #: Rows of ended workers are kept for a day.
@@ -17,6 +20,8 @@ def purge_all(database: Database) -> None:
     in_chunks(database, purge_idempotency_keys)
     in_chunks(database, purge_cached_answers)
     in_chunks(database, purge_workers)
+    in_chunks(database, console_sessions.purge)
+    in_chunks(database, payment_notices.purge)
 
 
 def purge_idempotency_keys(connection: Connection) -> int:

@@ -47,3 +47,34 @@ class DueWatch:
         before = self._since
         self._since = {id: min(before.get(id, now), now) for id in ids}
         return {id for id, since in self._since.items() if since <= now - self._seconds}
+
+
+#: After a ring for a delivery comes the next after so many seconds, the one after that after twice as many, up to the
+#: longest: it waits in the line of a process that heard the first one, unless that one, or its message, is lost.
+AGAIN_SECONDS, LONGEST_AGAIN_SECONDS = 2.0, 8.0
+
+
+class RingWatch:
+    """For what was rung, and may not be rung again yet."""
+
+    def __init__(self) -> None:
+        #: Since when each was due, when the next ring may be, and how many seconds later the one after that.
+        self._rung: dict[str, tuple[int, float, float]] = {}
+
+    def look(self, due: Mapping[str, int], now: float) -> list[str]:
+        """Those for which to ring now, of all that are due, with since when; one that is due anew is rung at once."""
+        before, self._rung, ring = self._rung, {}, list[str]()
+        for id, since in due.items():
+            known, at, pause = before.get(id, (since, now, AGAIN_SECONDS))
+            if known != since:
+                at, pause = now, AGAIN_SECONDS
+            if at <= now:
+                ring.append(id)
+                at, pause = now + pause, min(2 * pause, LONGEST_AGAIN_SECONDS)
+            self._rung[id] = since, at, pause
+        return ring
+
+    def lose(self, ids: Iterable[str]) -> None:
+        """The broker did not take the ring for these."""
+        for id in ids:
+            self._rung.pop(id, None)

@@ -20,6 +20,7 @@ from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database
 from shared.jobs import callbacks as job_callbacks
 from shared.jobs import response_events
+from shared.jobs.pauses import paused_providers
 from shared.money import grants
 from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
@@ -36,7 +37,9 @@ from workers.maintenance.payments import PaymentRounds
 from workers.maintenance.probation import ProbationSupervisor
 from workers.maintenance.purge import purge_all
 from workers.maintenance.retention import Retention
-from workers.maintenance.staleness import DueWatch, LeaseWatch
+from workers.maintenance.signs import Sign, seen
+from workers.maintenance.staleness import DueWatch, LeaseWatch, RingWatch
+from workers.maintenance.turning import Turner
 from workers.webhooks.due import DUE_SECONDS, due_deliveries
 
 log = logging.getLogger(__name__)
@@ -56,6 +59,7 @@ class Sweeper:
         self._bell = ring
         self._probation = probation
         self.feeder = Feeder(database, ring)
+        self._turner = Turner(database)
         self._credit = CreditAdmission(database)
         self.retention = Retention(database)
         self.payments = PaymentRounds(database, ring)
@@ -64,6 +68,7 @@ class Sweeper:
         self._excused_until = 0.0
         self._doorbells = DoorbellWatch(YOUNG_SECONDS)
         self._due = DueWatch(DUE_SECONDS)
+        self._rings = RingWatch()
         self._taking: Isolator[tuple[int, list[str]]] = Isolator("requeuing job")
         self._ending: Isolator[tuple[int, list[str]]] = Isolator("ending overdue job")
         self._expiring: Isolator[tuple[int, list[str]]] = Isolator("expiring grants of account")
@@ -71,6 +76,8 @@ class Sweeper:
         self._mending: Isolator[None] = Isolator("counting in a budget batch")
         self._counting: Isolator[tuple[int, list[str]]] = Isolator("counting in a budget job")
         self._calling_back: Isolator[tuple[int, list[str]]] = Isolator("writing the callback of")
+        #: What there was to do at the last look, of what is looked for; None: that is not known.
+        self._seen: set[Sign] | None = None
         #: What it has done since it began; the keys are those of DONE.
         self.done: Counter[str] = Counter()
 
@@ -78,18 +85,20 @@ class Sweeper:
         """Everything once: lapses, expiries, cancels, lost doorbells, due deliveries, feeding, retention."""
         every: dict[str, Callable[[], object]] = {
             "ending expired worker leases": self.lapse,
-            "requeuing jobs of lost workers": self.take_back,
-            "ending overdue jobs": self.end_overdue,
-            "writing events of responses": self.tell_responses,
-            "counting jobs in budgets of keys": self.count_in_budgets,
-            "writing callbacks": self.tell_callbacks,
-            "expiring grants": self.expire_grants,
+            "looking for what is to be done": self._look,
+            "requeuing jobs of lost workers": self._if_seen("held", self.take_back),
+            "ending overdue jobs": self._if_seen("overdue", self.end_overdue),
+            "writing events of responses": self._if_seen("untold", self.tell_responses),
+            "counting jobs in budgets of keys": self._if_seen("uncounted", self.count_in_budgets),
+            "writing callbacks": self._if_seen("callbacks", self.tell_callbacks),
+            "expiring grants": self._if_seen("grants", self.expire_grants),
             "renaming foreign Redis keys": lambda: self._bell.set_aside().result(),
             "finding lost doorbells": self.find_lost_doorbells,
             "letting in jobs that waited for credit": self.admit,
             "queuing due deliveries": self.ring_due_deliveries,
+            "turning jobs of paused providers": self.turn,
             "feeding": self.feed,
-            "purging": lambda: purge_all(self._database),
+            "purging": self._if_seen("purge", lambda: purge_all(self._database)),
         }
         if self._probation is None:
             every.update({"retention": self.retention.run_once, "payments": self.payments.run_once})
@@ -101,6 +110,14 @@ class Sweeper:
         except Exception:
             self._doubt()
             raise
+
+    def _look(self) -> None:
+        self._seen = None
+        self._seen = self._database.read_sync(seen)
+
+    def _if_seen(self, sign: Sign, step: Callable[[], object]) -> Callable[[], object]:
+        """The same step, which is left out when there is nothing for it to do."""
+        return lambda: step() if self._seen is None or sign in self._seen else None
 
     def lapse(self) -> None:
         """End incarnations that have been watched, without a pause, not to renew their lease for all its length."""
@@ -163,6 +180,7 @@ class Sweeper:
         """Take what is unspent of grants that have expired, and write the events of those that soon will."""
         while ids := self._database.read_sync(_expiring, self._expiring.besides()):
             done = self._end(self._expiring, ids, _expire)
+            crash.point("grant.after_commit")
             if done < grants.ACCOUNTS:
                 break
 
@@ -177,19 +195,26 @@ class Sweeper:
                 in_chunks(self._database, partial(unwake_lost, queue=queue, limit=limit))
 
     def ring_due_deliveries(self) -> None:
-        """Ring for deliveries that nobody is sending, while their queue has room."""
+        """Ring for deliveries that nobody is sending, while their queue has room; seldom for what was rung already."""
         due = self._database.read_sync(due_deliveries)
-        there = self._due.look((id for id, new in due if new), clock.elapsed())
-        waiting = [id for id, new in due if not new or id in there]
+        there = self._due.look((id for id, at in due if not at), clock.elapsed())
+        waiting = {id: at for id, at in due if at or id in there}
         depth = self._bell.depth(WEBHOOKS).result() if waiting else None
-        if waiting and depth is not None and depth < FULL_MESSAGES:
-            self._bell.ring(WEBHOOKS, waiting).result()
-            self.done["deliveries_queued"] += len(waiting)
+        if waiting and (depth is None or depth >= FULL_MESSAGES):
+            return
+        if ids := self._rings.look(waiting, clock.elapsed()):
+            if not self._bell.ring(WEBHOOKS, ids).result():
+                self._rings.lose(ids)
+            self.done["deliveries_queued"] += len(ids)
 
     def admit(self) -> None:
         """Hold for jobs that wait for credit, where their accounts have it by now."""
         if deliveries := self._credit.run_once():
             self._bell.ring(WEBHOOKS, deliveries).result()
+
+    def turn(self) -> None:
+        """Let queued jobs of paused providers go on with another offer of theirs, where they have one."""
+        self._turner.run_once(self._database.read_sync(paused_providers))
 
     def feed(self) -> None:
         """Top up the broker's window."""
@@ -234,7 +259,9 @@ def _expiring(connection: Connection, besides: Sequence[str]) -> list[str]:
 
 
 def _expire(connection: Connection, account_ids: Sequence[str]) -> tuple[int, list[str]]:
-    return grants.expire(connection, account_ids, db.now(connection))
+    done = grants.expire(connection, account_ids, db.now(connection))
+    crash.point("grant.before_commit")
+    return done
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from shared.providers.states import name_of
 from shared.settings import Settings
 from shared.submissions.catalogue import Catalogue
 from workers.pacing.gate import PATIENCE, Wait
-from workers.pacing.law import Pauses
+from workers.pacing.outages import Pauses
 from workers.pacing.pace import Pace, Permit
 from workers.pacing.statistics import Recorder
 from workers.pacing.store import PaceStore

@@ -15,8 +15,8 @@ from shared import clock
 from shared.providers.limits import ProviderLimit, RateLimits
 from shared.providers.states import ProviderState
 from shared.queues import Lane
-from workers.pacing import law
-from workers.pacing.law import Report
+from workers.pacing import law, outages
+from workers.pacing.reports import Report
 
 _Turn = asyncio.Future["Go | None"]
 
@@ -179,7 +179,7 @@ class Gate:
     def adopt(self, state: ProviderState, ahead: float) -> None:
         """What all workers know now; what was seen of an earlier version is no evidence any more."""
         if state.version != self.state.version:
-            self.report.forget(failures=not law.still_tells(state, self.report.version))
+            self.report.forget(failures=not outages.still_tells(state, self.report.version))
         self.state, self.ahead, self.report.version = state, ahead, state.version
         self.reporting = False
         for gate in (self, *self.models):

@@ -3,15 +3,18 @@
 Three things are found out of one provider and model. A **rate**: once the provider says "too many" (429, 529) it is
 set below what was admitted of late, and then grows by a few percent a second, which costs about one refusal in a
 hundred calls. A **limit** of calls in flight: it doubles while all of it is used, and is cut when a refusal comes while
-all of it was used (TCP's slow start). A **pause**: after a few failures in a row that say that the provider is down,
-or a single one that says that it refuses our key, nothing is sent but one call now and then that tries it.
+all of it was used (TCP's slow start). A call now and then that is refused because the provider has too much to do (503,
+529), while most are answered, slows nobody but itself. A **pause**: after a few failures in a row that say that the
+provider is down, or a single one that says that it refuses our key, nothing is sent but one call now and then that
+tries it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
-from shared.providers.states import FIRST_LIMIT, ProviderState, words
+from shared.providers.states import ProviderState
+from workers.pacing.outages import FAILURES, PROBE, SOON, Pauses, failed, resume, still_tells, until_quiet
+from workers.pacing.reports import Report
 
 #: What is left of the rate, and of the limit, after a refusal.
 CUT: Final = 0.9
@@ -39,87 +42,21 @@ LEAST_WINDOW: Final = 1.0
 FIRST_WINDOW: Final = 0.25
 #: A rate that was borne for so long is more than a guess.
 PROVEN: Final = 5.0
+#: While at most this share of the calls of the last BORNE_SECONDS is refused for overload, each of these is a matter of
+#: its own: the provider fails some calls at any pace, and a hold for all would not help the next one.
+BORNE: Final = 0.25
+BORNE_SECONDS: Final = 2.0
+#: By how many calls such a refusal makes the limit smaller. One for each six calls keeps it as it is.
+EASING: Final = 0.25
 #: The pause after a refusal that names none; doubled for each refusal in a row.
 HOLD: Final = 0.5
 MOST_HOLD: Final = 30.0
 #: The longest pause after the first refusal in a row.
 FIRST_HOLD: Final = 2.0
-#: Failures in a row after which a provider is deemed down.
-FAILURES: Final = 5
-#: And no good answer of anybody for so long, in seconds: while others are served the fault is the requests'.
-QUIET: Final = 1.5
-#: So long after that one more call is to say whether it is down, in seconds.
-SOON: Final = 0.1
 #: A worker that has not reported for so long has no share.
 GONE: Final = 3.0
 #: For how long what the headers said is believed.
 TOLD: Final = 120.0
-#: How long one call may try a paused provider before another may.
-PROBE: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Pauses:
-    """How long a paused provider is left alone, in seconds: the first time, doubled each time, at most."""
-
-    first: float = 1.0
-    most: float = 30.0
-
-    @property
-    def longest_hold(self) -> float:
-        """For how long at most all calls wait because one was refused for pace."""
-        return 2 * self.most
-
-
-@dataclass(slots=True)
-class Report:
-    """What one worker has seen of one provider and model since its last report."""
-
-    worker: str
-    #: The version under which what is reported was sent.
-    version: int
-    #: Calls that wait or are under way here.
-    wanted: int = 0
-    #: Good answers; refused for pace (and how long the provider wants to be left alone), some for the rate of calls,
-    #: not only because the provider has too much to do.
-    admitted: int = 0
-    #: When the last of them came, in Redis's time as far as the worker knows it.
-    answered_at: float = 0.0
-    refused: int = 0
-    rated: bool = False
-    refused_for: str = ""
-    hold: float = 0.0
-    #: Failures since the last good answer; why; whether one of them says that our key or our quota is refused.
-    failed: int = 0
-    failed_for: str = ""
-    barred: bool = False
-    #: Calls in flight, of all that may be, and whether calls had to wait for that; for the rate.
-    in_flight: int = 0
-    limit_used: bool = False
-    rate_used: bool = False
-    #: A rate that the provider's headers stated.
-    told: float | None = None
-    #: The one call that tried a paused provider has ended, well or not, or could not be made.
-    probed: bool = False
-
-    def forget(self, *, failures: bool) -> None:
-        """What was sent under an earlier version says nothing of the pace any more; good answers always count.
-
-        `failures`: nor whether the provider is down (`still_tells`).
-        """
-        if failures or self.barred:
-            self.failed = 0
-        self.refused = 0
-        self.hold, self.barred, self.rated = 0.0, False, False
-
-
-def still_tells(state: ProviderState, version: int) -> bool:
-    """Whether failures of calls that were sent under this version say that the provider is down.
-
-    A cut ends no outage. But what was sent before the provider responded again is over, and a pause is not made longer
-    by what was under way when it began.
-    """
-    return version == state.version or (version >= state.resumed and not state.paused)
 
 
 def step(state: ProviderState, report: Report, now: float, *, pauses: Pauses, jitter: float) -> list[str]:
@@ -133,32 +70,22 @@ def step(state: ProviderState, report: Report, now: float, *, pauses: Pauses, ji
         state.told = None
     said: list[str] = []
     if state.paused and (report.admitted or (report.refused and not report.failed)):
-        said += _resume(state)
+        said += resume(state)
     if report.admitted:
         state.failures = state.refusals = 0
-    if known and report.refused:
+    if known and report.refused and _is_borne(state, report, now):
+        _ease(state, report, now)
+    elif known and report.refused:
         _cut(state, report, now, pauses.longest_hold, jitter)
     else:
         _grow_limit(state, report, now)
     _grow_rate(state, report, now)
     tells = known if report.barred else still_tells(state, report.version)
     if report.failed and (tells or report.probed):
-        said += _failed(state, report, now, pauses, jitter)
+        said += failed(state, report, now, pauses, jitter)
     elif report.probed and state.probe == report.worker:
         state.probe, state.probe_until = "", 0.0
     return said
-
-
-def claim(state: ProviderState, worker: str, now: float) -> bool:
-    """Whether this worker may send the one call that tries a paused provider; then it is noted."""
-    state.paused_until, state.probe_until = (
-        min(state.paused_until, now + state.wait),
-        min(state.probe_until, now + PROBE),
-    )
-    if not state.paused or now < state.paused_until or (state.probe and now < state.probe_until):
-        return False
-    state.probe, state.probe_until = worker, now + PROBE
-    return True
 
 
 def share(state: ProviderState, worker: str) -> float:
@@ -193,28 +120,36 @@ def _count(state: ProviderState, report: Report, now: float) -> None:
     state.admitted = [row for row in state.admitted if now - WINDOW - 1 <= row[0] / 2 <= now]
     state.admitted_since += report.admitted
     state.answered_at = max(state.answered_at, min(report.answered_at, now))
+    _add(state.admitted, now, report.admitted)
+    state.overloads = [row for row in state.overloads if now - BORNE_SECONDS <= row[0] / 2 <= now]
+    _add(state.overloads, now, 0 if report.rated else report.refused)
+
+
+def _add(counts: list[list[int]], now: float, number: int) -> None:
+    """Count so many in the half second that it is."""
     half = int(now * 2)
-    if report.admitted and state.admitted and state.admitted[-1][0] == half:
-        state.admitted[-1][1] += report.admitted
-    elif report.admitted:
-        state.admitted.append([half, report.admitted])
+    if number and counts and counts[-1][0] == half:
+        counts[-1][1] += number
+    elif number:
+        counts.append([half, number])
 
 
 def _present(workers: Mapping[str, list[float]], now: float) -> dict[str, list[float]]:
     return {name: row for name, row in workers.items() if now - GONE <= row[0] <= now + GONE}
 
 
-def _resume(state: ProviderState) -> list[str]:
-    """An answer, whenever it was asked for: the provider is there."""
-    was, state.paused_for, state.barred = state.paused_for, None, False
-    state.failures = state.pauses = 0
-    state.paused_since = state.paused_until = state.probe_until = 0.0
-    state.probe = ""
-    state.version += 1
-    state.resumed = state.version
-    state.held_until = 0.0
-    state.limit, state.threshold, state.learned = FIRST_LIMIT / 2, None, False
-    return [f"responds again (was paused: {words(was)}); calls continue"]
+def _is_borne(state: ProviderState, report: Report, now: float) -> bool:
+    """Whether what was refused is no reason to slow down: no limit of calls was named, and most are answered."""
+    answered = sum(number for half, number in state.admitted if half / 2 >= now - BORNE_SECONDS)
+    refused = sum(number for _, number in state.overloads)
+    return not report.rated and refused <= BORNE * (answered + refused)
+
+
+def _ease(state: ProviderState, report: Report, now: float) -> None:
+    """A little fewer at once, if all were used; who has too much to do refuses more and more, and is cut."""
+    _grow_limit(state, report, now)
+    if report.limit_used:
+        state.limit = max(1.0, state.limit - EASING * report.refused)
 
 
 def _cut(state: ProviderState, report: Report, now: float, longest: float, jitter: float) -> None:
@@ -237,18 +172,13 @@ def _cut(state: ProviderState, report: Report, now: float, longest: float, jitte
         state.threshold = max(state.threshold or 0.0, state.limit)
         state.limit, state.learned = 1.0, True
     pause = min(HOLD * 2.0 ** (state.refusals - 1), MOST_HOLD) * (1 + jitter / 4)
-    if state.failures + report.failed >= FAILURES and (left := _until_quiet(state, now)) >= 0:
+    if state.failures + report.failed >= FAILURES and (left := until_quiet(state, now)) >= 0:
         pause = min(pause, left + SOON)  # or it would be found out that it is down when the next hold is over
     longest = longest if state.refusals > 1 else min(longest, FIRST_HOLD)
     until = max(state.held_until, now + min(max(report.hold, pause), longest))
     state.held += until - max(state.held_until, now)
     state.held_until = until
     state.held_for = report.refused_for
-
-
-def _until_quiet(state: ProviderState, now: float) -> float:
-    """Seconds until nobody has had a good answer for QUIET; negative: for longer."""
-    return state.admitted[-1][0] / 2 + QUIET - now if state.admitted else -QUIET
 
 
 def _sustained(state: ProviderState, report: Report, now: float) -> float:
@@ -298,20 +228,3 @@ def _grow_rate(state: ProviderState, report: Report, now: float) -> None:
     state.rate *= (1 + faster) ** elapsed
     if state.rate > MOST_RATE:
         state.rate = None
-
-
-def _failed(state: ProviderState, report: Report, now: float, pauses: Pauses, jitter: float) -> list[str]:
-    state.failures = report.failed if report.admitted else state.failures + report.failed
-    quiet = _until_quiet(state, now) < 0
-    if not (report.barred or report.probed or (quiet and state.failures >= FAILURES)):
-        return []
-    first = not state.paused
-    state.pauses += 1
-    state.version += 1
-    wait = min(pauses.first * 2.0 ** (min(state.pauses, 30) - 1), pauses.most)
-    state.paused_since = state.paused_since or now
-    state.wait = max(wait * (1 + jitter / 4), min(report.hold, pauses.most))
-    state.paused_until = now + state.wait
-    state.paused_for, state.barred = report.failed_for, report.barred or (state.barred and report.probed)
-    state.probe, state.probe_until = "", 0.0
-    return [f"calls are paused: {words(report.failed_for)}; retried periodically"] if first else []

@@ -14,9 +14,10 @@ from shared.providers.limits import RateLimits
 from shared.providers.states import ANY, ProviderState, name_of
 from shared.queues import Lane
 from shared.stopping import stop
-from workers.pacing import law
+from workers.pacing import law, outages
 from workers.pacing.gate import Gate, Go, Wait
-from workers.pacing.law import Pauses, Report
+from workers.pacing.outages import Pauses
+from workers.pacing.reports import Report
 from workers.pacing.store import PaceStore
 from workers.upstream.faults import ACCOUNT, NOT_CONFIGURED, Kind, classify, label
 
@@ -157,9 +158,9 @@ class Pace:
         if gate is not permit.tried and self._is_evidence(permit, kind, error):
             if version == gate.state.version:
                 _note(gate.report, kind, why, error, permit.gate.in_flight)
-            elif kind in _DOWN and law.still_tells(gate.state, version):
+            elif kind in _DOWN and outages.still_tells(gate.state, version):
                 gate.report.failed, gate.report.failed_for = gate.report.failed + 1, why
-            if gate.report.refused or gate.report.barred or gate.report.failed >= law.FAILURES:
+            if gate.report.refused or gate.report.barred or gate.report.failed >= outages.FAILURES:
                 self._report_now(gate)
         self._over(permit)
 
@@ -195,7 +196,7 @@ class Pace:
         gate.claiming = True
         try:
             state, mine = await self.store.update(
-                gate.name, gate.state, lambda state, now: law.claim(state, self.worker, now)
+                gate.name, gate.state, lambda state, now: outages.claim(state, self.worker, now)
             )
         finally:
             gate.claiming = False

@@ -132,7 +132,9 @@ class Runtime:
         self.sender = Sender(self._database, self._outbound)
         self.settler = Settler(self._database, self._notifier, self._ring)
         upstreams = {**providers.connect(catalogue(), self._client), SEARCH: self._search}
-        attempts = Attempts(upstreams, self._pace, self._publisher, statistics=self._statistics)
+        attempts = Attempts(
+            upstreams, self._pace, self._publisher, statistics=self._statistics, paused=lambda: bell().paused
+        )
         self.engine = Engine(self._database, self.incarnation.id, attempts, slots, self.settler, consume=self._consume)
         self.engine.start()
         due = due_ids if serves(WEBHOOKS) else None

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,7 +11,8 @@ from shared import clock, crash
 from shared.errors import ProviderError, StorageAway
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import BEGAN, Ending, Requeue
-from shared.queues import Lane
+from shared.jobs.pauses import BY_OPERATOR
+from shared.queues import PROBATION, Lane
 from shared.settings import settings
 from shared.submissions import extras
 from shared.submissions.catalogue import SANDBOX, catalogue
@@ -38,6 +39,8 @@ IN_PLACE_SECONDS = 60.0
 NO_ROOM = "no_capacity"
 #: In the record of an attempt: when it failed, in Redis's time.
 FAILED_AT = "failed_at"
+#: How long a job is put off whose provider an operator has paused; its queue then holds it, in seconds.
+PAUSED_SECONDS = 1.0
 #: Attempts that a job's row keeps: the first ones and the last ones.
 MOST_FIRST, MOST_LAST = 10, 40
 
@@ -52,6 +55,8 @@ class Attempts:
     image_keeper: ImageKeeper = field(default_factory=ImageKeeper)
     #: Counts what the calls of real keys come to; None: nobody does.
     statistics: Recorder | None = None
+    #: The providers that an operator has paused.
+    paused: Callable[[], Collection[str]] = frozenset
 
     async def run(self, job: Leased, attempts: list[dict[str, Any]], partial: PartialAnswer) -> Ending | Requeue:
         """What comes of a job here.
@@ -180,6 +185,8 @@ class _Run:
         """One attempt, when its turn has come; StorageAway when what it would come to could not be kept."""
         if self._keeps() and not await self.by.image_keeper.ready():
             raise StorageAway
+        if self._is_paused():
+            return self._put_off(PAUSED_SECONDS, BY_OPERATOR, self.job.failures)
         if self.offer.provider in (SANDBOX, SEARCH):
             return await self._attempt(sink, None)
         permit = await self._turn()
@@ -191,6 +198,13 @@ class _Run:
         if isinstance(permit, Wait):
             return permit
         return await self._attempt(sink, permit)
+
+    def _is_paused(self) -> bool:
+        """Whether an operator has paused the provider meanwhile, so that a retry waits for its end; the first call of a
+        leased job is made. Jobs in probation are leased whoever is paused, since they share a queue.
+        """
+        again = len(self.attempts) > self.before or self.job.queue == PROBATION
+        return again and self.offer.provider in self.by.paused()
 
     async def _turn(self) -> Permit | Wait:
         """Leave to call; who has another offer left waits but a moment for it."""
@@ -313,7 +327,7 @@ class _Run:
         if error is not None and error.code == "context_length_exceeded":
             models = catalogue().models
             windows = [models[offer.model].context if offer.model in models else 0 for offer in self.offers]
-        return choose(self.offers, after=self.job.offer, windows=windows)
+        return choose(self.offers, after=self.job.offer, windows=windows, paused=self.by.paused())
 
     def _put_off(self, wait_seconds: float, reason: str, failures: int) -> Requeue:
         tried = self.attempts if len(self.attempts) > self.before else None

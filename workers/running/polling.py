@@ -20,6 +20,7 @@ from shared.db import Database
 from shared.db.models import jobs
 from shared.db.models.jobs import WOKEN
 from shared.jobs.leases import unwake
+from shared.jobs.pauses import paused_providers
 from shared.jobs.waking import ACCOUNTS, accounts_waiting, mark
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class FreeSlots(Protocol):
 
 
 class Poller:
-    """One worker's; on its event loop."""
+    """One worker's; on its event loop. It also sees whom an operator has paused, for all that asks the bell."""
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class Poller:
 
     async def look(self) -> bool:
         """Look once, where that is called for; whether anything was found."""
+        self._bell.paused = await self._database.read(paused_providers)
         well = await asyncio.wrap_future(self._bell.check())
         late_seconds = DEAF_SECONDS if well else LATE_SECONDS
         found = False
@@ -93,7 +95,7 @@ class Poller:
         return silent
 
     async def _take(self, queue: str, room: int, late_seconds: float) -> bool:
-        if not await self._database.read(is_any, queue, late_seconds):
+        if self._bell.is_paused(queue) or not await self._database.read(is_any, queue, late_seconds):
             return False
         await self._database.write(unwake_late, queue, late_seconds)
         accounts = await self._database.read(accounts_waiting, queue, self._after.get(queue, ""))

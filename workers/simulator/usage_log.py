@@ -39,6 +39,8 @@ class Billed:
     write_1h: int = 0
     output: int = 0
     images: int = 0
+    #: Of which size they are, as it was asked for; empty: the provider's own choice.
+    size: str = ""
 
 
 class UsageLog:
@@ -59,7 +61,10 @@ class UsageLog:
         images = _images(counted) if kind == "images" else 0
         if not used and not images:
             return
-        row = Billed(clock.now_seconds(), call.route.provider, call.model, id, kind, **_tokens(used), images=images)
+        size = str(call.request.body.get("size") or "") if images else ""
+        row = Billed(
+            clock.now_seconds(), call.route.provider, call.model, id, kind, **_tokens(used), images=images, size=size
+        )
         self._rows.append(row)
 
 

@@ -177,7 +177,7 @@ def _micros(row: Billed) -> Fraction:
         "output": price.output,
     }
     each["write_1h"] = each["write_5m"] if price.cache_write_1h is None else price.cache_write_1h
-    pictures = row.images * max(price.images.values(), default=0)
+    pictures = row.images * price.images.get(row.size, max(price.images.values(), default=0))
     return Fraction(sum(getattr(row, name) * each[name] for name in TOKENS), PER_TOKENS) + pictures
 
 

@@ -22,10 +22,11 @@ MOST: Final = 400
 EACH, LEAST = 100, 4
 
 
-def due_deliveries(connection: Connection) -> list[tuple[str, bool]]:
-    """Deliveries that may be sent: of each webhook in turn; with each, whether its doorbell has just rung.
+def due_deliveries(connection: Connection) -> list[tuple[str, int]]:
+    """Deliveries that may be sent: of each webhook in turn; with each, since when, in microseconds.
 
-    That is not known of those to be sent at once; the others' doorbell is long gone.
+    Of those to be sent at once that is 0, and it is not known whether their doorbell has just rung; the others' is long
+    gone.
     """
     late = db.now(connection) - int(DUE_SECONDS * clock.MICROS)
     webhooks = connection.execute(_WEBHOOKS, {"late": late}).scalars().all()
@@ -33,9 +34,9 @@ def due_deliveries(connection: Connection) -> list[tuple[str, bool]]:
         return []
     given = list(webhooks) if connection.dialect.name == "postgresql" else json.dumps(list(webhooks))
     each = min(EACH, max(LEAST, MOST // len(webhooks)))
-    found: dict[str, list[tuple[str, bool]]] = {}
+    found: dict[str, list[tuple[str, int]]] = {}
     for row in connection.execute(_FIRST[connection.dialect.name], {"webhooks": given, "late": late, "each": each}):
-        found.setdefault(row.webhook_id, []).append((row.id, row.next_at == 0))
+        found.setdefault(row.webhook_id, []).append((row.id, row.next_at))
     return [one for one in chain.from_iterable(zip_longest(*found.values())) if one is not None]
 
 

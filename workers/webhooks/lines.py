@@ -20,6 +20,8 @@ class Line:
     receiver: ReceiverState
     #: As deliveries name it.
     webhook_id: str
+    #: Where the process finds the line of an id that waits.
+    where: dict[str, "Line"] = field(default_factory=dict)
     waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
     claimed: deque[dict[str, Any]] = field(default_factory=deque)
     #: Sends under way.
@@ -60,7 +62,20 @@ class Line:
         """The next ids to claim: of a quick one for some rounds, of another one for the send that is to begin."""
         most = self._ahead if self.quick else 1
         number = max(0, min(len(self.waiting), most - len(self.claimed)))
-        return [self.waiting.popitem(last=False)[0] for _ in range(number)]
+        return self.taken(number)
+
+    def put(self, id: str) -> None:
+        """One more waits."""
+        self.waiting[id] = None
+        self.where[id] = self
+        self.wake()
+
+    def taken(self, number: int) -> list[str]:
+        """The first so many, which do not wait here any more."""
+        ids = [self.waiting.popitem(last=False)[0] for _ in range(min(number, len(self.waiting)))]
+        for id in ids:
+            del self.where[id]
+        return ids
 
     @property
     def _ahead(self) -> int:

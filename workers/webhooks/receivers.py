@@ -1,6 +1,7 @@
 """What is known of webhooks' receivers from how they have answered: how many sends at once each may have, and when."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -12,11 +13,12 @@ from workers.webhooks.client import SendResult
 #: Answers quickly; not known yet; answers, but late; does not answer.
 Kind = Literal["quick", "fresh", "slow", "silent"]
 
-#: A send that takes longer than this is slow from then on; the first of a webhook are not waited for as long.
-SLOW_SECONDS: Final = {"quick": 2.0, "fresh": 1.0}
+#: A send that takes longer than this is slow from then on. The first of a webhook is not waited for as long, since new
+#: ones wait behind it: what answers after that counts as quick all the same, once it has.
+SLOW_SECONDS: Final = {"quick": 2.0, "fresh": 0.3}
 #: Sends to one webhook at once: of one that is not known yet, the most of any (500 a second that are answered after 20
 #: ms need 10 under way, and some that are on their way through this process), the most of one that answers slowly.
-FIRST_EACH: Final = 2
+FIRST_EACH: Final = 1
 MOST_EACH: Final = 32
 MOST_SLOW_EACH: Final = 4
 #: After so many failures in a row there is a rest before the next send, which doubles up to the longest, in seconds.
@@ -36,6 +38,8 @@ class ReceiverState:
     most: int = FIRST_EACH
     failures: int = 0
     rest_until: float = 0.0
+    #: Called when `kind` changes: a send that waits among others of the kind before is to wait among the new ones.
+    on_change: list[Callable[[], None]] = field(default_factory=list)
     #: Name and port; of an address that cannot be read, the whole of it.
     host: str = field(init=False)
 
@@ -47,7 +51,7 @@ class ReceiverState:
 
     def mark_slow(self) -> None:
         """A send has been under way for long; whatever comes of it."""
-        self.kind = "slow" if self.kind in ("quick", "slow") else "silent"
+        self._become("slow" if self.kind in ("quick", "slow") else "silent")
         self.most = min(self.most, MOST_SLOW_EACH)
 
     def learn(self, answer: SendResult) -> None:
@@ -57,9 +61,9 @@ class ReceiverState:
         """
         slow = answer.seconds >= SLOW_SECONDS["quick"]
         if answer.status is not None:
-            self.kind = "slow" if slow else "quick"
+            self._become("slow" if slow else "quick")
         elif slow:
-            self.kind = "silent"
+            self._become("silent")
         if answer.status is not None and 200 <= answer.status < 300:
             self.failures = 0
             self.most = min(2 * self.most, MOST_SLOW_EACH if slow else MOST_EACH)
@@ -70,6 +74,11 @@ class ReceiverState:
             doublings = min(self.failures - FAILURES, 10)
             rest = min(LONGEST_REST, FIRST_REST * 2**doublings) * settings().webhook_pace
             self.rest_until = clock.monotonic() + rest
+
+    def _become(self, kind: Kind) -> None:
+        changed, self.kind = kind != self.kind, kind
+        for call in self.on_change if changed else ():
+            call()
 
 
 class ReceiverStates:

@@ -8,6 +8,7 @@ from the rest.
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from shared import clock
@@ -22,7 +23,7 @@ SHARES: Final[dict[Kind, tuple[int, int, int]]] = {
     "silent": (100, 25, 25),
 }
 #: Sends at once that became slow under way; of more the oldest is given up, of an account that has more than a share.
-MOST_SLOW: Final = 200
+MOST_SLOW: Final = 400
 SLOW_SHARE: Final = 50
 #: The most that can be under way.
 MOST_SENDING: Final = sum(shares[0] for shares in SHARES.values()) + MOST_SLOW
@@ -48,13 +49,32 @@ class SendSlots:
         self._slow: OrderedDict[int, SendSlot] = OrderedDict()
 
     async def enter(self, receiver: ReceiverState) -> SendSlot:
-        """A slot for one send, when it is this webhook's turn: its account's, its host's, and its kind's."""
+        """A slot for one send, when it is this webhook's turn: its account's, its host's, and its kind's.
+
+        A receiver that turns out to be of another kind meanwhile waits among those from then on: the first answer of a
+        new one is heard while its second send waits among the new ones, of which many may never answer.
+        """
+        whose = receiver.account_id, receiver.host
         while True:
-            kind = receiver.kind
-            await self._turns[kind].take(receiver.account_id, receiver.host)
+            kind, turns = receiver.kind, self._turns[receiver.kind]
+            if turns.has_room(*whose):
+                turns.seize(*whose)
+            elif not await self._came(receiver, turns):
+                continue
             if receiver.kind == kind:
-                return SendSlot(kind, receiver.account_id, receiver.host, clock.monotonic())
-            self._turns[kind].give(receiver.account_id, receiver.host)
+                return SendSlot(kind, *whose, clock.monotonic())
+            turns.give(*whose)
+
+    async def _came(self, receiver: ReceiverState, turns: Turns) -> bool:
+        """Wait for a turn; False when the receiver became another kind before it came."""
+        whose = receiver.account_id, receiver.host
+        turn = turns.queue(*whose)
+        leave = partial(turns.leave, *whose, turn)
+        receiver.on_change.append(leave)
+        try:
+            return await turns.wait(*whose, turn)
+        finally:
+            receiver.on_change.remove(leave)
 
     def move_to_slow(self, slot: SendSlot, receiver: ReceiverState) -> None:
         """Its send has been under way for long: it goes over to those that are, even when they have no slot free."""

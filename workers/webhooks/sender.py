@@ -55,6 +55,8 @@ class Sender:
         self._slots = SendSlots()
         self._receivers = ReceiverStates()
         self._lines: dict[str, Line] = {}
+        #: The lines of all ids that wait.
+        self._waiting: dict[str, Line] = {}
         self._sort: Batcher[list[str], None] = Batcher(self._sorted, most=1000)
         self._claim: Batcher[list[str], list[dict[str, Any]]] = Batcher(self._claims, most=1000)
         self._record: Batcher[dict[str, Any], None] = Batcher(self._flush, most=200)
@@ -96,19 +98,24 @@ class Sender:
             await asyncio.wait(list(self._tasks))
 
     async def _sorted(self, groups: Sequence[list[str]]) -> Sequence[None]:
-        """Put ids in their webhooks' lines, and serve the lines that nobody serves yet."""
-        offered = [id for ids in groups for id in ids]
-        due = await self._database.read(webhooks_of, offered)
+        """Put ids in their webhooks' lines, and serve the lines that nobody serves yet.
+
+        Those that wait here already are not looked up: the sweeper rings again for what receivers keep waiting.
+        """
+        offered = dict.fromkeys(id for ids in groups for id in ids)
+        for line, count in Counter(self._waiting[id] for id in offered if id in self._waiting).items():
+            line.more = line.more or count >= LEAST
+        fresh = [id for id in offered if id not in self._waiting]
+        due = await self._database.read(webhooks_of, fresh) if fresh else []
         if closed := [row.id for row in due if not row.open]:
             self._tasks.start(self._put_off(closed))
-        room = max(0, MOST_WAITING - sum(len(line.waiting) for line in self._lines.values()))
+        room = max(0, MOST_WAITING - len(self._waiting))
         counts: Counter[str] = Counter()
         for number, one in enumerate(row for row in due if row.open):
             line = self._lines.get(one.line) or self._begun(one)
             fits = number < room and len(line.waiting) < MOST_WAITING_EACH
             if fits:
-                line.waiting[one.id] = None
-                line.wake()
+                line.put(one.id)
             counts[one.line] += 1
             line.more = line.more or not fits or one.again or counts[one.line] >= LEAST
         return [None] * len(groups)
@@ -116,7 +123,7 @@ class Sender:
     def _begun(self, one: Due) -> Line:
         """A new line, which is served from now on."""
         receiver = self._receivers.of(one.line, one.account_id, addressees.place(one.line, one.url))
-        line = self._lines[one.line] = Line(receiver, one.webhook_id)
+        line = self._lines[one.line] = Line(receiver, one.webhook_id, self._waiting)
         self._tasks.start(self._serve(one.line, line))
         return line
 
@@ -139,12 +146,14 @@ class Sender:
                 await self._send_all(line)
         finally:
             del self._lines[name]
+            line.taken(len(line.waiting))
             self._give_all_back(line)
 
     async def _send_all(self, line: Line) -> None:
         """Send what is in the line, as many at once as its webhook may have; the next as soon as one ends."""
         while not (line.over or self._stopping):
-            line.share = max(LEAST_CLAIMED, MOST_CLAIMED // len(self._lines))
+            if line.quick and line.claiming is None:
+                line.share = self._share()
             if line.may_claim:
                 line.claiming = self._tasks.start(self._claimed(line))
             if not line.may_send:
@@ -153,6 +162,15 @@ class Sender:
                 await asyncio.sleep(rest)
             else:
                 await self._next(line)
+
+    def _share(self) -> int:
+        """What a line may claim ahead: its part of what this process can send within a claim's time.
+
+        Lines that are not claimed ahead take no part: with a hundred receivers that never answer, each transaction of
+        one that does would else be for eight of its deliveries.
+        """
+        ahead = sum(1 for line in self._lines.values() if line.quick)
+        return max(LEAST_CLAIMED, MOST_CLAIMED // max(1, ahead))
 
     async def _next(self, line: Line) -> None:
         """Take a slot and begin one send, of what is still to be sent by then."""
@@ -222,8 +240,7 @@ class Sender:
             self._give_all_back(line)
             await self._recorded(row, answer)
             while line.waiting and not self._stopping:
-                some = min(len(line.waiting), PUT_OFF_EACH)
-                await self._put_off([line.waiting.popitem(last=False)[0] for _ in range(some)])
+                await self._put_off(line.taken(PUT_OFF_EACH))
         finally:
             line.busy -= 1
 

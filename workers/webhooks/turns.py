@@ -8,8 +8,10 @@ import asyncio
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 
+#: Whether its place was taken; False: it was left before.
+_Turn = asyncio.Future[bool]
 #: Who waits at one host for one account.
-_Waiters = deque["asyncio.Future[None]"]
+_Waiters = deque[_Turn]
 
 
 @dataclass(slots=True)
@@ -41,19 +43,37 @@ class Turns:
         """Wait for a place."""
         if self.has_room(account, host):
             self.seize(account, host)
-            return
-        turn = asyncio.get_running_loop().create_future()
+        else:
+            await self.wait(account, host, self.queue(account, host))
+
+    def queue(self, account: str, host: str) -> _Turn:
+        """Begin to wait for a place; `wait` is to be awaited next."""
+        turn: _Turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(account, OrderedDict()).setdefault(host, deque()).append(turn)
         self._at_host.setdefault(host, OrderedDict())[account] = None
+        return turn
+
+    async def wait(self, account: str, host: str, turn: _Turn) -> bool:
+        """Wait until the turn comes, with which its place is taken; False when it was left meanwhile."""
         try:
-            await turn
+            return await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if turn.cancelled():
+                self._remove(account, host, turn)
+            elif turn.result():
                 self.give(account, host)
-            elif account in self._waiting and turn in self._waiting[account].get(host, deque()):
-                self._waiting[account][host].remove(turn)
-                self._forget_if_empty(account, host)
             raise
+
+    def leave(self, account: str, host: str, turn: _Turn) -> None:
+        """Wait no longer, unless the turn has come."""
+        if not turn.done():
+            self._remove(account, host, turn)
+            turn.set_result(False)
+
+    def _remove(self, account: str, host: str, turn: _Turn) -> None:
+        if account in self._waiting and turn in self._waiting[account].get(host, ()):
+            self._waiting[account][host].remove(turn)
+            self._forget_if_empty(account, host)
 
     def seize(self, account: str, host: str) -> None:
         """Take a place that there may not be: who waits, waits the longer."""
@@ -99,7 +119,7 @@ class Turns:
             turn = waiting.popleft()
             if not turn.done():  # a task that was cancelled and has not run since
                 self.seize(account, host)
-                turn.set_result(None)
+                turn.set_result(True)
                 self._waiting.move_to_end(account)
                 self._waiting[account].move_to_end(host)
                 self._at_host[host].move_to_end(account)

@@ -11,6 +11,7 @@ from producer.dialects.fusionai import (
     invoice_documents,
     jobs,
     manners,
+    operator,
     purchases,
     streams,
     webhooks,
@@ -24,7 +25,19 @@ from producer.web.keys import read_key
 from producer.web.router import Router
 
 router = Router()
-for part in (completions, jobs, streams, files, batches, webhooks, account, billing, purchases, invoice_documents):
+for part in (
+    completions,
+    jobs,
+    streams,
+    files,
+    batches,
+    webhooks,
+    account,
+    billing,
+    purchases,
+    invoice_documents,
+    operator,
+):
     router.include(part.router)
 
 DIALECT = Dialect(

@@ -3,7 +3,7 @@
 import asyncio
 from functools import partial
 from io import BytesIO
-from typing import BinaryIO, cast
+from typing import BinaryIO, cast, get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,21 +12,25 @@ from producer import objects
 from producer.admission.idempotency import KEEP_BATCH_SECONDS
 from producer.admission.run_once import run_once
 from producer.context import Context
-from producer.objects import Afforded, DryRun
-from producer.operations import batch_retries, batches, files
+from producer.objects import Afforded, DryRun, Quoted
+from producer.operations import batch_errors, batch_retries, batches, files
 from producer.operations.batch_making import make_once
 from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import BatchSpec
 from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.request import answer, claim_of, enter, enter_to_submit, has_body, page_of, replayable, valid
 from producer.web.router import Router
-from producer.web.rows import PAGE, Row, one
+from producer.web.rows import PAGE, Row, one, query
 from shared.accounts import KeyHolder
 from shared.errors import Conflict, Forbidden, NotFound, StorageAway
 from shared.files import blobs
+from shared.money.shortage import Need
+from shared.objects.batches import BatchStatus, ended_lines
 
 router = Router()
 
+#: Bytes that a line is taken to have, before it is written.
+LINE_BYTES = 1000
 _LINE = {
     "custom_id": "line-1",
     "method": "POST",
@@ -61,12 +65,22 @@ async def create_batch(request: Request) -> Response:
     return replayable(*await make_once(context.database, holder, claim, spec))
 
 
-@router.get("/batches", doc=Row("Batches", one("A page of batches.", objects.List[objects.Batch]), parameters=PAGE))
+@router.get(
+    "/batches",
+    doc=Row(
+        "Batches",
+        one("A page of batches.", objects.List[objects.Batch]),
+        parameters=(
+            *PAGE,
+            query("status", {"type": "string", "enum": list(get_args(BatchStatus))}, "Only batches with this status."),
+        ),
+    ),
+)
 async def list_batches(request: Request) -> Response:
     """List batches, newest first."""
     context, holder = await enter(request)
-    page, _ = page_of(request)
-    return answer(await context.database.read(batches.list_all, holder, page))
+    page, rest = page_of(request, "status")
+    return answer(await context.database.read(batches.list_all, holder, page, status=rest.get("status")))
 
 
 @router.get("/batches/{id}", doc=Row("Batches", one("The batch.", objects.Batch), errors=(NotFound,)))
@@ -92,17 +106,33 @@ async def show_progress(request: Request, id: str) -> Response:
     return answer(objects.progress_object(row, counts.providers, counts.reasons))
 
 
+@router.get(
+    "/batches/{id}/errors",
+    doc=Row(
+        "Batches",
+        one("The errors of the batch so far, grouped by reason.", objects.BatchErrors),
+        errors=(NotFound,),
+    ),
+)
+async def show_errors(request: Request, id: str) -> Response:
+    """Get the errors of a batch: lines that did not succeed, grouped by reason and message, while it runs as well."""
+    context, holder = await enter(request)
+    row = await context.database.read(batches.visible, holder, id)
+    return answer(await context.database.read(batch_errors.read, row))
+
+
 @router.post(
     "/batches/{id}/retry",
     doc=Row(
         "Batches",
         one(
-            "The new batch. Credits are held for its own lines, at current prices. Its input file contains the lines "
+            "The new batch or, for a dry run, its maximum cost. Credits are held for its own lines, at current prices. "
+            "Its input file contains the lines "
             "that are retried. Its output file contains their results together with those of the original batch (and "
             "of earlier retries), in the order of the original input file; its error file contains the lines that "
             "still failed. Its `request_counts` and its statement cover its own lines only. A 409 names the batch "
             "that already retries these lines.",
-            objects.Batch,
+            objects.Batch | objects.DryRun,
         ),
         "RetrySpec",
         errors=(NotFound, Conflict, Forbidden),
@@ -111,6 +141,7 @@ async def show_progress(request: Request, id: str) -> Response:
         examples={
             "All failed lines": {},
             "Only some failure reasons": {"reasons": ["invalid_request"], "completion_window": "48h"},
+            "Maximum cost (dry run)": {"dry_run": True},
         },
     ),
 )
@@ -120,6 +151,8 @@ async def retry_batch(request: Request, id: str) -> Response:
     body = await read_body(request) if has_body(request) else {}
     spec: RetrySpec = valid(RetrySpec, body)
     spec.check()
+    if spec.dry_run:
+        return answer(await _retry_quoted(context, holder, id, spec))
     claim = claim_of(request, holder, body, keep_seconds=KEEP_BATCH_SECONDS)
     return replayable(*await batch_retries.retry(context.database, context.retrying, holder, claim, id, spec))
 
@@ -145,6 +178,20 @@ async def _quoted(context: Context, holder: KeyHolder, spec: BatchSpec, asked: i
     async with context.quoting.turn(holder.account_id, await _size(context, holder, spec, asked)):
         source = await _source(context, holder, spec)
         quoted, need = await asyncio.to_thread(batches.dry_run, spec, holder, source, context.linking.lines(holder))
+    return await _with_credit(context, holder, quoted, need)
+
+
+async def _retry_quoted(context: Context, holder: KeyHolder, id: str, spec: RetrySpec) -> DryRun:
+    row = await context.database.read(batches.visible, holder, id)
+    size = (ended_lines(row) - int(row["succeeded"])) * LINE_BYTES
+    async with context.quoting.turn(holder.account_id, size):
+        link = context.linking.lines(holder)
+        quoted, need = await batch_retries.quote(context.database, context.retrying, holder, id, spec, link)
+    return await _with_credit(context, holder, quoted, need)
+
+
+async def _with_credit(context: Context, holder: KeyHolder, quoted: Quoted, need: Need) -> DryRun:
+    """A dry run with what it says of the account's credit."""
     if holder.test:  # it holds nothing, and a live balance is not its to see
         afforded: Afforded = {"credits_available": None, "shortage": None}
     else:

@@ -8,7 +8,7 @@ from starlette.responses import Response, StreamingResponse
 from producer import objects
 from producer.dialects.fusionai import invoice_documents
 from producer.operations import invoice_documents as documents
-from producer.operations import invoices, usage, usage_csv, usage_groups
+from producer.operations import invoices, usage, usage_csv, usage_groups, usage_series
 from producer.operations.invoice_documents import MEDIA_TYPES
 from producer.operations.usage import Selection, read_period
 from producer.web import formats
@@ -22,6 +22,7 @@ router = Router()
 
 _TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
 _GROUPS: Schema = {"type": "string", "minLength": 1, "maxLength": 300, "examples": ["key,metadata.team"]}
+_SECONDS: Schema = {"type": "integer", "minimum": 0, "maximum": 9_999_999_999}
 _DAY: Schema = {"type": "string", "format": "date"}
 _MONTH: Schema = {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"}
 
@@ -79,6 +80,35 @@ async def show_usage(request: Request) -> Response:
     first = await anext(chunks)  # before the status line: a database that is away is a 503
     disposition = {"Content-Disposition": f'attachment; filename="{usage_csv.filename(wanted)}"'}
     return StreamingResponse(_joined(first, chunks), 200, {**_VARY, **disposition}, "text/csv; charset=utf-8")
+
+
+@router.get(
+    "/usage/series",
+    doc=Row(
+        "Usage",
+        one("A point for each interval.", objects.UsageSeries),
+        parameters=(
+            query("interval", {"type": "string", "enum": [*usage_series.SECONDS]}, "Default: hour."),
+            query(
+                "since",
+                _SECONDS,
+                "The first time. Default: an hour, a day or 30 days before the end; at most 6 hours, 7 or 400 days.",
+            ),
+            query("until", _SECONDS, "The end. Default: now."),
+            query("model", _TEXT, "Only usage of this model."),
+            query("key_id", _TEXT, "Only usage of this API key."),
+        ),
+    ),
+)
+async def show_usage_series(request: Request) -> Response:
+    """Get usage over time, by minute, hour or day: jobs, credits and tokens in the key's mode (live or test)."""
+    context, holder = await enter(request)
+    given = dict(request.query_params)
+    if unknown := given.keys() - {"interval", "since", "until", "model", "key_id"}:
+        name = min(unknown)[:100]
+        raise InvalidRequest(f"{name}: unknown parameter", param=name)
+    wanted = usage_series.read_wanted(holder, given)
+    return answer(await context.database.read(usage_series.read, wanted))
 
 
 @router.get(

@@ -10,11 +10,11 @@ from starlette.responses import Response
 
 from producer import objects
 from producer.dialects.fusionai.docs import HELLO, MAKES_JOBS
-from producer.operations import files, job_quotes
+from producer.operations import files, job_cancels, job_filters, job_quotes
 from producer.operations import jobs as jobs_ops
 from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.call_rows import ACCEPTED
-from producer.web.request import answer, claim_of, enter, enter_to_submit, page_of, replayable, wait_of
+from producer.web.request import answer, claim_of, enter, enter_to_submit, page_of, replayable, valid, wait_of
 from producer.web.router import Router
 from producer.web.rows import JSON, PAGE, Answer, Row, Schema, binary, one, query
 from producer.web.token_limit import take_tokens
@@ -30,7 +30,10 @@ from shared.submissions.sizes import MOST_JOBS, MOST_PAGE
 
 router = Router()
 
-_STATUS: Schema = {"type": "string", "enum": list(get_args(JobStatus))}
+_WORDS = "|".join(get_args(JobStatus))
+_STATUSES: Schema = {"type": "string", "pattern": f"^({_WORDS})(,({_WORDS}))*$"}
+_NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
+_TIME: Schema = {"type": "integer", "minimum": 0, "maximum": job_filters.MOST_TIME}
 
 #: When to ask again for a job that has just been accepted, in seconds.
 RETRY_AFTER = "1"
@@ -97,34 +100,57 @@ async def create_jobs(request: Request) -> Response:
     "/jobs",
     doc=Row(
         "Jobs",
-        one("A page of jobs.", objects.List[objects.Job]),
+        one("A page of jobs.", objects.JobPage),
         parameters=(
             *PAGE,
-            query("status", _STATUS, "Only jobs with this status."),
+            query("status", _STATUSES, "Only jobs with this status, or one of several, separated by commas."),
             query("ids", {"type": "string"}, f"Only jobs with these ids: up to {MOST_PAGE}, separated by commas."),
-            query("batch_id", {"type": "string"}, "Only jobs of this batch."),
+            query("type", {"type": "string", "enum": [*JOB_TYPES]}, "Only jobs of this type."),
+            query("model", _NAME, "Only jobs that asked for this model."),
+            query("key_id", _NAME, "Only jobs of this API key."),
+            query("batch_id", _NAME, "Only jobs of this batch."),
+            query("created_after", _TIME, "Only jobs created at this time or later."),
+            query("created_before", _TIME, "Only jobs created before this time."),
+            query(
+                "metadata.NAME",
+                {"type": "string"},
+                "Only jobs whose metadata has this value under this name: `metadata.team=search`; may be repeated.",
+            ),
         ),
     ),
 )
 async def list_jobs(request: Request) -> Response:
-    """List jobs of the key's mode (live or test), newest first."""
+    """List jobs of the key's mode (live or test), newest first; filters can be combined."""
     context, holder = await enter(request)
-    page, rest = page_of(request, "status", "ids", "batch_id")
-    ids = [id for id in rest.get("ids", "").split(",") if id]
+    labels = [name for name in request.query_params if name.startswith(job_filters.LABEL)]
+    page, rest = page_of(request, "ids", *job_filters.FILTERS, *labels)
+    ids = [id for id in rest.pop("ids", "").split(",") if id]
     if len(ids) > MOST_PAGE:
         raise InvalidRequest(f"ids: at most {MOST_PAGE} ids are allowed", param="ids")
     if ids and "limit" not in request.query_params:
         page.limit = MOST_PAGE
-    return answer(
-        await context.database.read(
-            jobs_ops.list_jobs,
-            holder,
-            page,
-            status=rest.get("status"),
-            ids=ids,
-            batch_id=rest.get("batch_id"),
-        )
-    )
+    wanted = job_filters.read_filter(rest)
+    return answer(await context.database.read(jobs_ops.list_jobs, holder, page, wanted, ids))
+
+
+@router.post(
+    "/jobs/cancel",
+    doc=Row(
+        "Jobs",
+        one("What was cancelled, and whether there is more.", objects.JobsCancelled),
+        "CancelSpec",
+        examples={
+            "All that wait for a model": {"status": ["queued"], "model": "gpt-4"},
+            "How many that would be": {"metadata": {"team": "search"}, "dry_run": True},
+        },
+    ),
+)
+async def cancel_jobs(request: Request) -> Response:
+    """Cancel all jobs that meet a filter: up to 2,000 in one call; with `dry_run`, only count them."""
+    context, holder = await enter(request)
+    spec = valid(job_cancels.CancelSpec, await read_body(request))
+    parts = (context.database, context.bell, context.notifier)
+    return answer(await job_cancels.cancel_jobs(*parts, holder, spec))
 
 
 @router.get(
@@ -157,6 +183,13 @@ async def show_job(request: Request, job_id: str) -> Response:
             return answer(job, {"FusionAI-Job-Id": job_id})
         job = await context.database.read(jobs_ops.show_job, holder, job_id)
     return answer(job, {"FusionAI-Job-Id": job_id})
+
+
+@router.get("/jobs/{job_id}/input", doc=Row("Jobs", one("What it asked.", objects.JobInput), errors=(NotFound,)))
+async def show_job_input(request: Request, job_id: str) -> Response:
+    """Get what a job asked, as it can be sent again, and the key that it was sent with."""
+    context, holder = await enter(request)
+    return answer(await context.database.read(jobs_ops.show_input, holder, job_id))
 
 
 @router.post(

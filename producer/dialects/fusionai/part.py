@@ -27,6 +27,7 @@ _TAGS: Final = {
     "separate webhooks.",
     "Events": "All events of the key's mode (live or test), in order, so that missed deliveries can be recovered.",
     "Credits": "Prepaid credit balance and its transfers. Requires a live key.",
+    "Operator": "What waits and runs at each provider; pausing a provider. Requires the operator's password.",
     "Usage": "Usage, as JSON or CSV, and invoices.",
 }
 

@@ -10,18 +10,25 @@ from producer import objects
 from producer.admission.limits.rates import RateLimit
 from producer.admission.run_once import run_once, run_once_delivering
 from producer.context import Context
-from producer.operations import callbacks, webhooks
+from producer.operations import callbacks, event_types, webhooks
 from producer.operations import events as events_ops
 from producer.operations.redeliveries import RedeliverSpec, redeliver
 from producer.web.body import read_body
-from producer.web.request import answer, claim_of, enter, page_of, replayable, valid
+from producer.web.request import answer, claim_of, enter, has_body, page_of, replayable, valid
 from producer.web.router import Router
-from producer.web.rows import PAGE, Row, one
+from producer.web.rows import PAGE, Row, one, query
 from shared.accounts import KeyHolder
 from shared.errors import Conflict, NotFound
 from shared.webhooks import events
 
 router = Router()
+
+_EVENT_ORDER = query(
+    "order",
+    {"type": "string", "enum": ["asc", "desc"], "default": "asc"},
+    "Oldest first (`asc`), which a reader who follows misses none by, or newest first (`desc`).",
+)
+_ROTATIONS = {"As usual": {}, "The old secret has leaked": {"overlap_seconds": 0}}
 
 
 @router.post(
@@ -105,15 +112,20 @@ async def remove_webhook(request: Request, id: str) -> Response:
     doc=Row(
         "Webhooks",
         one("The webhook, with its new secret.", objects.NewSecret),
-        errors=(NotFound, Conflict),
+        "RotateSpec",
+        errors=(NotFound,),
         once=True,
+        optional=True,
+        examples=_ROTATIONS,
     ),
 )
 async def rotate_webhook(request: Request, id: str) -> Response:
-    """Rotate the secret of a webhook; the old secret remains valid for a day."""
+    """Rotate the secret of a webhook; the old ones remain valid for a day, or for as long as `overlap_seconds` says."""
     context, holder = await enter(request)
-    claim = claim_of(request, holder, {})
-    return replayable(*await run_once(context.database, claim, webhooks.rotate, holder, id))
+    body = await read_body(request) if has_body(request) else {}
+    wanted = valid(webhooks.RotateSpec, body)
+    claim = claim_of(request, holder, body)
+    return replayable(*await run_once(context.database, claim, webhooks.rotate, holder, id, wanted))
 
 
 @router.post(
@@ -125,7 +137,7 @@ async def test_webhook(request: Request, id: str) -> Response:
     context, holder = await enter(request)
     claim = claim_of(request, holder, {})
     await context.database.read(webhooks.show, holder, id)
-    await _count(context, [id])
+    await _count(context, holder, [id])
     return replayable(*await run_once_delivering(context.database, context.bell, claim, webhooks.test, holder, id))
 
 
@@ -147,7 +159,7 @@ async def redeliver_to_webhook(request: Request, id: str) -> Response:
     wanted = valid(RedeliverSpec, body)
     claim = claim_of(request, holder, body)
     await context.database.read(webhooks.show, holder, id)
-    await _count(context, [id])
+    await _count(context, holder, [id])
     return replayable(*await run_once_delivering(context.database, context.bell, claim, redeliver, holder, id, wanted))
 
 
@@ -160,13 +172,22 @@ async def show_webhook_secret(request: Request) -> Response:
 
 @router.post(
     "/webhook_secret/rotate",
-    doc=Row("Webhooks", one("The new secret.", objects.NewCallbackSecret), errors=(Conflict,), once=True),
+    doc=Row(
+        "Webhooks",
+        one("The new secret.", objects.NewCallbackSecret),
+        "RotateSpec",
+        once=True,
+        optional=True,
+        examples=_ROTATIONS,
+    ),
 )
 async def rotate_webhook_secret(request: Request) -> Response:
-    """Rotate the secret that signs callbacks, and show it; the old secret remains valid for a day."""
+    """Rotate the secret that signs callbacks, and show it; the old ones remain valid as those of a webhook do."""
     context, holder = await enter(request)
-    claim = claim_of(request, holder, {})
-    return replayable(*await run_once(context.database, claim, callbacks.rotate_secret, holder))
+    body = await read_body(request) if has_body(request) else {}
+    wanted = valid(webhooks.RotateSpec, body)
+    claim = claim_of(request, holder, body)
+    return replayable(*await run_once(context.database, claim, callbacks.rotate_secret, holder, wanted))
 
 
 @router.get(
@@ -189,15 +210,31 @@ async def list_deliveries(request: Request, id: str) -> Response:
     "/events",
     doc=Row(
         "Events",
-        one("A page of events, oldest first.", objects.List[objects.Event]),
-        parameters=("limit", "after"),
+        one("A page of events, oldest first unless `order` says otherwise.", objects.List[objects.Event]),
+        parameters=("limit", "after", _EVENT_ORDER),
     ),
 )
 async def list_events(request: Request) -> Response:
     """List events in order, optionally after a given event."""
     context, holder = await enter(request)
     page, _ = page_of(request)
+    if "order" not in request.query_params:
+        page = page.model_copy(update={"order": "asc"})
     return answer(await context.database.read(events_ops.list_events, holder, page))
+
+
+@router.get("/events/types", doc=Row("Events", one("All types.", objects.List[objects.EventType])))
+async def list_event_types(request: Request) -> Response:
+    """List the types of events, each with when it is sent and an example of its body."""
+    await enter(request)
+    return answer(event_types.list_event_types())
+
+
+@router.get("/events/{event_id}", doc=Row("Events", one("The event.", objects.Event), errors=(NotFound,)))
+async def show_event(request: Request, event_id: str) -> Response:
+    """Get an event."""
+    context, holder = await enter(request)
+    return answer(await context.database.read(events_ops.show_event, holder, event_id))
 
 
 _OF_EVENT = Row(
@@ -241,14 +278,17 @@ async def redeliver_event(request: Request, event_id: str) -> Response:
     context, holder = await enter(request)
     claim = claim_of(request, holder, {})
     await context.database.read(events_ops.show_event, holder, event_id)
-    await _count(context, await context.database.read(webhooks.recipients_of, holder, event_id))
+    await _count(context, holder, await context.database.read(webhooks.recipients_of, holder, event_id))
     return replayable(
         *await run_once_delivering(context.database, context.bell, claim, events_ops.redeliver_event, holder, event_id)
     )
 
 
-async def _count(context: Context, webhook_ids: Sequence[str]) -> None:
-    """Count a send that somebody asked for, to each of these; 429 when one of them has had its few of the minute."""
+async def _count(context: Context, holder: KeyHolder, webhook_ids: Sequence[str]) -> None:
+    """Count a send that somebody asked for, to each of these; 429 when one of them, or the account, has had its few."""
+    of_account = RateLimit(f"webhooks.{holder.account_id}", webhooks.ASKED_OF_ACCOUNT_PER_MINUTE)
+    allowance = await context.limits.admit(of_account, max(1, len(webhook_ids)))
+    allowance.check("tests and redeliveries of this account's webhooks")
     for id in webhook_ids:
         allowance = await context.limits.admit(RateLimit(f"webhook.{id}", webhooks.ASKED_PER_MINUTE))
         allowance.check(f"tests and redeliveries of webhook {id}")

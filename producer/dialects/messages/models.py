@@ -56,6 +56,7 @@ class ModelInfo(TypedDict):
             pages.Listed[ModelInfo],
         ),
         parameters=(_VERSION, BETA, *pages.PARAMETERS),
+        needs="nothing",
     ),
 )
 async def list_models(request: Request) -> Response:
@@ -69,7 +70,7 @@ async def list_models(request: Request) -> Response:
 
 @router.get(
     "/models/{id:path}",
-    doc=Row("Messages", one("The model.", ModelInfo), parameters=(_VERSION, BETA), errors=(NotFound,)),
+    doc=Row("Messages", one("The model.", ModelInfo), parameters=(_VERSION, BETA), errors=(NotFound,), needs="nothing"),
 )
 async def show_model(request: Request, id: str) -> Response:
     """Get a chat model in Anthropic's shape."""

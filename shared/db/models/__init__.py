@@ -12,6 +12,7 @@ from sqlmodel import SQLModel
 from shared.db.models.accounts import AccountRow, ApiKeyRow, IdempotencyKeyRow
 from shared.db.models.audit import AuditRow
 from shared.db.models.batches import BatchRow, FileRow
+from shared.db.models.console import ConsoleSessionRow
 from shared.db.models.entities import EntityRow
 from shared.db.models.events import CallbackSecretRow, DeliveryRow, EventRow, WebhookRow
 from shared.db.models.jobs import (
@@ -34,7 +35,8 @@ from shared.db.models.money import (
     ThresholdRow,
     TransferRow,
 )
-from shared.db.models.purchases import AutoTopUpRow, PurchaseRow, SavedPaymentRow
+from shared.db.models.pauses import QueuePauseRow
+from shared.db.models.purchases import AutoTopUpRow, PaymentNoticeRow, PurchaseRow, SavedPaymentRow
 
 
 def _table(model: type[SQLModel]) -> Table:
@@ -48,6 +50,7 @@ auto_top_ups = _table(AutoTopUpRow)
 batches = _table(BatchRow)
 callback_secrets = _table(CallbackSecretRow)
 cached_answers = _table(CachedAnswerRow)
+console_sessions = _table(ConsoleSessionRow)
 counters = _table(CounterRow)
 credit_grants = _table(CreditGrantRow)
 daily_usage = _table(DailyUsageRow)
@@ -65,7 +68,9 @@ key_spend = _table(KeySpendRow)
 key_thresholds = _table(KeyThresholdRow)
 key_usage = _table(KeyUsageRow)
 monthly_spend = _table(MonthlySpendRow)
+payment_notices = _table(PaymentNoticeRow)
 purchases = _table(PurchaseRow)
+queue_pauses = _table(QueuePauseRow)
 saved_payments = _table(SavedPaymentRow)
 thresholds = _table(ThresholdRow)
 transfers = _table(TransferRow)

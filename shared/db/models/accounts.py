@@ -29,11 +29,14 @@ class AccountRow(SQLModel, table=True):
     fallbacks: str | None = long_text(null=True)
     available_micros: int = big(default=0)
     held_micros: int = big(default=0)
+    #: What is left of grants that have expired, as of the last look at them: jobs held it then. What of it is released
+    #: may not be held any more, until it leaves the account.
+    expired_micros: int = big(default=0)
     #: The number of its newest event; taken under this row's lock, so that no reader of /events misses one.
     sequence: int = big(default=0)
     #: The same of the events of its test keys, which are counted apart.
     test_sequence: int = big(default=0)
-    #: `credit.exhausted` may be sent: since the last top-up no request has been refused because little was left.
+    #: `credit.exhausted` may be sent: since the last top-up no request has been refused because credit had ended.
     exhausted_armed: bool = True
     #: It may be sent although it was sent early: the last credit has not ended since.
     end_armed: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
@@ -56,6 +59,8 @@ class ApiKeyRow(SQLModel, table=True):
     last_used_at: int | None = big(null=True)
     #: The models that it may use, as a JSON list of names and patterns; NULL: all.
     models: str | None = long_text(null=True)
+    #: What it may do, as a JSON list of `shared.permissions.PERMISSIONS`; NULL: everything.
+    permissions: str | None = long_text(null=True)
     #: Its default fallbacks, as a JSON list of models; NULL: its account's.
     fallbacks: str | None = long_text(null=True)
     #: Its own limits of a minute, beside its account's; NULL: none.

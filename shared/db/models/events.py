@@ -13,7 +13,10 @@ class EventRow(SQLModel, table=True):
     """The outbox: what happened, numbered without gaps per account and mode, live or test."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("events_in_order", "account_id", "test", "sequence", unique=True),)
+    __table_args__ = (
+        Index("events_in_order", "account_id", "test", "sequence", unique=True),
+        Index("events_by_time", "created_at"),
+    )
     id: str = Field(primary_key=True)
     account_id: str
     #: Of the account's test keys; live and test do not see each other's.

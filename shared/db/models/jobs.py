@@ -10,6 +10,8 @@ from shared.db.models.columns import big, flag, long_text, partial_index
 QUEUED = "status = 'queued'"
 RUNNING = "status = 'running'"
 UNFINISHED = "status IN ('queued', 'running')"
+UNSUCCESSFUL = "status IN ('failed', 'cancelled', 'expired')"
+ENDED = "finished_at IS NOT NULL"
 TO_WAKE = f"{QUEUED} AND woken_at IS NULL AND deferred_for IS NULL"
 WOKEN = f"{QUEUED} AND woken_at IS NOT NULL"
 DEFERRED = f"{QUEUED} AND deferred_for IS NOT NULL"
@@ -30,6 +32,9 @@ class JobRow(SQLModel, table=True):
         ),
         CheckConstraint("NOT test OR bound_micros = 0", name="test_jobs_hold_nothing"),
         Index("jobs_of_account", "account_id", "test", "id"),
+        partial_index("jobs_unfinished_of_account", "account_id", "test", "id", where=UNFINISHED),
+        partial_index("jobs_unsuccessful_of_account", "account_id", "test", "id", where=UNSUCCESSFUL),
+        partial_index("jobs_ended_of_account", "account_id", "test", "finished_at", where=ENDED),
         partial_index("jobs_of_batch", "batch_id", "id", where=OF_BATCHES),
         partial_index("jobs_to_wake", "queue", "account_id", text("priority DESC"), "id", where=TO_WAKE),
         partial_index("jobs_woken", "queue", "woken_at", where=WOKEN),

@@ -27,10 +27,14 @@ MONTHLY = "period IS NOT NULL"
 OPEN_MONTHS = "stated_at IS NULL"
 #: What was given back or corrected; likewise.
 CORRECTIONS = "kind IN ('refund', 'adjust')"
+#: What was granted or bought, and what has expired; likewise.
+GIVEN = "kind IN ('grant', 'expire')"
 
 
 #: Grants of which something may still expire; the condition of their partial indexes, word for word.
 OPEN_GRANTS = "due_at IS NOT NULL"
+#: Those of them of which the customer is to be told that they will expire; likewise.
+GRANTS_TO_TELL = "due_at IS NOT NULL AND warn_at IS NOT NULL"
 
 
 def once(kind: str, subject: str) -> str:
@@ -48,6 +52,7 @@ class TransferRow(SQLModel, table=True):
         Index("transfers_of_account", "account_id", "id"),
         partial_index("refunds_of_job", "subject_id", where=once("refund", "job")),
         partial_index("transfers_correcting", "account_id", "created_at", where=CORRECTIONS),
+        partial_index("transfers_given", "account_id", "created_at", where=GIVEN),
         *(
             partial_index(f"one_{kind}_a_{subject}", "subject_id", where=once(kind, subject), unique=True)
             for subject, kind in (
@@ -85,6 +90,7 @@ class CreditGrantRow(SQLModel, table=True):
         CheckConstraint("unspent_micros >= 0 AND expired_micros >= 0", name="grant_not_negative"),
         CheckConstraint("unspent_micros + expired_micros <= amount_micros", name="grant_within_amount"),
         partial_index("grants_due", "due_at", where=OPEN_GRANTS),
+        partial_index("grants_to_tell", "warn_at", where=GRANTS_TO_TELL),
         partial_index("grants_of_account", "account_id", "expires_at", where=OPEN_GRANTS),
     )
     id: str = Field(primary_key=True)

@@ -11,6 +11,8 @@ TO_ASK = "ask_at IS NOT NULL"
 OPEN_TOP_UP = "open_top_up IS TRUE"
 #: Purchases that are known to their provider by the payment that was made.
 PAID_BY = "payment IS NOT NULL"
+#: Accounts for which credit is bought automatically.
+WANTED_TOP_UPS = "enabled IS TRUE AND stopped IS NULL"
 
 
 class PurchaseRow(SQLModel, table=True):
@@ -55,6 +57,10 @@ class PurchaseRow(SQLModel, table=True):
     #: What was given back of it, in the currency's minor unit, as its provider says; and whether it is disputed.
     refunded: int = big(default=0)
     disputed: bool = flag()
+    #: As of when, by the provider's clock: its messages come in any order.
+    disputed_at: int | None = big(null=True)
+    #: JSON of a payment that is not the price (`payment`, `said`), about which an operator decides; NULL: none.
+    doubt: str | None = long_text(null=True)
     #: What the operator wrote who marked it paid.
     note: str | None = None
     #: When the provider is next asked; NULL: it is not.
@@ -74,10 +80,23 @@ class SavedPaymentRow(SQLModel, table=True):
     saved_at: int = big()
 
 
+class PaymentNoticeRow(SQLModel, table=True):
+    """A message of a payment provider that has been heeded: one that comes again changes nothing."""
+
+    __tablename__ = "payment_notices"
+    __table_args__ = (Index("payment_notices_by_time", "heeded_at"),)
+    provider: str = Field(primary_key=True)
+    #: The provider's own (`evt_…`).
+    id: str = Field(primary_key=True)
+    type: str
+    heeded_at: int = big()
+
+
 class AutoTopUpRow(SQLModel, table=True):
     """An account's wish that credit be bought when less than a level is available."""
 
     __tablename__ = "auto_top_ups"
+    __table_args__ = (partial_index("top_ups_wanted", "account_id", where=WANTED_TOP_UPS),)
     account_id: str = Field(primary_key=True)
     enabled: bool = flag()
     threshold_micros: int = big()

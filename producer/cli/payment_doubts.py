@@ -1,0 +1,62 @@
+"""fusionai invoices doubts, settle: payments that are not the price of their invoice, which operators decide about."""
+
+import click
+from sqlalchemy import Connection
+
+from producer.cli.auditing import action, operator_option
+from producer.cli.operator import operator_command
+from producer.cli.output import Output
+from producer.cli.tables import Column
+from shared.db import Database
+
+_COLUMNS = [Column("invoice"), Column("account", drop=1), Column("status"), Column("payment"), Column("what was paid")]
+
+
+@click.command("doubts")
+@operator_command
+def doubts(database: Database, output: Output) -> None:
+    """List payments that are not the price of their invoice (operators). Nothing has been granted for them."""
+    from shared.money import payment_doubts
+
+    found = database.read_sync(payment_doubts.all_of)
+
+    def words() -> None:
+        names = ("invoice_id", "account_id", "status", "payment", "said")
+        output.table(_COLUMNS, [[row[name] for name in names] for row in found], empty="No payment is in doubt.")
+        if found:
+            output.note("Decide: fusionai invoices settle INVOICE --accept | --given-back")
+
+    output.value({"object": "list", "data": found}, words)
+
+
+@click.command("settle")
+@click.argument("id")
+@click.option("--accept", "accepted", flag_value=True, default=None, type=bool, help="Take it as the price: grant.")
+@click.option("--given-back", "accepted", flag_value=False, type=bool, help="You gave it back at its provider: void.")
+@click.option("--note", metavar="TEXT", required=True, help="Why, for the invoice and the audit log.")
+@operator_option
+@operator_command
+def settle(database: Database, output: Output, id: str, accepted: bool | None, note: str) -> None:
+    """Decide about a payment that is not the price of its invoice (operators).
+
+    With --accept the invoice is paid by it and its credits are granted; with --given-back an open invoice is voided.
+    Either way the account's automatic top-ups go on.
+    """
+    from shared import audit
+    from shared.money import payment_doubts, purchases
+
+    if accepted is None:
+        raise click.UsageError("say --accept or --given-back")
+
+    def decide(connection: Connection) -> dict[str, object]:
+        before = purchases.locked(connection, id)
+        (payment_doubts.accept if accepted else payment_doubts.given_back)(connection, id, note)
+        after = purchases.shown(connection, id)
+        done = action("invoices.settle", note)
+        was = {"status": before["status"], "doubt": before["doubt"]}
+        now = {"status": after["status"], "accepted": accepted}
+        audit.record(connection, done, before["account_id"], ("invoice", id), before=was, after=now)
+        return dict(after)
+
+    invoice = database.write_sync(decide)
+    output.value(invoice, lambda: output.line(f"invoice {invoice['number']} is {invoice['status']}"))

@@ -1,0 +1,150 @@
+"""How values look in pages: amounts of credit, counts, times, durations, sizes. Pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from shared.money.currencies import money_text
+
+
+def credits(value: float | None) -> str:
+    """An amount of credit: at least two decimals, and as many as it has.
+
+    >>> credits(1234.5), credits(0.000007), credits(None), credits(3)
+    ('1,234.50', '0.000007', '–', '3.00')
+    """
+    if value is None:
+        return "–"
+    text = f"{value:,.6f}".rstrip("0")
+    whole, _, rest = text.partition(".")
+    return f"{whole}.{rest:0<2}"
+
+
+def count(value: int | None) -> str:
+    """A number of things.
+
+    >>> count(1234567), count(None)
+    ('1,234,567', '–')
+    """
+    return "–" if value is None else f"{value:,}"
+
+
+def instant(value: int | None) -> str:
+    """Seconds since the epoch as a machine reads it, for <time datetime>.
+
+    >>> instant(1)
+    '1970-01-01T00:00:01Z'
+    """
+    return "" if value is None else datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment(value: int | None) -> str:
+    """The same for people, in UTC, where no script makes local time of it.
+
+    >>> moment(1)
+    '1970-01-01 00:00:01 UTC'
+    """
+    return "–" if value is None else datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def duration(seconds: float | None) -> str:
+    """A length of time, two units at most.
+
+    >>> duration(0), duration(0.25), duration(75), duration(3 * 3600 + 60), duration(200_000), duration(None)
+    ('0 s', '0.25 s', '1 min 15 s', '3 h 1 min', '2 d 7 h', '–')
+    """
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{round(seconds, 2):g} s"
+    whole = int(seconds)
+    for unit, name, lesser, lesser_name in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= unit:
+            rest = whole % unit // lesser
+            return f"{whole // unit} {name}" + (f" {rest} {lesser_name}" if rest else "")
+    return f"{whole} s"
+
+
+def size(value: int | None) -> str:
+    """A number of bytes.
+
+    >>> size(999), size(2_500_000)
+    ('999 B', '2.5 MB')
+    """
+    if value is None:
+        return "–"
+    number, unit = float(value), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            break
+        number /= 1000
+    return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+
+
+def rate(value: float | None) -> str:
+    """A rate, given in things a second; by the minute where that tells more.
+
+    >>> rate(412.3), rate(2.25), rate(0.05), rate(None)
+    ('412/s', '2.2/s', '3/min', '–')
+    """
+    if value is None:
+        return "–"
+    if value < 0.5:
+        return f"{value * 60:.2g}/min"
+    return f"{value:,.0f}/s" if value >= 10 else f"{value:.1f}/s"
+
+
+#: Characters of an answer that a list shows.
+_GIST = 140
+
+
+def gist(job: Mapping[str, Any]) -> str:
+    """The beginning of a job's answer, for a list; empty without one.
+
+    >>> gist({"type": "embedding", "result": {"data": [{"embedding": [0.1, 0.2]}]}})
+    '1 vector'
+    """
+    result = job["result"] or {}
+    found = result.get("data") or result.get("choices") or ()
+    if job["type"] != "chat.completion":
+        word = "vector" if job["type"] == "embedding" else "picture"
+        return f"{len(found)} {word}{'' if len(found) == 1 else 's'}" if found else ""
+    message = found[0].get("message") if found else None
+    text = message.get("content") if message else None
+    if not isinstance(text, str):
+        return "calls a function" if message and message.get("tool_calls") else ""
+    text = " ".join(text[: 2 * _GIST].split())
+    return text if len(text) <= _GIST else text[:_GIST] + "…"
+
+
+def short(id: str) -> str:
+    """An id by its kind and end, which tells it from others at a glance.
+
+    >>> short("job_01a228e5f33c0000e192204cba97e324")
+    'job_…ba97e324'
+    """
+    kind, _, rest = id.rpartition("_")
+    return id if len(rest) <= 12 else f"{kind}_…{rest[-8:]}"
+
+
+def price(value: Mapping[str, Any] | None) -> str:
+    """An amount of money as invoices have it.
+
+    >>> price({"amount": 1250, "currency": "usd"}), price(None)
+    ('12.50 USD', '–')
+    """
+    return "–" if value is None else money_text(value["amount"], value["currency"])
+
+
+FILTERS: Final[dict[str, Any]] = {
+    "credits": credits,
+    "count": count,
+    "gist": gist,
+    "instant": instant,
+    "moment": moment,
+    "duration": duration,
+    "rate": rate,
+    "short": short,
+    "size": size,
+    "price": price,
+}

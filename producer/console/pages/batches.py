@@ -1,0 +1,130 @@
+"""The list of batches, and a batch: how far it is, why lines failed, its lines, its files, cancelling it."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from producer.console import progress
+from producer.console.api import ApiError, Call
+from producer.console.pages import batch_retry
+from producer.console.relaying import Relayed
+from producer.console.router import PageRouter
+from producer.console.visit import Visit
+from shared import clock
+
+router = PageRouter()
+router.include(batch_retry.router)
+
+#: Batches of a page, and lines.
+_BATCHES, _LINES = 25, 25
+#: What the lists may be narrowed to, by status, with its name.
+STATUSES = (
+    ("", "All"),
+    ("validating", "Validating"),
+    ("in_progress", "In progress"),
+    ("finalizing", "Finalizing"),
+    ("completed", "Completed"),
+    ("failed", "Failed"),
+    ("expired", "Expired"),
+    ("cancelling", "Cancelling"),
+    ("cancelled", "Cancelled"),
+)
+LINE_STATUSES = (
+    ("", "All"),
+    ("queued", "Queued"),
+    ("running", "Running"),
+    ("succeeded", "Succeeded"),
+    ("failed", "Failed"),
+    ("cancelled", "Cancelled"),
+    ("expired", "Expired"),
+)
+
+
+@router.get("/console/batches")
+async def show_list(visit: Visit) -> Response:
+    """A page of the list, as the URL says."""
+    query = {name: visit.query[name] for name in ("status", "after") if visit.query.get(name)}
+    call = Call("GET", "/v1/batches", {"limit": str(_BATCHES), **query})
+    page = (await visit.api.send(call)).data
+    now = clock.now_seconds()
+    rows = [(batch, progress.of(batch, now)) for batch in page["data"]]
+    return visit.show(
+        "batches.html",
+        here="batches",
+        rows=rows,
+        call=call,
+        statuses=STATUSES,
+        active=any(one.active for _, one in rows),
+        next=visit.url(after=page["last_id"]) if page["has_more"] else "",
+        first=visit.url(after=None) if query.get("after") else "",
+    )
+
+
+@router.get("/console/batches/{id}")
+async def show(visit: Visit, id: str) -> Response:
+    """A batch, with a page of its lines."""
+    return await _batch(visit, id)
+
+
+@router.post("/console/batches/{id}/cancel")
+async def cancel(visit: Visit, id: str) -> Response:
+    """Cancel it; what is refused is said on its page."""
+    try:
+        await visit.change(Call("POST", f"/v1/batches/{id}/cancel"))
+    except ApiError as error:
+        return await _batch(visit, id, error)
+    return visit.see(f"/console/batches/{id}", "The batch is being cancelled; what has been answered is delivered.")
+
+
+@router.get("/console/batches/{id}/output")
+async def download_output(visit: Visit, id: str) -> Response:
+    """The answers, as a file."""
+    return await _download(visit, id, "output_file_id")
+
+
+@router.get("/console/batches/{id}/errors")
+async def download_errors(visit: Visit, id: str) -> Response:
+    """The lines that failed, as a file."""
+    return await _download(visit, id, "error_file_id")
+
+
+async def _batch(visit: Visit, id: str, error: ApiError | None = None) -> Response:
+    batch = await visit.api.get(f"/v1/batches/{id}")
+    counts = await visit.api.get(f"/v1/batches/{id}/progress")
+    query = {name: visit.query[name] for name in ("status", "after") if visit.query.get(name)}
+    lines = await visit.api.get("/v1/jobs", batch_id=id, order="asc", limit=_LINES, **query)
+    found = progress.of(batch, clock.now_seconds(), counts)
+    return visit.show(
+        "batch.html",
+        status=error.status if error else 200,
+        error=error,
+        here="batches",
+        batch=batch,
+        counts=counts,
+        errors=await visit.api.get(f"/v1/batches/{id}/errors") if batch["request_counts"]["failed"] else None,
+        found=found,
+        file=await _file(visit, batch["input_file_id"]),
+        lines=lines["data"],
+        line_statuses=LINE_STATUSES,
+        call=Call("GET", f"/v1/batches/{id}"),
+        next=visit.url(after=lines["last_id"]) if lines["has_more"] else "",
+        first=visit.url(after=None) if query.get("after") else "",
+    )
+
+
+async def _file(visit: Visit, id: str) -> Any:
+    """A file object; None: it is there no longer."""
+    try:
+        return await visit.api.get(f"/v1/files/{id}")
+    except ApiError:
+        return None
+
+
+async def _download(visit: Visit, id: str, name: str) -> Response:
+    """A file of a batch, which the API sends piece by piece; that it is there is asked before."""
+    batch = await visit.api.get(f"/v1/batches/{id}")
+    if batch[name] is None:
+        what = "output" if name == "output_file_id" else "error"
+        raise ApiError(404, {"message": f"batch {id} has no {what} file, its status is {batch['status']}"})
+    await visit.api.get(f"/v1/files/{batch[name]}")
+    return Relayed(visit.api, Call("GET", f"/v1/files/{batch[name]}/content"))

@@ -1,0 +1,156 @@
+"""Credits and invoices: the balance over time, transfers, thresholds, automatic top-up, buying, invoices."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from producer.console.api import ApiError, Call
+from producer.console.router import PageRouter
+from producer.console.visit import Visit
+
+router = PageRouter()
+
+#: Rows of the lists on the first page, and empty rows of the form of thresholds.
+_SHORT, _EMPTY = 8, 2
+#: Days that the chart has at least.
+_LEAST_DAYS = 7
+#: How invoices are filtered.
+_FILTERS: Final = ("kind", "status", "after")
+
+
+@router.get("/console/credits")
+async def show(visit: Visit) -> Response:
+    """The balance and all that is about it."""
+    return await _page(visit)
+
+
+async def _page(visit: Visit, error: ApiError | None = None, of: str = "", given: Mapping[str, Any] = {}) -> Response:
+    """The page; with the error of a form that was refused (`of`), beside the field that it is about."""
+    if visit.holder.test:
+        return visit.show("credits_test.html", here="credits")
+    balance = await visit.api.get("/v1/credits")
+    history = _since_first((await visit.api.get("/v1/credits/history"))["data"])
+    return visit.show(
+        "credits.html",
+        status=error.status if error else 200,
+        here="credits",
+        balance=balance,
+        history=history,
+        series=_series(history),
+        top_up=await visit.api.get("/v1/credits/auto_top_up"),
+        transfers=(await visit.api.get("/v1/credits/transfers", limit=_SHORT))["data"],
+        invoices=(await visit.api.get("/v1/invoices", limit=_SHORT))["data"],
+        levels=[*balance["thresholds"], *({"kind": "remaining", "credits": ""} for _ in range(_EMPTY))],
+        once=secrets.token_hex(16),
+        error=error,
+        of=of,
+        given=given,
+    )
+
+
+def _since_first(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The days from the one before there was something, but a week of them at least."""
+    first = next((at for at, day in enumerate(history) if day["remaining"] or day["added"] or day["spent"]), 0)
+    return history[max(0, min(first - 1, len(history) - _LEAST_DAYS)) :]
+
+
+def _series(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """The days as a chart has them: each at its beginning, UTC."""
+    days = [datetime.fromisoformat(day["date"]).replace(tzinfo=UTC) for day in history]
+    lines = [{"name": "Remaining", "values": [day["remaining"] for day in history]}]
+    return {"x": [int(day.timestamp()) for day in days], "lines": lines, "unit": "credits", "by": "day"}
+
+
+@router.post("/console/credits/buy")
+async def buy(visit: Visit) -> Response:
+    """Make an invoice; it is paid on its page."""
+    body: dict[str, Any] = {"credits": _number(visit.field("credits"))}
+    if description := visit.field("description"):
+        body["description"] = description
+    if visit.field("save_payment_method"):
+        body["save_payment_method"] = True
+    once = {"Idempotency-Key": visit.field("once")} if visit.field("once") else {}
+    try:
+        made = (await visit.change(Call("POST", "/v1/invoices", body=body, headers=once))).data
+    except ApiError as error:
+        return await _page(visit, error, "buy", visit.form)
+    return visit.see(f"/console/credits/invoices/{made['id']}", f"Invoice {made['number']} was made.")
+
+
+@router.post("/console/credits/thresholds")
+async def set_thresholds(visit: Visit) -> Response:
+    """Replace the thresholds by the rows that have an amount."""
+    pairs = zip(visit.form.getlist("kind"), visit.form.getlist("level"), strict=False)
+    rows = [{"kind": str(kind), "credits": _number(str(level).strip())} for kind, level in pairs if str(level).strip()]
+    try:
+        await visit.change(Call("PUT", "/v1/credits/thresholds", body={"thresholds": rows}))
+    except ApiError as error:
+        return await _page(visit, error, "thresholds", visit.form)
+    return visit.see("/console/credits", "The thresholds are set.")
+
+
+@router.post("/console/credits/top-up")
+async def set_top_up(visit: Visit) -> Response:
+    """Switch the automatic top-up on, or off."""
+    body: dict[str, Any] = {"enabled": visit.field("enabled") == "on"}
+    if body["enabled"]:
+        fields = {"threshold": "threshold", "credits": "amount", "monthly_limit": "monthly_limit"}
+        body |= {name: _number(visit.field(given)) for name, given in fields.items()}
+    try:
+        await visit.change(Call("PUT", "/v1/credits/auto_top_up", body=body))
+    except ApiError as error:
+        return await _page(visit, error, "top-up", visit.form)
+    return visit.see("/console/credits", f"The automatic top-up is {'on' if body['enabled'] else 'off'}.")
+
+
+@router.get("/console/credits/transfers")
+async def show_transfers(visit: Visit) -> Response:
+    """All movements, a page of them."""
+    query = {"after": visit.query["after"]} if visit.query.get("after") else {}
+    call = Call("GET", "/v1/credits/transfers", query)
+    page = (await visit.api.send(call)).data
+    return visit.show("transfers.html", here="credits", transfers=page["data"], call=call, **_pager(visit, page))
+
+
+@router.get("/console/credits/invoices")
+async def show_invoices(visit: Visit) -> Response:
+    """Invoices, a page of those that fit the filters in the URL."""
+    query = {name: visit.query[name] for name in _FILTERS if visit.query.get(name)}
+    call = Call("GET", "/v1/invoices", query)
+    page = (await visit.api.send(call)).data
+    return visit.show("invoices.html", here="credits", invoices=page["data"], call=call, **_pager(visit, page))
+
+
+@router.get("/console/credits/invoices/{invoice_id}")
+async def show_invoice(visit: Visit, invoice_id: str) -> Response:
+    """An invoice, with links to its documents."""
+    call = Call("GET", f"/v1/invoices/{invoice_id}")
+    invoice = (await visit.api.send(call)).data
+    links = await visit.api.get(f"/v1/invoices/{invoice_id}/links")
+    online = visit.context.paying.provider != "manual"
+    return visit.show("invoice.html", here="credits", invoice=invoice, links=links, call=call, online=online)
+
+
+@router.post("/console/credits/invoices/{invoice_id}/void")
+async def void(visit: Visit, invoice_id: str) -> Response:
+    """Void an open purchase."""
+    await visit.change(Call("POST", f"/v1/invoices/{invoice_id}/void"))
+    return visit.see(f"/console/credits/invoices/{invoice_id}", "The invoice is void.")
+
+
+def _pager(visit: Visit, page: Mapping[str, Any]) -> dict[str, Any]:
+    following = visit.url(after=page["last_id"]) if page["has_more"] else ""
+    return {"next": following, "first": visit.url(after=None) if visit.query.get("after") else ""}
+
+
+def _number(text: str) -> int | float | str:
+    """A number of a form, as JSON has it; what is none stays a text, which the API refuses in its words."""
+    plain = text.replace(",", "").replace("_", "")
+    try:
+        number = float(plain)
+    except ValueError:
+        return text
+    return int(number) if number.is_integer() else number

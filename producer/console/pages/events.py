@@ -1,0 +1,60 @@
+"""Events: all that happened, the newest first; of one its body, and where it was sent."""
+
+from starlette.responses import Response
+
+from producer.console.api import ApiError, Call
+from producer.console.router import PageRouter
+from producer.console.visit import Visit
+
+router = PageRouter()
+
+#: Events of a page.
+_EVENTS = 50
+
+
+@router.get("/console/events")
+async def show_list(visit: Visit) -> Response:
+    """A page of the list, as the URL says."""
+    after = {"after": visit.query["after"]} if visit.query.get("after") else {}
+    call = Call("GET", "/v1/events", {"order": "desc", "limit": str(_EVENTS), **after})
+    page = (await visit.api.send(call)).data
+    return visit.show(
+        "events.html",
+        here="events",
+        events=page["data"],
+        call=call,
+        next=visit.url(after=page["last_id"]) if page["has_more"] else "",
+        first=visit.url(after=None) if after else "",
+    )
+
+
+@router.get("/console/events/{id}")
+async def show(visit: Visit, id: str) -> Response:
+    """An event, and its deliveries."""
+    return await _event(visit, id)
+
+
+@router.post("/console/events/{id}/redeliver")
+async def redeliver(visit: Visit, id: str) -> Response:
+    """Send it again."""
+    try:
+        await visit.change(Call("POST", f"/v1/events/{id}/redeliver", body={}))
+    except ApiError as error:
+        return await _event(visit, id, error)
+    return visit.see(f"/console/events/{id}", "The event is sent again, to its webhooks and its callback.")
+
+
+async def _event(visit: Visit, id: str, error: ApiError | None = None) -> Response:
+    call = Call("GET", f"/v1/events/{id}")
+    event = (await visit.api.send(call)).data
+    deliveries = (await visit.api.get(f"/v1/events/{id}/deliveries", limit=100))["data"]
+    return visit.show(
+        "event.html",
+        status=error.status if error else 200,
+        here="events",
+        event=event,
+        deliveries=deliveries,
+        active=any(one["status"] == "pending" for one in deliveries),
+        call=call,
+        error=error,
+    )

@@ -1,0 +1,87 @@
+"""The list of jobs, filtered as the URL says."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final, get_args
+
+from starlette.responses import Response
+
+from producer.console.api import ApiError, Call
+from producer.console.pages import job
+from producer.console.router import PageRouter
+from producer.console.visit import Visit
+from shared.jobs.outcomes import JobStatus
+from shared.submissions.job_types import JOB_TYPES
+
+router = PageRouter()
+router.include(job.router)
+
+#: Parameters of the page that go to the API as they are; and all by which the list is filtered.
+_AS_THEY_ARE: Final = ("status", "type", "model", "key_id", "batch_id")
+FILTERS: Final = (*_AS_THEY_ARE, "metadata", "from", "to")
+#: Jobs of a page of the list.
+SHOWN: Final = 25
+#: Statuses that are chosen together.
+_TOGETHER: Final = (("queued,running", "Unfinished"), ("failed,expired", "Failed or expired"))
+
+
+@router.get("/console/jobs")
+async def show(visit: Visit) -> Response:
+    """A page of the list."""
+    query = {name: visit.query.get(name, "").strip() for name in (*FILTERS, "after")}
+    error, page = None, _NOTHING
+    call = Call("GET", "/v1/jobs", {"limit": str(SHOWN)})
+    try:
+        call = Call("GET", "/v1/jobs", {**asked(query), "limit": str(SHOWN)})
+        page = (await visit.api.send(call)).data
+    except ApiError as refused:
+        error = refused
+    return visit.show(
+        "jobs.html",
+        status=error.status if error else 200,
+        here="jobs",
+        jobs=page["data"],
+        active=any(one["status"] in ("queued", "running") for one in page["data"]),
+        filtered=any(query[name] for name in FILTERS),
+        query=query,
+        statuses=[("", "Any"), *((one, one.capitalize()) for one in get_args(JobStatus)), *_TOGETHER],
+        types=[("", "Any"), *((one, one) for one in JOB_TYPES)],
+        call=call,
+        next=visit.url(after=page["last_id"]) if page["has_more"] else "",
+        first=visit.url(after=None) if query["after"] else "",
+        error=error,
+    )
+
+
+_NOTHING: Final[dict[str, Any]] = {"data": [], "has_more": False, "last_id": None}
+
+
+def asked(query: Mapping[str, str]) -> dict[str, str]:
+    """The API's parameters of what a list is filtered by; ApiError: the metadata or a day cannot be.
+
+    >>> asked({"status": "failed", "metadata": "team=growth", "to": "1970-01-01"})
+    {'status': 'failed', 'metadata.team': 'growth', 'created_before': '86400'}
+    """
+    found = {name: query[name] for name in (*_AS_THEY_ARE, "after") if query.get(name)}
+    if wanted := query.get("metadata"):
+        name, equals, value = wanted.partition("=")
+        if not (name and equals):
+            raise _wrong("metadata", "write it as name=value, such as team=growth")
+        found[f"metadata.{name}"] = value
+    for name, param, later in (("from", "created_after", 0), ("to", "created_before", 1)):
+        if query.get(name):
+            found[param] = str(_begin(name, query[name], later))
+    return found
+
+
+def _begin(name: str, day: str, later: int) -> int:
+    """The first second of a day in UTC, or of one so many days later."""
+    try:
+        found = date.fromisoformat(day) + timedelta(days=later)
+    except (ValueError, OverflowError):
+        raise _wrong(name, "must be a day, such as 2026-11-29") from None
+    return max(0, int(datetime(found.year, found.month, found.day, tzinfo=UTC).timestamp()))
+
+
+def _wrong(param: str, message: str) -> ApiError:
+    return ApiError(400, {"message": message, "type": "invalid_request", "param": param})

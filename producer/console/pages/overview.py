@@ -1,0 +1,87 @@
+"""The first page: what is left and spent, what is under way, what went wrong of late."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from producer.console import usage_groups
+from producer.console.api import ApiError, Call
+from producer.console.router import PageRouter
+from producer.console.visit import Visit
+from shared import clock
+
+router = PageRouter()
+
+#: Days of the charts, and jobs that are counted of a status: more are "100+".
+_DAYS: Final = 30
+_MOST: Final = 100
+#: Seconds in which a job that failed is of late.
+_LATE: Final = 86_400
+#: Jobs in the lists of the page.
+_SHOWN: Final = 6
+
+
+@router.get("/console")
+async def show(visit: Visit) -> Response:
+    """The overview."""
+    today = clock.utc(clock.now_micros()).date()
+    since = str(today - timedelta(days=_DAYS - 1))
+    file = Call("GET", "/v1/usage", {"from": since, "to": str(today), "group_by": "day,model", "format": "csv"})
+    after = clock.now_seconds() - _LATE
+    queued, running, failed, newest, groups, balance = await asyncio.gather(
+        _jobs(visit, status="queued", order="asc", limit=_MOST),
+        _jobs(visit, status="running", limit=_MOST),
+        _jobs(visit, status="failed,expired", created_after=after, limit=_MOST),
+        _jobs(visit, limit=_SHOWN),
+        _groups(visit, file),
+        _balance(visit),
+    )
+    lines = usage_groups.by_name(groups)
+    of_today = usage_groups.total([one for one in groups if one.day == str(today)])
+    of_month = usage_groups.total([one for one in groups if one.day >= str(today.replace(day=1))])
+    return visit.show(
+        "overview.html",
+        here="overview",
+        balance=balance,
+        today=of_today,
+        month=of_month.credits if balance is None else balance["spent"]["credits"],
+        day=str(today),
+        queued=_number(queued),
+        oldest=clock.now_seconds() - queued["data"][0]["created_at"] if queued["data"] else None,
+        running=_number(running),
+        failed=_number(failed),
+        failures=failed["data"][:_SHOWN],
+        jobs=newest["data"],
+        active=bool(queued["data"] or running["data"]),
+        after=after,
+        chart=usage_groups.chart(groups, lines, since, str(today), {}),
+        rate=usage_groups.jobs_chart(groups, since, str(today)),
+        used=bool(groups),
+    )
+
+
+async def _jobs(visit: Visit, **query: object) -> dict[str, Any]:
+    found: dict[str, Any] = await visit.api.get("/v1/jobs", **query)
+    return found
+
+
+async def _groups(visit: Visit, file: Call) -> list[usage_groups.Group]:
+    try:
+        return usage_groups.read((await visit.api.send(file)).content.decode())
+    except ApiError:  # this key may not see it
+        return []
+
+
+async def _balance(visit: Visit) -> dict[str, Any] | None:
+    """None: a test key's, or one that may not see it."""
+    try:
+        found: dict[str, Any] = await visit.api.get("/v1/credits")
+        return found
+    except ApiError:
+        return None
+
+
+def _number(page: dict[str, Any]) -> str:
+    return f"{len(page['data'])}{'+' if page['has_more'] else ''}"

@@ -1,0 +1,204 @@
+"""Webhooks: the endpoints, what was sent to each and what came of it; making, changing, testing, sending again."""
+
+import secrets
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from producer.console.api import ApiError, Call
+from producer.console.router import PageRouter
+from producer.console.visit import Visit
+from shared import clock
+
+router = PageRouter()
+
+#: Deliveries of a page, and webhooks: an account has no more.
+_DELIVERIES, _MOST = 25, 100
+#: Since when events may be sent again, in seconds, and what of them.
+PERIODS: Final = (
+    ("3600", "the last hour"),
+    ("21600", "the last 6 hours"),
+    ("86400", "the last day"),
+    ("259200", "the last 3 days"),
+    ("604800", "the last 7 days"),
+    ("2592000", "the last 30 days"),
+)
+WHICH: Final = (
+    ("failed", "what failed"),
+    ("missing", "what it was never sent"),
+    ("all", "everything, delivered events too"),
+)
+
+
+@router.get("/console/webhooks")
+async def show_list(visit: Visit) -> Response:
+    """All endpoints, and the catalog of events."""
+    call = Call("GET", "/v1/webhooks", {"limit": str(_MOST)})
+    found = (await visit.api.send(call)).data["data"]
+    return visit.show("webhooks.html", here="webhooks", webhooks=found, types=await _types(visit), call=call)
+
+
+@router.get("/console/webhooks/new")
+async def show_new(visit: Visit) -> Response:
+    """The form of a new endpoint."""
+    return await _form(visit)
+
+
+@router.post("/console/webhooks/new")
+async def create(visit: Visit) -> Response:
+    """Make it, and show its secret, this once."""
+    given = _given(visit)
+    try:
+        made = await visit.change(Call("POST", "/v1/webhooks", body=given, headers=_once(visit)))
+    except ApiError as error:
+        return await _form(visit, given=given, error=error)
+    return _secret(visit, made.data, "The endpoint is made.")
+
+
+@router.get("/console/webhooks/{id}")
+async def show(visit: Visit, id: str) -> Response:
+    """An endpoint and a page of its deliveries."""
+    return await _webhook(visit, id)
+
+
+@router.get("/console/webhooks/{id}/edit")
+async def show_edit(visit: Visit, id: str) -> Response:
+    """The form of one that is there."""
+    found = await visit.api.get(f"/v1/webhooks/{id}")
+    return await _form(visit, id=id, given=found)
+
+
+@router.post("/console/webhooks/{id}/edit")
+async def edit(visit: Visit, id: str) -> Response:
+    """Change it."""
+    given = {"description": None, **_given(visit)}
+    try:
+        await visit.change(Call("PATCH", f"/v1/webhooks/{id}", body=given))
+    except ApiError as error:
+        return await _form(visit, id=id, given=given, error=error)
+    return visit.see(f"/console/webhooks/{id}", "The endpoint is changed.")
+
+
+@router.post("/console/webhooks/{id}/status")
+async def change_status(visit: Visit, id: str) -> Response:
+    """Enable or disable it."""
+    status = visit.field("status")
+    await visit.change(Call("PATCH", f"/v1/webhooks/{id}", body={"status": status}))
+    return visit.see(f"/console/webhooks/{id}", f"The endpoint is {status}.")
+
+
+@router.post("/console/webhooks/{id}/delete")
+async def remove(visit: Visit, id: str) -> Response:
+    """Delete it."""
+    await visit.change(Call("DELETE", f"/v1/webhooks/{id}"))
+    return visit.see("/console/webhooks", "The endpoint is deleted; nothing more is sent to it.")
+
+
+@router.post("/console/webhooks/{id}/test")
+async def test(visit: Visit, id: str) -> Response:
+    """Send a test event."""
+    try:
+        await visit.change(Call("POST", f"/v1/webhooks/{id}/test", body={}))
+    except ApiError as error:
+        return await _webhook(visit, id, error)
+    return visit.see(f"/console/webhooks/{id}", "A test event is on its way; what comes of it is the first delivery.")
+
+
+@router.post("/console/webhooks/{id}/rotate")
+async def rotate(visit: Visit, id: str) -> Response:
+    """Give it a new secret, and show that, this once."""
+    has_leaked = visit.field("leaked") == "yes"
+    body = {"overlap_seconds": 0} if has_leaked else {}
+    made = await visit.change(Call("POST", f"/v1/webhooks/{id}/rotate", body=body, headers=_once(visit)))
+    said = "The old secrets sign nothing any more." if has_leaked else "The old secret signs beside it for a day."
+    return _secret(visit, made.data, said)
+
+
+@router.post("/console/webhooks/{id}/redeliver")
+async def redeliver(visit: Visit, id: str) -> Response:
+    """Send again what is asked for, since a time; a part of it, and where the rest begins."""
+    since = visit.field("since") or str(clock.now_seconds() - int(visit.field("period") or 3600))
+    wanted: dict[str, Any] = {"since": int(since), "status": visit.field("which")}
+    if after := visit.field("after"):
+        wanted["after"] = after
+    try:
+        part = (await visit.change(Call("POST", f"/v1/webhooks/{id}/redeliver", body=wanted))).data
+    except ApiError as error:
+        return await _webhook(visit, id, error)
+    number = part["redelivered"]
+    said = f"{number:,} {'delivery is' if number == 1 else 'deliveries are'} sent again."
+    rest = {"since": since, "which": wanted["status"], "rest": part["last_id"]} if part["has_more"] else {}
+    return visit.see(f"/console/webhooks/{id}", said + (" There are more." if rest else ""), **rest)
+
+
+@router.post("/console/webhooks/{id}/events/{event_id}/redeliver")
+async def redeliver_event(visit: Visit, id: str, event_id: str) -> Response:
+    """Send one event again."""
+    try:
+        await visit.change(Call("POST", f"/v1/events/{event_id}/redeliver", body={}))
+    except ApiError as error:
+        return await _webhook(visit, id, error)
+    return visit.see(f"/console/webhooks/{id}", f"Event {event_id} is sent again.")
+
+
+async def _webhook(visit: Visit, id: str, error: ApiError | None = None) -> Response:
+    call = Call("GET", f"/v1/webhooks/{id}/deliveries", {"limit": str(_DELIVERIES)})
+    found = await visit.api.get(f"/v1/webhooks/{id}")
+    after = visit.query.get("after")
+    page = await visit.api.get(call.path, limit=_DELIVERIES, after=after)
+    return visit.show(
+        "webhook.html",
+        status=error.status if error else 200,
+        here="webhooks",
+        webhook=found,
+        deliveries=page["data"],
+        active=any(one["status"] == "pending" for one in page["data"]),
+        call=call,
+        periods=PERIODS,
+        which=WHICH,
+        once=secrets.token_urlsafe(16),
+        rest={name: visit.query.get(name, "") for name in ("since", "which", "rest")},
+        next=visit.url(after=page["last_id"]) if page["has_more"] else "",
+        first=visit.url(after=None) if after else "",
+        error=error,
+    )
+
+
+async def _form(
+    visit: Visit, *, id: str = "", given: dict[str, Any] | None = None, error: ApiError | None = None
+) -> Response:
+    return visit.show(
+        "webhook_form.html",
+        status=error.status if error else 200,
+        here="webhooks",
+        id=id,
+        given=given or {},
+        types=await _types(visit),
+        once=visit.field("once") or secrets.token_urlsafe(16),
+        error=error,
+    )
+
+
+def _secret(visit: Visit, made: dict[str, Any], said: str) -> Response:
+    """The page that shows a secret: it is the answer to a POST, and no URL leads there again."""
+    return visit.show("webhook_secret.html", here="webhooks", webhook=made, said=said)
+
+
+def _given(visit: Visit) -> dict[str, Any]:
+    """What a form says of an endpoint; all events where none is chosen."""
+    chosen = [value for value in visit.form.getlist("events") if isinstance(value, str)]
+    every = visit.field("every") == "yes" or not chosen
+    given: dict[str, Any] = {"url": visit.field("url"), "events": ["*"] if every else chosen}
+    if description := visit.field("description"):
+        given["description"] = description
+    return given
+
+
+def _once(visit: Visit) -> dict[str, str]:
+    """A form that is sent twice, as by reloading the page that shows the secret, does its thing once."""
+    return {"Idempotency-Key": f"console-{visit.field('once')}"} if visit.field("once") else {}
+
+
+async def _types(visit: Visit) -> list[dict[str, Any]]:
+    page = await visit.api.get("/v1/events/types")
+    return list(page["data"])

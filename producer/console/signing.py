@@ -1,0 +1,154 @@
+"""Signing in and out. The key is in the body of one POST, and nowhere else; what the browser keeps is a session."""
+
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from producer.admission.limits.rates import RateLimit
+from producer.console import auditing, forgery, rendering
+from producer.context import Context
+from shared import clock, console_sessions, operator_password
+from shared.audit import MOST_NAME
+from shared.console_sessions import NOTE_SECONDS, Session
+from shared.errors import FusionError, RateLimited, Unauthorized
+from shared.settings import settings
+
+COOKIE = "fusionai_session"
+#: Sign-ins that are tried in a minute: from one address, and in all.
+TRIES_OF_ADDRESS, TRIES = 120, 1200
+#: Bytes of a form with nothing but a key.
+_MOST_BYTES = 4096
+_HOME = "/console"
+
+
+async def session_of(request: Request, token: str) -> Session | None:
+    """Whose session a token is, if it is one that has not ended; that it is used is noted once a minute."""
+    if not token:
+        return None
+    context: Context = request.app.state.context
+    session = await context.database.read(console_sessions.find, token)
+    if session is not None and clock.now_micros() - session.used_at > NOTE_SECONDS * clock.MICROS:
+        await context.database.write(console_sessions.note_use, session)
+    return session
+
+
+def to_sign_in(request: Request) -> Response:
+    """Away to the page for signing in, and back to this one after it; htmx has the whole page go."""
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    place = "/console/sign-in" + (
+        "" if target == _HOME or request.method != "GET" else f"?{urlencode({'next': target})}"
+    )
+    if request.headers.get("hx-request") == "true":
+        return Response(status_code=204, headers={"HX-Redirect": place})
+    return RedirectResponse(place, 303)
+
+
+async def show(request: Request) -> Response:
+    """The page for signing in."""
+    if await session_of(request, request.cookies.get(COOKIE, "")) is not None:
+        return RedirectResponse(_HOME, 303)
+    return _page(request.query_params.get("next", ""))
+
+
+async def sign_in(request: Request) -> Response:
+    """Begin a session for a good key, or for the operator's password."""
+    context: Context = request.app.state.context
+    form = await request.form(max_files=0, max_fields=10)
+    given = {name: str(form.get(name, "")).strip() for name in ("next", "key", "password", "name")}
+    try:
+        if given["password"]:
+            token = await _operator(request, context, given["password"], given["name"])
+        else:
+            token = await _customer(request, context, given["key"])
+    except FusionError as error:
+        return _page(given["next"], error, as_operator=bool(given["password"]))
+    if earlier := request.cookies.get(COOKIE, ""):
+        await context.database.write(console_sessions.end, earlier)
+    response = RedirectResponse(_safe(given["next"]), 303)
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=settings().console_session_seconds,
+        path="/console",
+        httponly=True,
+        samesite="strict",
+        secure=_is_secure(request),
+    )
+    return response
+
+
+async def _customer(request: Request, context: Context, key: str) -> str:
+    """A session's token, for a key."""
+    await _count(context, _address(request))
+    holder = await context.keys.holder(key, _address(request))
+    token = await context.database.write(console_sessions.begin, key_id=holder.key_id)
+    await _note(context, token, ("key", holder.key_id))
+    return token
+
+
+async def _operator(request: Request, context: Context, password: str, name: str) -> str:
+    """A session's token, for the operator's password."""
+    await _count(context, _address(request))
+    context.share.check_operator(_address(request))
+    if not operator_password.matches(password):
+        context.share.guess_operator(_address(request))
+        raise Unauthorized("wrong operator password")
+    name = (name or settings().operator or "operator")[:MOST_NAME]
+    token = await context.database.write(console_sessions.begin, operator=name)
+    await _note(context, token, ("operator", name))
+    return token
+
+
+async def _note(context: Context, token: str, subject: tuple[str, str]) -> None:
+    session = await context.database.read(console_sessions.find, token)
+    if session is None:
+        raise Unauthorized("invalid API key: revoked or expired")
+    account = session.holder.account_id if session.holder else None
+    await auditing.note(context.database, session, "console.sign_in", account, subject)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+async def sign_out(request: Request) -> Response:
+    """End the session. A form of another page cannot: the browser says where it came from."""
+    token = request.cookies.get(COOKIE, "")
+    form = await request.form(max_files=0, max_fields=10)
+    response = RedirectResponse("/console/sign-in", 303)
+    if token and forgery.holds(str(form.get("csrf", "")), token):
+        context: Context = request.app.state.context
+        await context.database.write(console_sessions.end, token)
+        response.delete_cookie(COOKIE, path="/console")
+    return response
+
+
+async def _count(context: Context, address: str) -> None:
+    """Count a try; RateLimited: there have been too many."""
+    for name, most in ((f"console.sign_in.{address}", TRIES_OF_ADDRESS), ("console.sign_in", TRIES)):
+        allowance = await context.limits.admit(RateLimit(name, most, 60.0))
+        if allowance.retry_seconds is not None:
+            raise RateLimited("too many sign-ins; try again in a minute")
+
+
+def _page(following: str, error: FusionError | None = None, *, as_operator: bool = False) -> Response:
+    values = {
+        "next": _safe(following),
+        "error": error,
+        "as_operator": as_operator,
+        "has_operator": operator_password.is_set(),
+    }
+    return HTMLResponse(rendering.render("sign_in.html", values), error.status if error else 200)
+
+
+def _safe(following: str) -> str:
+    """Where to go after signing in: a page of the console, whatever was asked for."""
+    own = following == _HOME or following.startswith((_HOME + "/", _HOME + "?"))
+    odd = any(part in following for part in ("\\", "//", ".."))
+    plain = following.isascii() and following.isprintable() and not odd
+    return following if own and plain else _HOME
+
+
+def _is_secure(request: Request) -> bool:
+    return request.url.scheme == "https" or settings().public_url.startswith("https://")

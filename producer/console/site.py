@@ -1,0 +1,155 @@
+"""The console as an ASGI app: finds the page of a path and the session of its visitor, and refuses what must not be."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import Message, Receive, Scope, Send
+
+from producer.console import assets, choosing, forgery, pages, rendering, signing
+from producer.console.api import ApiError
+from producer.console.navigation import Page
+from producer.console.router import PageRoute
+from producer.console.visit import Visit
+from shared import logs
+from shared.errors import FusionError
+from shared.settings import settings
+
+log = logging.getLogger(__name__)
+
+#: Of a form that holds no file, in bytes; fields that it may have.
+_MOST_FIELDS = 200
+#: What any answer of the console says: its own files and nothing else, in nobody's frame, kept by nobody. The referrer
+#: goes to the console alone: without one, browsers send a form with `Origin: null`.
+_HEADERS = {
+    "Content-Security-Policy": "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self' data:",
+            "connect-src 'self'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+        )
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+}
+
+
+class Site:
+    """Everything at /console."""
+
+    def __init__(self) -> None:
+        routes = [
+            Route("/console/assets/{digest}/{name}", _asset, methods=["GET"]),
+            Route("/console/sign-in", signing.show, methods=["GET"]),
+            Route("/console/sign-in", _guarded(signing.sign_in), methods=["POST"]),
+            Route("/console/sign-out", _guarded(signing.sign_out), methods=["POST"]),
+        ]
+        built = [(choosing.PAGE, choosing.router), *pages.built()]
+        shown = [page for page, _ in built if page is not choosing.PAGE]
+        for page, router in built:
+            routes += [Route(one.path, _endpoint(shown, page, one), methods=[one.method]) for one in router.routes]
+        self._router = Router(routes, redirect_slashes=False, default=_lost)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+
+        async def dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = {name.lower() for name, _ in message["headers"]}
+                own = ((name.lower().encode(), value.encode()) for name, value in _HEADERS.items())
+                message["headers"] = [*message["headers"], *(pair for pair in own if pair[0] not in given)]
+            await send(message)
+
+        request = Request(scope, receive)
+        try:
+            await self._router(scope, receive, dressed)
+        except HTTPException as error:
+            await _plain(error.status_code, error.detail)(scope, receive, dressed)
+        except FusionError as error:
+            await _plain(error.status, error.message)(scope, receive, dressed)
+        except Exception as error:
+            log.error("request %s failed: %s", request.scope.get("request_id", ""), logs.trace(error))
+            await _plain(500, "The console could not answer this. It has been logged.")(scope, receive, dressed)
+
+
+def _endpoint(shown: Sequence[Page], page: Page, route: PageRoute) -> Any:
+    async def answer(request: Request) -> Response:
+        return await _answer(shown, page, route, request)
+
+    return answer
+
+
+async def _answer(shown: Sequence[Page], page: Page, route: PageRoute, request: Request) -> Response:
+    """Answer for a page, if its visitor is signed in and may see it."""
+    token = request.cookies.get(signing.COOKIE, "")
+    session = await signing.session_of(request, token)
+    if session is None:
+        return signing.to_sign_in(request)
+    if page.audience == "operators" and session.operator is None:
+        raise HTTPException(404, "There is no such page.")
+    if page.audience == "customers" and session.holder is None:
+        return RedirectResponse(choosing.PATH, 303)
+    form = FormData()
+    if route.method == "POST":
+        _check_origin(request)
+        form = await request.form(max_files=1, max_fields=_MOST_FIELDS)
+        if not forgery.holds(str(form.get("csrf", "")), token):
+            raise HTTPException(403, "This form is from another sign-in, or not from the console. Nothing was changed.")
+        if settings().console_read_only and page is not choosing.PAGE:
+            raise HTTPException(403, "The console is read-only here. Nothing was changed.")
+    visit = Visit(request, session, token, form, shown)
+    try:
+        return await route.handler(visit, **request.path_params)
+    except ApiError as error:
+        return visit.show_error(error)
+    finally:
+        await form.close()
+
+
+def _guarded(endpoint: Any) -> Any:
+    async def guarded(request: Request) -> Response:
+        _check_origin(request)
+        response: Response = await endpoint(request)
+        return response
+
+    return guarded
+
+
+def _check_origin(request: Request) -> None:
+    hosts = {
+        request.headers.get("host", "").lower(),
+        settings().public_url.partition("://")[2].partition("/")[0].lower(),
+    }
+    if not forgery.is_from_here(request.headers, hosts):
+        raise HTTPException(403, "This request did not come from the console. Nothing was changed.")
+
+
+async def _asset(request: Request) -> Response:
+    found = assets.load(request.path_params["digest"], request.path_params["name"])
+    if found is None:
+        raise HTTPException(404, "There is no such file.")
+    return Response(found[0], headers={"Cache-Control": "public, max-age=31536000, immutable"}, media_type=found[1])
+
+
+async def _lost(scope: Scope, receive: Receive, send: Send) -> None:
+    raise HTTPException(404, "There is no such page.")
+
+
+def _plain(status: int, said: str) -> Response:
+    words = {403: "Not allowed", 404: "Not found", 405: "Not allowed", 429: "Too many requests"}
+    values = {"status": status, "title": words.get(status, "Error"), "said": said}
+    return HTMLResponse(rendering.render("plain.html", values), status)

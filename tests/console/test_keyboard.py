@@ -1,0 +1,94 @@
+"""The console by the keyboard alone: Tab, Shift+Tab, Enter, Space and letters; what has the focus is seen."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.acceptance.stack import Account, chat
+from tests.console import pages
+from tests.console.filling import HELD, REFUSED, line, submit_batch
+from tests.console.pages import ConsolePage
+from tests.console.visitor import Visitor
+from tests.console.world import World
+
+#: More presses of Tab than any page takes.
+MOST = 150
+_FOCUSED = """() => {
+    const at = document.activeElement;
+    if (!at || at === document.body) return null;
+    const style = getComputedStyle(at), box = at.getBoundingClientRect();
+    const name = at.getAttribute("aria-label") || at.labels?.[0]?.innerText || at.innerText || at.value || "";
+    const ringed = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+    return {name: name.trim().slice(0, 80), tag: at.tagName, seen: ringed && box.width > 0 && box.height > 0};
+}"""
+
+
+def tab_to(page: Page, name: str, *, tag: str = "") -> None:
+    """Press Tab until what has this name has the focus; each stop on the way is to be seen."""
+    for _ in range(MOST):
+        page.keyboard.press("Tab")
+        at = page.evaluate(_FOCUSED)
+        if at is None:
+            continue
+        assert at["seen"], f"the focus is not seen on {at}"
+        if name in at["name"] and tag in ("", at["tag"]):
+            return
+    raise AssertionError(f"Tab does not lead to {name!r}")
+
+
+@pytest.mark.parametrize("row", pages.PAGES, ids=lambda row: row.name)
+def test_the_first_stop_skips_to_the_content(row: ConsolePage, world: World, visit: Callable[..., Visitor]) -> None:
+    shop = world.customers["shop"]
+    visitor = visit(shop.live_key, operator=row.operator)
+    page = visitor.open(row.url(shop.ids))
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+
+
+def test_from_signing_in_to_signing_out(account: Account, visit: Callable[..., Visitor]) -> None:
+    held = account.submit(chat(f"this one {HELD}"))["id"]
+    lines = [line(0, "Describe a vase."), line(1, f"Describe {REFUSED} shoes.")]
+    batch = submit_batch(account, lines)
+    visitor = visit()
+    page = visitor.open("/console/sign-in")
+    page.keyboard.type(account.live_key)
+    page.keyboard.press("Enter")
+    visitor.heading("Overview")
+    tab_to(page, "Jobs")
+    page.keyboard.press("Enter")
+    visitor.heading("Jobs")
+    tab_to(page, held[-8:])
+    page.keyboard.press("Enter")
+    tab_to(page, "Cancel", tag="BUTTON")
+    page.keyboard.press("Enter")
+    expect(page.locator("#job")).to_contain_text("cancelled", timeout=60_000)
+    tab_to(page, "Batches")
+    page.keyboard.press("Enter")
+    visitor.heading("Batches")
+    expect(page.get_by_role("main")).to_contain_text("completed", timeout=60_000)
+    tab_to(page, batch[-8:])
+    page.keyboard.press("Enter")
+    visitor.heading("Batch")
+    tab_to(page, "Retry failed lines")
+    page.keyboard.press("Enter")
+    tab_to(page, "Retry", tag="BUTTON")
+    page.keyboard.press("Space")
+    expect(page.locator("#batch")).to_contain_text("1 of 1 lines have ended", timeout=60_000)
+    tab_to(page, "Sign out")
+    page.keyboard.press("Enter")
+    visitor.heading("Sign in")
+
+
+def test_the_focus_stays_where_it_is_when_a_page_refreshes_itself(world: World, visit: Callable[..., Visitor]) -> None:
+    shop = world.customers["shop"]
+    visitor = visit(shop.live_key)
+    page = visitor.open("/console/jobs")
+    link = page.locator("#list").get_by_role("link").first
+    link.focus()
+    name = link.inner_text()
+    with page.expect_response("**/console/jobs*"):
+        pass
+    page.wait_for_function("name => document.activeElement?.innerText === name", arg=name)

@@ -1,0 +1,75 @@
+"""Webhooks at the console: one is made, tested, its event sent again, its secret rotated."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+from standardwebhooks import Webhook
+
+from tests.acceptance.stack import Account, chat
+from tests.console.visitor import Visitor
+from tests.receiver import Answer, Receiver
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver of webhooks."""
+    with Receiver() as running:
+        yield running
+
+
+def made(account: Account, receiver: Receiver, **more: Any) -> dict[str, Any]:
+    """A webhook to the receiver, by the API."""
+    answer = account.live.post("/webhooks", json={"url": receiver.url, **more})
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def test_an_event_is_sent_again(account: Account, receiver: Receiver, visit: Callable[..., Visitor]) -> None:
+    webhook = made(account, receiver, events=["job.completed"])
+    account.run(chat("hello"))
+    receiver.wait_for(lambda seen: len(seen) == 1)
+    visitor = visit(account.live_key)
+    page = visitor.open(f"/console/webhooks/{webhook['id']}")
+    row = page.get_by_role("row").filter(has_text="job.completed")
+    expect(row).to_contain_text("delivered")
+    row.get_by_role("button", name="Send again").click()
+    first, second = receiver.wait_for(lambda seen: len(seen) == 2, timeout=30)
+    assert first.headers["webhook-id"] == second.headers["webhook-id"] and first.body == second.body
+
+
+def test_what_failed_is_seen_to_be_delivered(
+    account: Account, receiver: Receiver, visit: Callable[..., Visitor]
+) -> None:
+    receiver.answer = Answer(503, body=b"come back later")
+    webhook = made(account, receiver, events=["job.completed"])
+    account.run(chat("hello"))
+    receiver.wait_for(lambda seen: len(seen) >= 1)
+    visitor = visit(account.live_key)
+    page = visitor.open(f"/console/webhooks/{webhook['id']}")
+    expect(page.locator("#deliveries")).to_contain_text("come back later")
+    page.evaluate("window.same = true")
+    receiver.answer = Answer()
+    expect(page.locator("#deliveries")).to_contain_text("delivered", timeout=60_000)
+    assert page.evaluate("window.same") is True
+
+
+def test_a_secret_is_rotated_and_shown_once(
+    account: Account, receiver: Receiver, visit: Callable[..., Visitor]
+) -> None:
+    webhook = made(account, receiver)
+    visitor = visit(account.live_key)
+    page = visitor.open(f"/console/webhooks/{webhook['id']}")
+    page.get_by_role("button", name="Rotate").click()
+    visitor.heading("The secret")
+    secret = page.locator("pre").first.inner_text().strip()
+    visitor.world.keep_secret(secret)
+    assert secret.startswith("whsec_") and secret != webhook["secret"]
+    assert secret not in page.url
+    page.get_by_role("link", name="I have copied it").click()
+    page.get_by_role("button", name="Send a test event").click()
+    expect(page.get_by_role("status").first).to_be_visible()
+    (delivery,) = receiver.wait_for(lambda seen: len(seen) == 1)
+    Webhook(secret).verify(delivery.body, dict(delivery.headers))
+    assert secret not in page.content()
