@@ -17,8 +17,8 @@ from shared.settings import settings
 COOKIE = "fusionai_session"
 #: Sign-ins that are tried in a minute: from one address, and in all.
 TRIES_OF_ADDRESS, TRIES = 120, 1200
-#: Bytes of a form with nothing but a key.
-_MOST_BYTES = 4096
+#: Fields of these forms, and bytes of one.
+_MOST_FIELDS, _MOST_BYTES = 10, 4096
 _HOME = "/console"
 
 
@@ -54,7 +54,7 @@ async def show(request: Request) -> Response:
 async def sign_in(request: Request) -> Response:
     """Begin a session for a good key, or for the operator's password."""
     context: Context = request.app.state.context
-    form = await request.form(max_files=0, max_fields=10)
+    form = await request.form(max_files=0, max_fields=_MOST_FIELDS, max_part_size=_MOST_BYTES)
     given = {name: str(form.get(name, "")).strip() for name in ("next", "key", "password", "name")}
     try:
         if given["password"]:
@@ -115,7 +115,7 @@ def _address(request: Request) -> str:
 async def sign_out(request: Request) -> Response:
     """End the session. A form of another page cannot: the browser says where it came from."""
     token = request.cookies.get(COOKIE, "")
-    form = await request.form(max_files=0, max_fields=10)
+    form = await request.form(max_files=0, max_fields=_MOST_FIELDS, max_part_size=_MOST_BYTES)
     response = RedirectResponse("/console/sign-in", 303)
     if token and forgery.holds(str(form.get("csrf", "")), token):
         context: Context = request.app.state.context

@@ -1,7 +1,6 @@
 """The console as an ASGI app: finds the page of a path and the session of its visitor, and refuses what must not be."""
 
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -19,11 +18,13 @@ from producer.console.visit import Visit
 from shared import logs
 from shared.errors import FusionError
 from shared.settings import settings
+from shared.submissions.sizes import MOST_FILE_BYTES
 
 log = logging.getLogger(__name__)
 
-#: Of a form that holds no file, in bytes; fields that it may have.
+#: Fields of a form; bytes of it, with the file that it may have.
 _MOST_FIELDS = 200
+_MOST_FORM_BYTES = MOST_FILE_BYTES + 4 * 1024 * 1024
 #: What any answer of the console says: its own files and nothing else, in nobody's frame, kept by nobody. The referrer
 #: goes to the console alone: without one, browsers send a form with `Origin: null`.
 _HEADERS = {
@@ -58,10 +59,8 @@ class Site:
             Route("/console/sign-in", _guarded(signing.sign_in), methods=["POST"]),
             Route("/console/sign-out", _guarded(signing.sign_out), methods=["POST"]),
         ]
-        built = [(choosing.PAGE, choosing.router), *pages.built()]
-        shown = [page for page, _ in built if page is not choosing.PAGE]
-        for page, router in built:
-            routes += [Route(one.path, _endpoint(shown, page, one), methods=[one.method]) for one in router.routes]
+        for page, router in ((choosing.PAGE, choosing.router), *pages.BUILT):
+            routes += [Route(one.path, _endpoint(page, one), methods=[one.method]) for one in router.routes]
         self._router = Router(routes, redirect_slashes=False, default=_lost)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,14 +85,14 @@ class Site:
             await _plain(500, "The console could not answer this. It has been logged.")(scope, receive, dressed)
 
 
-def _endpoint(shown: Sequence[Page], page: Page, route: PageRoute) -> Any:
+def _endpoint(page: Page, route: PageRoute) -> Any:
     async def answer(request: Request) -> Response:
-        return await _answer(shown, page, route, request)
+        return await _answer(page, route, request)
 
     return answer
 
 
-async def _answer(shown: Sequence[Page], page: Page, route: PageRoute, request: Request) -> Response:
+async def _answer(page: Page, route: PageRoute, request: Request) -> Response:
     """Answer for a page, if its visitor is signed in and may see it."""
     token = request.cookies.get(signing.COOKIE, "")
     session = await signing.session_of(request, token)
@@ -106,12 +105,13 @@ async def _answer(shown: Sequence[Page], page: Page, route: PageRoute, request: 
     form = FormData()
     if route.method == "POST":
         _check_origin(request)
+        _check_length(request)
         form = await request.form(max_files=1, max_fields=_MOST_FIELDS)
         if not forgery.holds(str(form.get("csrf", "")), token):
             raise HTTPException(403, "This form is from another sign-in, or not from the console. Nothing was changed.")
         if settings().console_read_only and page is not choosing.PAGE:
             raise HTTPException(403, "The console is read-only here. Nothing was changed.")
-    visit = Visit(request, session, token, form, shown)
+    visit = Visit(request, session, token, form)
     try:
         return await route.handler(visit, **request.path_params)
     except ApiError as error:
@@ -138,6 +138,15 @@ def _check_origin(request: Request) -> None:
         raise HTTPException(403, "This request did not come from the console. Nothing was changed.")
 
 
+def _check_length(request: Request) -> None:
+    """Refuse a form that is too large before it is read; one that does not say how long it is comes from no browser."""
+    length = request.headers.get("content-length", "")
+    if not length.isdigit():
+        raise HTTPException(411, "This request does not say how long it is. Nothing was changed.")
+    if int(length[:20]) > _MOST_FORM_BYTES:
+        raise HTTPException(413, f"A file may have up to {MOST_FILE_BYTES // 1_000_000:,} MB. Nothing was changed.")
+
+
 async def _asset(request: Request) -> Response:
     found = assets.load(request.path_params["digest"], request.path_params["name"])
     if found is None:
@@ -149,7 +158,24 @@ async def _lost(scope: Scope, receive: Receive, send: Send) -> None:
     raise HTTPException(404, "There is no such page.")
 
 
+_TITLES = {
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not allowed",
+    411: "Not allowed",
+    413: "Too large",
+    429: "Too many requests",
+}
+
+
 def _plain(status: int, said: str) -> Response:
-    words = {403: "Not allowed", 404: "Not found", 405: "Not allowed", 429: "Too many requests"}
+    words = {
+        403: "Not allowed",
+        404: "Not found",
+        405: "Not allowed",
+        411: "Not allowed",
+        413: "Too large",
+        429: "Too many requests",
+    }
     values = {"status": status, "title": words.get(status, "Error"), "said": said}
     return HTMLResponse(rendering.render("plain.html", values), status)

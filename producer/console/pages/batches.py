@@ -7,7 +7,6 @@ from starlette.responses import Response
 from producer.console import progress
 from producer.console.api import ApiError, Call
 from producer.console.pages import batch_retry
-from producer.console.relaying import Relayed
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
 from shared import clock
@@ -127,4 +126,4 @@ async def _download(visit: Visit, id: str, name: str) -> Response:
         what = "output" if name == "output_file_id" else "error"
         raise ApiError(404, {"message": f"batch {id} has no {what} file, its status is {batch['status']}"})
     await visit.api.get(f"/v1/files/{batch[name]}")
-    return Relayed(visit.api, Call("GET", f"/v1/files/{batch[name]}/content"))
+    return visit.relay(Call("GET", f"/v1/files/{batch[name]}/content"))
