@@ -92,6 +92,12 @@ def ended_session(database: Database, _: KeyHolder) -> None:
     database.write_sync(lambda c: c.execute(insert(m.console_sessions).values(**row)))
 
 
+def paused_provider(database: Database, _: KeyHolder) -> None:
+    """A provider that an operator has paused."""
+    row = {"provider": "openai", "operator": "ann", "reason": "tests", "paused_at": 1}
+    database.write_sync(lambda c: c.execute(insert(m.queue_pauses).values(**row)))
+
+
 def old_payment_notice(database: Database, _: KeyHolder) -> None:
     """A message of a payment provider that is remembered no longer."""
     row = {"provider": "stripe", "id": "evt_1", "type": "invoice.paid", "heeded_at": 1}
@@ -110,6 +116,7 @@ WORK: list[tuple[Sign, Callable[[Database, KeyHolder], None]]] = [
     ("uncounted", batch_with(budget_rest_micros=1)),
     ("grants", grant_with(due_at=1)),
     ("grants", grant_with(warn_at=1)),
+    ("paused", paused_provider),
     ("purge", gone_worker),
     ("purge", kept_answer),
     ("purge", kept_idempotency_key),

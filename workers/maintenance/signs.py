@@ -10,7 +10,7 @@ from shared.db.models.jobs import DEFERRED, RUNNING, TO_CANCEL, TO_WAKE, UNCOUNT
 from shared.db.models.money import OPEN_GRANTS
 from workers.maintenance.purge import PURGED
 
-Sign = Literal["held", "overdue", "untold", "uncounted", "callbacks", "grants", "purge"]
+Sign = Literal["held", "overdue", "untold", "uncounted", "callbacks", "grants", "paused", "purge"]
 
 #: Queries, by the work that is done if one of them finds a row. Each finds whatever the work itself looks for, or more.
 SIGNS: Final[dict[Sign, tuple[str, ...]]] = {
@@ -21,6 +21,7 @@ SIGNS: Final[dict[Sign, tuple[str, ...]]] = {
     "uncounted": (f"jobs WHERE {UNCOUNTED}", f"batches WHERE {COUNTED}"),
     "callbacks": (f"jobs WHERE {UNTOLD}", f"batches WHERE {OWING_CALLBACK}"),
     "grants": (f"credit_grants WHERE {OPEN_GRANTS} AND (due_at <= :now OR warn_at <= :now)",),
+    "paused": ("queue_pauses",),
     "purge": tuple(f"{one.table} WHERE {one.over}" for one in PURGED),
 }
 
