@@ -16,6 +16,8 @@ router.include(batch_retry.router)
 
 #: Batches of a page, and lines.
 _BATCHES, _LINES = 25, 25
+#: Endpoints whose lines are shown with the beginning of their answer; of others answers are large, and no text.
+_TEXTS = ("/v1/chat/completions", "/v1/responses")
 #: What the lists may be narrowed to, by status, with its name.
 STATUSES = (
     ("", "All"),
@@ -91,7 +93,8 @@ async def _batch(visit: Visit, id: str, error: ApiError | None = None) -> Respon
     batch = await visit.api.get(f"/v1/batches/{id}")
     counts = await visit.api.get(f"/v1/batches/{id}/progress")
     query = {name: visit.query[name] for name in ("status", "after") if visit.query.get(name)}
-    lines = await visit.api.get("/v1/jobs", batch_id=id, order="asc", limit=_LINES, **query)
+    results = "true" if batch["endpoint"] in _TEXTS else "false"
+    lines = await visit.api.get("/v1/jobs", batch_id=id, order="asc", limit=_LINES, include_results=results, **query)
     found = progress.of(batch, clock.now_seconds(), counts)
     return visit.show(
         "batch.html",
