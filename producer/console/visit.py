@@ -91,6 +91,11 @@ class Visit:
         value = self.form.get(name, "")
         return value.strip() if isinstance(value, str) else ""
 
+    @property
+    def once(self) -> dict[str, str]:
+        """The header by which a form that is sent twice, as by a double click, does its thing once."""
+        return {"Idempotency-Key": f"console-{self.field('once')}"} if self.field("once") else {}
+
     async def change(self, call: Call) -> Answer:
         """Send a call that changes something, and write down who did."""
         answer = await self.api.send(call)

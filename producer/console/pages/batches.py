@@ -10,6 +10,7 @@ from producer.console.pages import batch_retry
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
 from shared import clock
+from shared.objects.batches import BATCH_OVER
 
 router = PageRouter()
 router.include(batch_retry.router)
@@ -109,9 +110,21 @@ async def _batch(visit: Visit, id: str, error: ApiError | None = None) -> Respon
         lines=lines["data"],
         line_statuses=LINE_STATUSES,
         call=Call("GET", f"/v1/batches/{id}"),
+        buttons=_buttons(batch),
         next=visit.url(after=lines["last_id"]) if lines["has_more"] else "",
         first=visit.url(after=None) if query.get("after") else "",
     )
+
+
+def _buttons(batch: dict[str, Any]) -> list[tuple[str, Call]]:
+    """What the page's buttons send."""
+    path = f"/v1/batches/{batch['id']}"
+    if batch["status"] not in BATCH_OVER:
+        return [("Cancel batch", Call("POST", f"{path}/cancel"))]
+    files = (("Download output", batch["output_file_id"]), ("Download errors", batch["error_file_id"]))
+    found = [(name, Call("GET", f"/v1/files/{file}/content")) for name, file in files if file]
+    failed = batch["request_counts"]["failed"]
+    return [*found, ("Retry failed lines", Call("POST", f"{path}/retry", body={}))] if failed else found
 
 
 async def _file(visit: Visit, id: str) -> Any:
