@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from json import dumps
 from typing import Any, Final
 
 from shared.money.currencies import money_text
@@ -136,6 +137,15 @@ def price(value: Mapping[str, Any] | None) -> str:
     return "–" if value is None else money_text(value["amount"], value["currency"])
 
 
+def json(value: Any) -> str:
+    """A value as JSON to read, its fields in their own order.
+
+    >>> json({"b": 1, "a": "é"})
+    '{\\n  "b": 1,\\n  "a": "é"\\n}'
+    """
+    return dumps(value, indent=2, ensure_ascii=False)
+
+
 FILTERS: Final[dict[str, Any]] = {
     "credits": credits,
     "count": count,
@@ -146,5 +156,6 @@ FILTERS: Final[dict[str, Any]] = {
     "rate": rate,
     "short": short,
     "size": size,
+    "json": json,
     "price": price,
 }

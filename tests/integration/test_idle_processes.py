@@ -1,5 +1,6 @@
 """Processes with nothing to do ask the database for next to nothing; what there is to do is seen at the next look."""
 
+import inspect
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from shared.db import Database
 from shared.db import models as m
 from tests.integration import batch_world, world
 from workers.batches.scheduler import BatchScheduler
+from workers.maintenance.purge import purge_all
 from workers.maintenance.signs import SIGNS, Sign, is_any_queued, seen
 from workers.maintenance.sweep import Sweeper
 
@@ -85,6 +87,18 @@ def kept_idempotency_key(database: Database, holder: KeyHolder) -> None:
     database.write_sync(lambda c: c.execute(insert(m.idempotency_keys).values(**row, created_at=0, expires_at=1)))
 
 
+def ended_session(database: Database, _: KeyHolder) -> None:
+    """A sign-in to the console that has ended."""
+    row = {"id": "cses", "hash": "1", "operator": "ann", "created_at": 0, "used_at": 0, "expires_at": 1}
+    database.write_sync(lambda c: c.execute(insert(m.console_sessions).values(**row)))
+
+
+def old_payment_notice(database: Database, _: KeyHolder) -> None:
+    """A message of a payment provider that is remembered no longer."""
+    row = {"provider": "stripe", "id": "evt_1", "type": "invoice.paid", "heeded_at": 1}
+    database.write_sync(lambda c: c.execute(insert(m.payment_notices).values(**row)))
+
+
 ENDED = {"status": "failed", "finished_at": 1}
 WORK: list[tuple[Sign, Callable[[Database, KeyHolder], None]]] = [
     ("held", lapsed_with_a_job),
@@ -100,6 +114,8 @@ WORK: list[tuple[Sign, Callable[[Database, KeyHolder], None]]] = [
     ("purge", gone_worker),
     ("purge", kept_answer),
     ("purge", kept_idempotency_key),
+    ("purge", ended_session),
+    ("purge", old_payment_notice),
 ]
 
 
@@ -114,6 +130,10 @@ def test_each_kind_of_work_is_seen(
 
 def test_every_sign_is_tried() -> None:
     assert {sign for sign, _ in WORK} == set(SIGNS)
+
+
+def test_whatever_is_purged_is_looked_for() -> None:
+    assert inspect.getsource(purge_all).count("in_chunks(") == len(SIGNS["purge"])
 
 
 def test_queued_jobs_are_seen_when_their_time_has_come(database: Database, holder: KeyHolder) -> None:

@@ -8,6 +8,7 @@ from shared import clock, db
 from shared.db.models.batches import COUNTED, OWING_CALLBACK
 from shared.db.models.jobs import DEFERRED, RUNNING, TO_CANCEL, TO_WAKE, UNCOUNTED, UNFINISHED, UNTOLD, WOKEN
 from shared.db.models.money import OPEN_GRANTS
+from shared.money import payment_notices
 from workers.maintenance.purge import KEEP_WORKERS_MICROS
 
 Sign = Literal["held", "overdue", "untold", "uncounted", "callbacks", "grants", "purge"]
@@ -26,6 +27,7 @@ SIGNS: Final[dict[Sign, tuple[str, ...]]] = {
         "cached_answers WHERE expires_at < :now",
         "workers WHERE lapsed_at < :workers_until",
         "console_sessions WHERE expires_at <= :now",
+        "payment_notices WHERE heeded_at < :notices_until",
     ),
 }
 
@@ -33,7 +35,8 @@ SIGNS: Final[dict[Sign, tuple[str, ...]]] = {
 def seen(connection: Connection) -> set[Sign]:
     """The kinds of work of which there may be some."""
     now = db.now(connection)
-    row = connection.execute(_SEEN, {"now": now, "workers_until": now - KEEP_WORKERS_MICROS}).mappings().one()
+    until = {"workers_until": now - KEEP_WORKERS_MICROS, "notices_until": now - payment_notices.KEEP_MICROS}
+    row = connection.execute(_SEEN, {"now": now, **until}).mappings().one()
     return {sign for sign in SIGNS if row[sign]}
 
 
