@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from json import dumps
 from typing import Any, Final
 
 from shared.money.currencies import money_text
@@ -121,13 +122,13 @@ def gist(job: Mapping[str, Any]) -> str:
 
 
 def short(id: str) -> str:
-    """An id by its kind and end, which tells it from others at a glance.
+    """An id by its kind and end, which tells it from others at a glance; a word joiner keeps both on one line.
 
     >>> short("job_01a228e5f33c0000e192204cba97e324")
-    'job_…ba97e324'
+    'job_…\\u2060ba97e324'
     """
     kind, _, rest = id.rpartition("_")
-    return id if len(rest) <= 12 else f"{kind}_…{rest[-8:]}"
+    return id if len(rest) <= 12 else f"{kind}_…\u2060{rest[-8:]}"
 
 
 def price(value: Mapping[str, Any] | None) -> str:
@@ -137,6 +138,15 @@ def price(value: Mapping[str, Any] | None) -> str:
     ('12.50 USD', '–')
     """
     return "–" if value is None else money_text(value["amount"], value["currency"])
+
+
+def json(value: Any) -> str:
+    """A value as JSON to read, its fields in their own order.
+
+    >>> json({"b": 1, "a": "é"})
+    '{\\n  "b": 1,\\n  "a": "é"\\n}'
+    """
+    return dumps(value, indent=2, ensure_ascii=False)
 
 
 FILTERS: Final[dict[str, Any]] = {
@@ -149,5 +159,6 @@ FILTERS: Final[dict[str, Any]] = {
     "rate": rate,
     "short": short,
     "size": size,
+    "json": json,
     "price": price,
 }

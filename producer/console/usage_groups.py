@@ -90,16 +90,6 @@ def chart(
     }
 
 
-def jobs_chart(groups: Sequence[Group], first: str, last: str) -> dict[str, Any]:
-    """The data of a chart of how many jobs were charged on each day."""
-    days = list(_days(first, last))
-    sums: defaultdict[str, int] = defaultdict(int)
-    for group in groups:
-        sums[group.day] += group.jobs
-    lines = [{"name": "Jobs", "values": [sums[day] for day in days], "tone": "done"}]
-    return {"x": [_seconds(day) for day in days], "lines": lines, "unit": "jobs", "by": "day"}
-
-
 def total(groups: Sequence[Group]) -> Line:
     """All of it."""
     return next(_summed(groups, lambda one: ""), Line("", 0, 0, 0, 0, 0, 0.0))

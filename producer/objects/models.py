@@ -85,6 +85,9 @@ class _Optional(TypedDict):
             Field(description="The limit of an answer if a request has no `max_tokens`; absent: `max_output_tokens`."),
         ]
     ]
+    fallbacks: NotRequired[
+        Annotated[list[str], Field(description="Models that are asked next, unless a request names others.")]
+    ]
     health: NotRequired[ModelHealth]
 
 
@@ -103,7 +106,6 @@ class Model(_Optional):
     capabilities: Annotated[
         list[Capability] | None, Field(description="What requests may ask for; null: unknown, nothing is refused.")
     ]
-    fallbacks: Annotated[list[str], Field(description="Models that are asked next, unless a request names others.")]
     price: ModelPrice
 
 

@@ -216,7 +216,7 @@ def _jobs(schemas: dict[str, Any]) -> dict[str, Any]:
             "required": ["type", *request.get("required", ())],
         }
     one = [{"$ref": f"#/components/schemas/{name}"} for name in made]
-    made["JobPage"] = {
+    made["JobList"] = {
         "description": "Jobs that are accepted or refused together and run with batch priority.",
         "type": "object",
         "properties": {
@@ -228,7 +228,7 @@ def _jobs(schemas: dict[str, Any]) -> dict[str, Any]:
     }
     single = {f"Single{name}": made[name] for name in _JOBS.values()}
     made |= {name: {**job, "properties": {**job["properties"], "dry_run": _DRY_RUN}} for name, job in single.items()}
-    names = (*single, "JobPage")
+    names = (*single, "JobList")
     made["JobRequest"] = {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
     return made
 

@@ -11,7 +11,9 @@ from shared.db import models as m
 from shared.errors import InvalidRequest, NotFound
 
 
-def list_events(connection: Connection, holder: KeyHolder, page: PageQuery) -> List[Event]:
+def list_events(
+    connection: Connection, holder: KeyHolder, page: PageQuery, *, newest_first: bool = False
+) -> List[Event]:
     """Every event after the one given, in order: usually oldest first, so that a reader who follows misses none.
 
     Of the key's mode alone: live and test events are numbered apart, each from 1 without gaps.
@@ -23,8 +25,8 @@ def list_events(connection: Connection, holder: KeyHolder, page: PageQuery) -> L
         if sequence is None:
             raise InvalidRequest(f"after: unknown event {page.after!r}", param="after")
         number = m.events.c.sequence
-        statement = statement.where(number > sequence if page.order == "asc" else number < sequence)
-    in_order = m.events.c.sequence if page.order == "asc" else m.events.c.sequence.desc()
+        statement = statement.where(number < sequence if newest_first else number > sequence)
+    in_order = m.events.c.sequence.desc() if newest_first else m.events.c.sequence
     rows = connection.execute(statement.order_by(in_order).limit(page.limit + 1)).mappings()
     return objects.page([objects.event_object(dict(row)) for row in rows], page.limit)
 

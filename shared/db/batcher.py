@@ -1,13 +1,15 @@
 """Group commit: many awaiting callers, one flush.
 
-A flush starts at once when none is under way; whoever comes meanwhile is gathered for the next. It fails by item,
-not by group: a refusal is that item's value, and a group whose flush raises is halved until the bad item stands alone.
-Only a database that is away fails all of them, at once.
+A flush starts at once when none is under way; whoever comes meanwhile is gathered for the next. Callers who say that
+they have time are gathered for PATIENT_SECONDS, while nobody else waits. It fails by item, not by group: a refusal is
+that item's value, and a group whose flush raises is halved until the bad item stands alone. Only a database that is
+away fails all of them, at once.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -18,6 +20,8 @@ O = TypeVar("O")  # noqa: E741
 
 #: How often a group whose COMMIT was ambiguous is read back before its error is the callers'.
 AMBIGUOUS_TRIES = 5
+#: How long those who have time wait for others: a transaction costs what some fifty items in it do.
+PATIENT_SECONDS = 0.025
 
 
 @dataclass(slots=True)
@@ -38,15 +42,19 @@ class Batcher(Generic[I, O]):
         self._flush = flush
         self._most = most
         self._waiting: deque[_Waiting[I, O]] = deque()
+        #: There is somebody who waits and has no time, or enough for a flush.
+        self._now = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
-    async def __call__(self, item: I, *, weight: int = 1) -> O:
+    async def __call__(self, item: I, *, weight: int = 1, patient: bool = False) -> O:
         """Have `item` flushed with its neighbours; its outcome, or its exception raised.
 
-        Cancelling the caller does not cancel the flush.
+        Cancelling the caller does not cancel the flush. `patient`: it has time for more to come.
         """
         waiting: _Waiting[I, O] = _Waiting(item, weight)
         self._waiting.append(waiting)
+        if not patient or len(self._waiting) >= self._most:
+            self._now.set()
         if self._running is None:
             self._running = asyncio.create_task(self._run())
         outcome = await waiting.answer
@@ -68,7 +76,14 @@ class Batcher(Generic[I, O]):
         try:
             await asyncio.sleep(0)
             while self._waiting:
+                if not self._now.is_set():
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(PATIENT_SECONDS):
+                            await self._now.wait()
+                self._now.clear()
                 group = self._take()
+                if self._waiting:  # more than one flush takes
+                    self._now.set()
                 for waiting, outcome in zip(group, await self._outcomes(group), strict=True):
                     if not waiting.answer.done():  # its caller was cancelled
                         waiting.answer.set_result(outcome)

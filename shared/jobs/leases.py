@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, func, select, text, tuple_, update
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, select, text, update
 
 from shared import db
+from shared.db.among import among, listed, pair_among, pairs
 from shared.db.models import job_payloads, jobs, queue_pauses, workers
 from shared.db.models.jobs import QUEUED, RUNNING, WOKEN
 from shared.jobs import job_steps
@@ -61,18 +63,18 @@ def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[
 
     Those that are still queued there and were refused are the feeder's again.
     """
+    dialect = connection.dialect.name
     given = {"b_worker": worker_id, "b_now": db.now(connection)}
     rows: dict[str, Any] = {}
     for queue, ids in wanted.items():
-        leased = connection.execute(
-            _LEASE, {**given, "b_queue": queue, "b_provider": provider_of(queue), "b_ids": list(ids)}
-        )
+        named = {"b_queue": queue, "b_provider": provider_of(queue), "b_ids": listed(dialect, ids)}
+        leased = connection.execute(_lease(dialect), {**given, **named})
         rows.update((row[0], tuple(row)) for row in leased)
         if refused := [id for id in ids if id not in rows]:
-            connection.execute(_REFUSED, {"b_queue": queue, "b_ids": refused})
+            connection.execute(_refused(dialect), {"b_queue": queue, "b_ids": listed(dialect, refused)})
     if not rows:
         return []
-    payloads = connection.execute(_PAYLOADS, {"b_ids": list(rows)}).all()
+    payloads = connection.execute(_payloads(dialect), {"b_ids": listed(dialect, [*rows])}).all()
     steps = job_steps.ended(connection, [id for id, row in rows.items() if has_course(row[_OFFER])])
     return [Leased(*(*rows[job_id], *rest, steps.get(job_id, ()))) for job_id, *rest in payloads]
 
@@ -81,52 +83,59 @@ def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[
 _OFFER = _LEASED.index("offer")
 
 
-#: Made once: making a statement costs more than running it.
-_LEASE = (
-    update(jobs)
-    .where(
-        jobs.c.id.in_(bindparam("b_ids", expanding=True)),
-        text(QUEUED),
-        jobs.c.queue == bindparam("b_queue"),
-        jobs.c.run_at <= bindparam("b_now"),
-        exists().where(
-            workers.c.id == bindparam("b_worker"),
-            workers.c.lapsed_at.is_(None),
-            workers.c.lease_until > bindparam("b_now"),
-        ),
-        ~exists().where(queue_pauses.c.provider == bindparam("b_provider")),
+# Statements are made once: making one costs more than running it.
+
+
+@lru_cache(maxsize=2)
+def _lease(dialect: str) -> Any:
+    return (
+        update(jobs)
+        .where(
+            among(dialect, jobs.c.id, "b_ids"),
+            text(QUEUED),
+            jobs.c.queue == bindparam("b_queue"),
+            jobs.c.run_at <= bindparam("b_now"),
+            exists().where(
+                workers.c.id == bindparam("b_worker"),
+                workers.c.lapsed_at.is_(None),
+                workers.c.lease_until > bindparam("b_now"),
+            ),
+            ~exists().where(queue_pauses.c.provider == bindparam("b_provider")),
+        )
+        .values(status="running", lease_epoch=jobs.c.lease_epoch + 1, worker_id=bindparam("b_worker"))
+        .values(started_at=func.coalesce(jobs.c.started_at, bindparam("b_now")), deferred_for=None)
+        .returning(*(jobs.c[name] for name in _LEASED + _LEASED_TOO))
     )
-    .values(status="running", lease_epoch=jobs.c.lease_epoch + 1, worker_id=bindparam("b_worker"), deferred_for=None)
-    .values(started_at=func.coalesce(jobs.c.started_at, bindparam("b_now")))
-    .returning(*(jobs.c[name] for name in _LEASED + _LEASED_TOO))
-)
-_REFUSED = (
-    update(jobs)
-    .where(jobs.c.id.in_(bindparam("b_ids", expanding=True)), text(WOKEN), jobs.c.queue == bindparam("b_queue"))
-    .values(woken_at=None)
-)
-_PAYLOADS = select(
-    *(job_payloads.c[name] for name in ("job_id", "request", "offers", "attempts", "wait_until", "routing")),
-).where(job_payloads.c.job_id.in_(bindparam("b_ids", expanding=True)))
 
 
-#: These ids at these epochs; the ids alone as well, by which SQLite finds the rows. Their values: `holding`.
-HELD = (
-    jobs.c.id.in_(bindparam("b_ids", expanding=True)),
-    tuple_(jobs.c.id, jobs.c.lease_epoch).in_(bindparam("b_held", expanding=True)),
-)
+@lru_cache(maxsize=2)
+def _refused(dialect: str) -> Any:
+    named = among(dialect, jobs.c.id, "b_ids"), text(WOKEN), jobs.c.queue == bindparam("b_queue")
+    return update(jobs).where(*named).values(woken_at=None)
 
 
-def holding(held: Sequence[tuple[str, int]]) -> dict[str, Any]:
-    """The parameters of HELD."""
-    return {"b_ids": [id for id, _ in held], "b_held": list(held)}
+@lru_cache(maxsize=2)
+def _payloads(dialect: str) -> Any:
+    names = ("job_id", "request", "offers", "attempts", "wait_until", "routing")
+    return select(*(job_payloads.c[name] for name in names)).where(among(dialect, job_payloads.c.job_id, "b_ids"))
+
+
+def held_at(dialect: str) -> ColumnElement[bool]:
+    """The jobs of `holding`: these ids at these epochs."""
+    return pair_among(dialect, jobs.c.id, jobs.c.lease_epoch, "b_held")
+
+
+def holding(dialect: str, held: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    """The parameters of `held_at`."""
+    return pairs(dialect, "b_held", held)
 
 
 def hand_back(connection: Connection, held: Sequence[tuple[str, int]]) -> int:
     """Queue again what a holder finds it has and does not run, for the feeder to wake; how many were still its own."""
-    statement = update(jobs).where(*HELD, text(RUNNING))
+    dialect = connection.dialect.name
+    statement = update(jobs).where(held_at(dialect), text(RUNNING))
     queued = statement.values(status="queued", worker_id=None, woken_at=None)
-    return connection.execute(queued, holding(held)).rowcount
+    return connection.execute(queued, holding(dialect, held)).rowcount
 
 
 def unwake(connection: Connection, ids: Sequence[str]) -> None:

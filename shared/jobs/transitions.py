@@ -19,10 +19,10 @@ from shared.db import counters
 from shared.db.models import job_payloads, job_results, jobs
 from shared.db.models.jobs import QUEUED, RUNNING
 from shared.jobs import callbacks, job_steps, metrics, reasons, response_events
-from shared.jobs.leases import HELD, holding
+from shared.jobs.leases import held_at, holding
 from shared.jobs.outcomes import EVENTS, Ending, RelayedPart, Requeue, Settled, StepEnd, Verdict
 from shared.money import key_budgets, usage
-from shared.money.ledger import Book
+from shared.money.hold_ends import HoldEnds
 from shared.money.usage import Used
 from shared.objects.addresses import job_url
 from shared.strict_json import dumps
@@ -42,13 +42,13 @@ def settle(connection: Connection, outcomes: Sequence[Ending | Requeue]) -> Sett
     left = [ending for id, ending in endings.items() if id not in ended]
     settled.verdicts.update(_read_back(connection, left))
     endings.update((id, _paid(endings[id], job)) for id, job in ended.items())
+    holders = (outcome.job_id for outcome in outcomes if isinstance(outcome, Requeue) or not outcome.takes)
+    stale = sum(settled.verdicts[id] == "stale" for id in holders)
+    counted = metrics.of_endings(((endings[id], job) for id, job in ended.items()), now)
     if ended:
         db.insert_rows(connection, job_results, [_result(endings[id], row) for id, row in ended.items()])
         steps += _end_steps(connection, endings, ended)
         settled.deliveries = _account(connection, endings, ended, now)
-    holders = (outcome.job_id for outcome in outcomes if isinstance(outcome, Requeue) or not outcome.takes)
-    stale = sum(settled.verdicts[id] == "stale" for id in holders)
-    counted = metrics.of_endings(((endings[id], job) for id, job in ended.items()), now)
     counters.add(connection, counted | metrics.of_steps(steps) | {counters.of("stale_answers_refused"): stale})
     return settled
 
@@ -128,9 +128,10 @@ def _end(connection: Connection, endings: Sequence[Ending], now: int) -> dict[st
     for ending in endings:
         kinds[ending.came_from, ending.status, ending.takes].append((ending.job_id, ending.epoch))
     ended: dict[str, Mapping[str, Any]] = {}
+    dialect = connection.dialect.name
     for (came_from, status, takes), held in sorted(kinds.items()):
-        given = {**holding(sorted(held)), "b_status": status, "b_now": now}
-        rows = connection.execute(_ending(came_from, takes), given)
+        given = {**holding(dialect, sorted(held)), "b_status": status, "b_now": now}
+        rows = connection.execute(_ending(dialect, came_from, takes), given)
         ended.update((row[0], dict(zip(_ENDED, row, strict=True))) for row in rows)
     return ended
 
@@ -151,11 +152,11 @@ def _paid(ending: Ending, job: Mapping[str, Any]) -> Ending:
     return replace(ending, **served, estimated=True, relayed=True, charge_micros=charged)
 
 
-@lru_cache(maxsize=4)
-def _ending(came_from: str, takes: bool) -> Any:
+@lru_cache(maxsize=8)
+def _ending(dialect: str, came_from: str, takes: bool) -> Any:
     statement = (
         update(jobs)
-        .where(*HELD, text(RUNNING if came_from == "running" else QUEUED))
+        .where(held_at(dialect), text(RUNNING if came_from == "running" else QUEUED))
         .values(status=bindparam("b_status"), finished_at=bindparam("b_now"), worker_id=None, woken_at=None)
         .values(budget_open=False)
         .returning(*(jobs.c[name] for name in _ENDED))
@@ -213,23 +214,37 @@ def _result(ending: Ending, job: Mapping[str, Any]) -> dict[str, Any]:
 def _account(
     connection: Connection, endings: Mapping[str, Ending], ended: Mapping[str, Mapping[str, Any]], now: int
 ) -> list[str]:
-    """Charge, release, count and tell of the jobs that have just ended. Locks: their batches, then their accounts."""
+    """Charge, release, count and tell of the jobs that have just ended. Locks: their batches, then their accounts.
+
+    All workers wait for the locks of the same batch and account: what can be done is done before.
+    """
+    ends, used = HoldEnds(connection, now), []
+    for id, job in ended.items():
+        ending = endings[id]
+        ends.settle(job["account_id"], ("job", id), held=job["bound_micros"], charge=ending.charge_micros)
+        if _counts(ending):
+            used.append(_used(ending, job))
+    ends.write()
+    sums, callback_urls = usage.added_up(used, now), callbacks.urls(connection, ended.values())
+    response_events.settled(connection, [*ended.values()])
+    callbacks.settled(connection, ended.values())
     lines = [(job, endings[id]) for id, job in ended.items() if job["batch_id"] is not None]
     telling = {None} | transitions.count_ended(connection, lines)
-    callback_urls = callbacks.urls(connection, ended.values())
-    book = Book(connection, [job["account_id"] for job in ended.values()], now=now)
-    for id, job in ended.items():
-        charge = endings[id].charge_micros
-        book.settle(job["account_id"], ("job", id), held=job["bound_micros"], charge=charge)
-        if job["batch_id"] in telling:
-            status = endings[id].status
-            data, url = event_data(job, status), callback_urls.get(id)
+    told = [job for job in ended.values() if job["batch_id"] in telling]
+    for job in told:
+        if job["id"] not in callback_urls:
+            status = endings[job["id"]].status
+            ends.emit(job["account_id"], EVENTS[status], event_data(job, status), test=job["test"])
+    book = ends.book()
+    for job in told:
+        if url := callback_urls.get(job["id"]):
+            status = endings[job["id"]].status
+            data = event_data(job, status)
             book.emit(job["account_id"], EVENTS[status], data, test=job["test"], callback_url=url)
+    for id, job in ended.items():
         response_events.emit(book, job, endings[id].status, endings[id].response)
-    response_events.settled(connection, [*ended.values()])
     key_budgets.settle(connection, book, [(job, endings[id].charge_micros) for id, job in ended.items()])
-    callbacks.settled(connection, ended.values())
-    usage.record(connection, (_used(endings[id], job) for id, job in ended.items() if _counts(endings[id])), now)
+    usage.record(connection, sums)
     return book.close()
 
 

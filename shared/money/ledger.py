@@ -1,7 +1,8 @@
 """The sole writer of transfers. Money moves only in an open Book, under the locks of the accounts in it.
 
 A Book is opened late in a transaction (locks are taken jobs, batches, accounts, each by id), decides in memory what
-each balance allows, and writes everything once when it is closed: transfers, spend, thresholds, balances, events.
+each balance allows, and writes everything once when it is closed: transfers, spend, thresholds, balances, events. What
+needs no balance is written before it is opened: `shared.money.hold_ends`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -55,6 +56,7 @@ class Book:
         self.now = now or clock.now_micros()
         self._transfers: list[dict[str, Any]] = []
         self._events: list[events.NewEvent] = []
+        self._drafted: list[events.Drafted] = []
         rows = connection.execute(_LOCK, {"b_ids": sorted(set(account_ids))})
         self._balances = {id: _Balance(*rest) for id, *rest in rows}
 
@@ -108,14 +110,16 @@ class Book:
 
     def settle(self, account_id: str, subject: tuple[str, str], *, held: int, charge: int) -> None:
         """End a hold: `charge` of it goes to revenue, the rest is available again."""
-        if not 0 <= charge <= held:
-            raise ValueError(f"a charge of {charge} does not fit in a hold of {held}")
+        self._transfers += ending(account_id, subject, held, charge, self.now)
+        self.take_ended(account_id, held=held, charge=charge)
+
+    def take_ended(self, account_id: str, *, held: int, charge: int) -> None:
+        """Holds have ended whose transfers are written already (`shared.money.hold_ends`): so much in all."""
         balance = self._balance(account_id)
         balance.held -= held
         balance.available += held - charge
         balance.charged += charge
-        self._post(account_id, "charge", "held", "revenue", charge, subject)
-        self._post(account_id, "release", "held", "available", held - charge, subject)
+        balance.moved = True
         if charge:
             self._reduced(account_id, balance)
 
@@ -149,14 +153,14 @@ class Book:
         callback_url: str | None = None,
     ) -> None:
         """Number an event of the account, among those of its live or its test keys; `close` writes it."""
-        balance = self._balance(account_id)
-        if test:
-            balance.test_sequence += 1
-        else:
-            balance.sequence += 1
-        balance.moved = True
-        number = balance.test_sequence if test else balance.sequence
+        number = self._number(account_id, test)
         self._events.append(events.NewEvent(account_id, number, type, data, webhook_id, test, callback_url))
+
+    def take_drafted(self, drafted: Iterable[events.Drafted]) -> None:
+        """Number events that were made ready before; `close` writes them."""
+        for one in drafted:
+            one.row["sequence"] = self._number(one.row["account_id"], one.row["test"])
+            self._drafted.append(one)
 
     def close(self) -> list[str]:
         """Write it all; the ids of the webhook deliveries that are now due."""
@@ -180,7 +184,16 @@ class Book:
         ]
         if moved:
             self._connection.execute(_SET_BALANCES, moved)
-        return events.write(self._connection, self._events, self.now)
+        return events.write(self._connection, self._events, self.now, self._drafted)
+
+    def _number(self, account_id: str, test: bool) -> int:
+        balance = self._balance(account_id)
+        balance.moved = True
+        if test:
+            balance.test_sequence += 1
+            return balance.test_sequence
+        balance.sequence += 1
+        return balance.sequence
 
     def _balance(self, account_id: str) -> _Balance:
         if balance := self._balances.get(account_id):
@@ -198,22 +211,8 @@ class Book:
         note: str | None = None,
     ) -> None:
         self._balance(account_id).moved = True
-        if not micros:
-            return
-        self._transfers.append(
-            {
-                "id": clock.new_id("tr"),
-                "account_id": account_id,
-                "kind": kind,
-                "from_purse": from_purse,
-                "to_purse": to_purse,
-                "amount_micros": micros,
-                "subject_type": subject[0],
-                "subject_id": subject[1],
-                "note": note,
-                "created_at": self.now,
-            }
-        )
+        if micros:
+            self._transfers.append(_transfer(account_id, kind, from_purse, to_purse, micros, subject, self.now, note))
 
     def _give(
         self, account_id: str, kind: str, purse: str, micros: int, subject: tuple[str, str], note: str | None
@@ -272,6 +271,42 @@ class Book:
             "credits_available": credits(self.available(account_id)),
         }
         self.emit(account_id, "credit.exhausted", data)
+
+
+def ending(account_id: str, subject: tuple[str, str], held: int, charge: int, now: int) -> list[dict[str, Any]]:
+    """The transfers of the end of a hold: `charge` of it goes to revenue, the rest is available again."""
+    if not 0 <= charge <= held:
+        raise ValueError(f"a charge of {charge} does not fit in a hold of {held}")
+    made = []
+    if charge:
+        made.append(_transfer(account_id, "charge", "held", "revenue", charge, subject, now))
+    if held > charge:
+        made.append(_transfer(account_id, "release", "held", "available", held - charge, subject, now))
+    return made
+
+
+def _transfer(
+    account_id: str,
+    kind: str,
+    from_purse: str,
+    to_purse: str,
+    micros: int,
+    subject: tuple[str, str],
+    now: int,
+    note: str | None = None,
+) -> dict[str, Any]:
+    return {
+        "id": clock.new_id("tr"),
+        "account_id": account_id,
+        "kind": kind,
+        "from_purse": from_purse,
+        "to_purse": to_purse,
+        "amount_micros": micros,
+        "subject_type": subject[0],
+        "subject_id": subject[1],
+        "note": note,
+        "created_at": now,
+    }
 
 
 def grant(connection: Connection, account_id: str, micros: int, note: str | None = None) -> None:

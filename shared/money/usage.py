@@ -36,8 +36,16 @@ class Used:
     of_batch: bool = False
 
 
-def record(connection: Connection, used: Iterable[Used], now: int) -> None:
-    """Add jobs to the day of `now`, the instant of their settlement; under the locks of their accounts."""
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What jobs add to the usage of a day: rows by account and model, and by key as well, each in order."""
+
+    by_model: list[dict[str, Any]]
+    by_key: list[dict[str, Any]]
+
+
+def added_up(used: Iterable[Used], now: int) -> Sums:
+    """Jobs added up, for the day of `now`, the instant of their settlement."""
     day = clock.utc(now).strftime("%Y-%m-%d")
     by_model: _Rows = {}
     by_key: _Rows = {}
@@ -50,8 +58,13 @@ def record(connection: Connection, used: Iterable[Used], now: int) -> None:
         else:
             row["single_jobs"] += 1
         _add(_row(by_key, _KEYS_BY_KEY, (*place, one.key_id), AMOUNTS), "", one)
-    for table, rows, keys, sums in ((daily_usage, by_model, _KEYS, _SUMS), (key_usage, by_key, _KEYS_BY_KEY, AMOUNTS)):
-        db.add_rows(connection, table, [rows[place] for place in sorted(rows)], keys=keys, sums=sums)
+    return Sums([by_model[place] for place in sorted(by_model)], [by_key[place] for place in sorted(by_key)])
+
+
+def record(connection: Connection, sums: Sums) -> None:
+    """Add them to the rows; under the locks of their accounts."""
+    db.add_rows(connection, daily_usage, sums.by_model, keys=_KEYS, sums=_SUMS)
+    db.add_rows(connection, key_usage, sums.by_key, keys=_KEYS_BY_KEY, sums=AMOUNTS)
 
 
 def _row(rows: _Rows, keys: tuple[str, ...], place: tuple[Any, ...], sums: tuple[str, ...]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The outbox: events and their deliveries, written in the transaction of the change that they report."""
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -58,33 +58,49 @@ class NewEvent:
         return self.account_id, self.test
 
 
+@dataclass(slots=True)
+class Drafted:
+    """An event as its row, in which only its number may still be missing, and the rows of its deliveries."""
+
+    row: dict[str, Any]
+    due: list[dict[str, Any]]
+
+
 #: Deliveries that are given up in one statement.
 CHUNK: Final = 1000
 
 
-def write(connection: Connection, new: Sequence[NewEvent], now: int) -> list[str]:
-    """Write events and one pending delivery for each webhook that wants it; the ids of the deliveries."""
+def write(connection: Connection, new: Sequence[NewEvent], now: int, ready: Sequence[Drafted] = ()) -> list[str]:
+    """Write events, `ready` ones before the others, and their deliveries; the ids of the deliveries."""
+    made = [*ready, *drafted(connection, new, now)]
+    db.insert_rows(connection, events, [one.row for one in made])
+    due = [row for one in made for row in one.due]
+    db.insert_rows(connection, deliveries, due)
+    return [row["id"] for row in due]
+
+
+def drafted(connection: Connection, new: Sequence[NewEvent], now: int) -> list[Drafted]:
+    """The rows of events: one pending delivery each for each webhook that wants it."""
     if not new:
         return []
-    ids = [clock.new_id("evt") for _ in new]
-    rows = [
-        {
-            "id": id,
-            "account_id": event.account_id,
-            "test": event.test,
-            "sequence": event.sequence,
-            "type": event.type,
-            "data": dumps(event.data),
-            "created_at": now,
-        }
-        for id, event in zip(ids, new, strict=True)
-    ]
-    due = _deliveries(connection, list(zip(ids, new, strict=True)))
-    made = Counter(row["event_id"] for row in due)
-    db.insert_rows(connection, events, [{**row, "deliveries": made[row["id"]]} for row in rows])
-    if due:
-        db.insert_rows(connection, deliveries, due)
-    return [row["id"] for row in due]
+    named = [(clock.new_id("evt"), event) for event in new]
+    due: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in _deliveries(connection, named):
+        due[row["event_id"]].append(row)
+    return [Drafted(_row(id, event, len(due.get(id, ())), now), due.get(id, [])) for id, event in named]
+
+
+def _row(id: str, event: NewEvent, deliveries: int, now: int) -> dict[str, Any]:
+    return {
+        "id": id,
+        "account_id": event.account_id,
+        "test": event.test,
+        "sequence": event.sequence,
+        "type": event.type,
+        "data": dumps(event.data),
+        "created_at": now,
+        "deliveries": deliveries,
+    }
 
 
 def give_up(connection: Connection, webhook_id: str, why: str) -> int:

@@ -24,6 +24,8 @@ APART = {
 }
 APART |= {path for path in SHOWN if path.startswith("/v1/messages/")}
 APART |= {"/v1/jobs/{job_id}/deliveries", "/v1/batches/{id}/deliveries", "/v1/events/{event_id}/deliveries"}
+#: Of a batch without failures it shows nothing: see `test_batch_errors`.
+APART |= {"/v1/batches/{id}/errors"}
 #: They take the operator's password: see `test_operator`.
 APART |= {path for path in SHOWN if path.startswith("/v1/operator/")}
 EXAMPLES = {

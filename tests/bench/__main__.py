@@ -22,6 +22,7 @@ from tests.bench.fairness import fairness_rows
 from tests.bench.hooks import hooks_rows
 from tests.bench.hot import hot_rows
 from tests.bench.ingestion import ingestion_rows
+from tests.bench.lists import lists_rows
 from tests.bench.pace import LINES as PACE_LINES
 from tests.bench.pace import pace_rows
 from tests.bench.sync import accept_rows, chat_rows
@@ -80,6 +81,7 @@ ROWS: Final[dict[str, Callable[[str, bool, Path | None], None]]] = {
     "batch": lambda base, quick, file: batch_rows(base, LINES // 5 if quick else LINES, 1 if quick else 3, file),
     "fairness": lambda base, quick, file: fairness_rows(base, LINES // 5 if quick else LINES, 1 if quick else 2, file),
     "backlog": lambda base, quick, _: backlog_rows(base, 100_000 if quick else 1_000_000, 10_000, 1 if quick else 3),
+    "lists": lambda base, quick, _: lists_rows(100_000 if quick else 1_000_000),
     "chat": lambda base, quick, _: chat_rows(base, 3 if quick else 8, 1 if quick else 3),
     "accept": lambda base, quick, _: accept_rows(base, 3 if quick else 8, 1 if quick else 3),
     "pace": lambda base, quick, file: pace_rows(PACE_LINES // 5 if quick else PACE_LINES, file),

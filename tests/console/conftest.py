@@ -54,11 +54,11 @@ def visit(world: World, browser: "Browser", request: pytest.FixtureRequest) -> I
 
     made: list[Visitor] = []
 
-    def make(key: str = "", *, at: str = "", operator: bool = False, **options: Any) -> Visitor:
+    def make(key: str = "", *, at: str = "", operator: bool = False, looking_at: str = "", **options: Any) -> Visitor:
         visitor = Visitor(world, browser, at or world.url, **options)
         made.append(visitor)
         if key or operator:
-            visitor.sign_in(key, operator=operator)
+            visitor.sign_in(key, operator=operator, looking_at=looking_at)
         return visitor
 
     yield make

@@ -121,7 +121,8 @@ def fill_attacker(world: World, hook: Callable[[str], str]) -> Customer:
     ended(account, batch)
     for id in jobs:
         account.finished(id)
-    ids = {"job": jobs[0], "failed": jobs[1], "embedding": jobs[2], "image": jobs[3], "called": jobs[4], "batch": batch}
+    ids = {"job": jobs[0], "failed": jobs[1], "embedding": jobs[2], "image": jobs[3], "called": jobs[4]}
+    ids |= {"batch": batch, "running": batch}
     return _customer(account, ids)
 
 
@@ -129,6 +130,7 @@ def _customer(account: Account, ids: dict[str, str]) -> Customer:
     ids["invoice"] = account.live.get("/invoices").json()["data"][0]["id"]
     ids["webhook"] = account.live.get("/webhooks").json()["data"][0]["id"]
     ids["event"] = account.live.get("/events").json()["data"][0]["id"]
+    ids["account"] = account.id
     account.close()
     return Customer(account.id, account.live_key, account.test_key, ids)
 

@@ -54,6 +54,7 @@ _ROWS: Final = (
     ConsolePage("keys", "keys", "/console/keys"),
     ConsolePage("queues", "queues", "/console/queues", operator=True),
     ConsolePage("accounts", "accounts", "/console/accounts", operator=True),
+    ConsolePage("account", "accounts", "/console/accounts/{account}", operator=True),
 )
 _BUILT = {page.module for page, _ in pages.built()}
 PAGES: Final = tuple(row for row in _ROWS if row.module in _BUILT)

@@ -9,6 +9,7 @@ from tests.acceptance.stack import Account, chat
 from tests.console import pages
 from tests.console.filling import HELD, REFUSED, line, submit_batch
 from tests.console.pages import ConsolePage
+from tests.console.test_refreshing import requests_of_a_minute
 from tests.console.visitor import Visitor
 from tests.console.world import World
 
@@ -82,13 +83,16 @@ def test_from_signing_in_to_signing_out(account: Account, visit: Callable[..., V
     visitor.heading("Sign in")
 
 
-def test_the_focus_stays_where_it_is_when_a_page_refreshes_itself(world: World, visit: Callable[..., Visitor]) -> None:
-    shop = world.customers["shop"]
-    visitor = visit(shop.live_key)
+def test_a_list_is_not_refreshed_under_the_keyboard(world: World, visit: Callable[..., Visitor]) -> None:
+    visitor = visit(world.customers["shop"].live_key)
+    visitor.page.clock.install()
     page = visitor.open("/console/jobs")
-    link = page.locator("#list").get_by_role("link").first
-    link.focus()
-    name = link.inner_text()
-    with page.expect_response("**/console/jobs*"):
-        pass
-    page.wait_for_function("name => document.activeElement?.innerText === name", arg=name)
+    for _ in range(MOST):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.querySelector('#list').contains(document.activeElement)"):
+            break
+    name = page.evaluate("document.activeElement.innerText")
+    assert requests_of_a_minute(visitor) == []
+    assert page.evaluate("document.activeElement.innerText") == name
+    page.evaluate("document.activeElement.blur()")
+    assert requests_of_a_minute(visitor) != []

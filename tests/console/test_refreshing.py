@@ -26,6 +26,10 @@ SHOW = """() => {
 }"""
 #: What a test asks for itself, to know that the page's own requests have begun.
 _ASIDE = "/healthz"
+#: Requests of a minute: every two seconds.
+MOST = 31
+#: Pages that are active while a delivery is to be tried again, as the attacker's are.
+RETRYING = ("webhook", "event")
 LISTS = ("jobs", "overview", "batches")
 
 
@@ -60,9 +64,9 @@ def test_a_tab_that_is_hidden_asks_for_nothing(row: ConsolePage, world: World, v
     assert found == []
 
 
-@pytest.mark.parametrize("row", pages.CUSTOMERS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", [row for row in pages.CUSTOMERS if row.name not in RETRYING], ids=lambda row: row.name)
 def test_where_nothing_is_active_nothing_is_asked_for(
-    row: ConsolePage, account: Account, world: World, visit: Callable[..., Visitor]
+    row: ConsolePage, world: World, visit: Callable[..., Visitor]
 ) -> None:
     owner = world.customers["attacker"]
     visitor = _opened(visit, owner.live_key, row.url(owner.ids))
@@ -77,7 +81,7 @@ def test_while_something_is_active_a_list_is_asked_for(
     shop = world.customers["shop"]
     visitor = _opened(visit, shop.live_key, row.url(shop.ids))
     found = requests_of_a_minute(visitor)
-    assert 5 <= len(found) <= 60, found
+    assert 1 <= len(found) <= MOST, found
     visitor.page.evaluate(HIDE)
     assert requests_of_a_minute(visitor) == []
     visitor.page.evaluate(SHOW)
@@ -89,7 +93,7 @@ def test_a_job_is_seen_to_end_without_a_reload(account: Account, visit: Callable
     visitor = visit(account.live_key)
     visitor.open("/console/jobs")
     visitor.page.evaluate("window.same = true")
-    row = visitor.page.get_by_role("row").filter(has_text=id)
+    row = visitor.page.get_by_role("row").filter(has_text=id[-8:])
     expect(row).to_contain_text("succeeded")
     assert visitor.page.evaluate("window.same") is True
     assert visitor.page.locator("time:not([title])").count() == 0

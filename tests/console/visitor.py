@@ -30,12 +30,19 @@ class Visitor:
         """Close its pages."""
         self.context.close()
 
-    def sign_in(self, key: str = "", *, operator: bool = False) -> None:
-        """Sign in as the form would, without it: many do at once, and of tries there is a limit."""
+    def sign_in(self, key: str = "", *, operator: bool = False, looking_at: str = "") -> None:
+        """Sign in as the form would, without it: many do at once, and of tries there is a limit.
+
+        `looking_at`: the account that the operator has chosen.
+        """
 
         def begin(connection: Connection) -> str:
             if operator:
-                return console_sessions.begin(connection, operator="operator")
+                token = console_sessions.begin(connection, operator="operator")
+                session = console_sessions.find(connection, token)
+                assert session is not None
+                console_sessions.look_at(connection, session.id, looking_at or None)
+                return token
             holder = find_key(connection, key)
             assert holder is not None
             return console_sessions.begin(connection, key_id=holder.key_id)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -386,3 +387,24 @@ def test_there_is_no_pause_before_the_first_attempt() -> None:
     for attempts in (0, -1):
         with pytest.raises(ValueError, match="no retry"):
             schedule.pause_seconds(attempts, 0.0)
+
+
+def test_events_are_read_from_either_end(database: Database) -> None:
+    holder, _, _ = open_webhook(database, "http://127.0.0.1:1/hook", 5)
+
+    def read(after: str | None = None, **more: bool) -> list[int]:
+        page = database.read_sync(partial(events_ops.list_events, **more), holder, PageQuery(limit=2, after=after))
+        return [one["sequence"] for one in page["data"]]
+
+    ids = {row["sequence"]: row["id"] for row in world.rows(database, m.events)}
+    assert (read(), read(ids[2])) == ([1, 2], [3, 4])
+    assert (read(newest_first=True), read(ids[4], newest_first=True)) == ([5, 4], [3, 2])
+
+
+def test_a_delivery_says_of_which_type_its_event_is(database: Database) -> None:
+    holder, id, _ = open_webhook(database, "http://127.0.0.1:1/hook", 1)
+    (shown,) = database.read_sync(hooks.list_deliveries, holder, id, PageQuery())["data"]
+    assert shown["event_type"] == "webhook.test"
+    database.write_sync(lambda c: c.execute(m.events.delete()).rowcount)
+    (shown,) = database.read_sync(hooks.list_deliveries, holder, id, PageQuery())["data"]
+    assert shown["event_type"] is None

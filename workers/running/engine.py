@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 LEASE_MOST = 400
 #: Rows changed in one transaction otherwise.
 MOST_ROWS = 1000
+#: While so many jobs run here, the ends of lines of batches wait a moment for each other.
+MANY = 100
 #: A job that another version wrote and this one cannot read is left alone for so long, in microseconds.
 UNREADABLE_MICROS = 15 * clock.MICROS
 
@@ -212,7 +214,7 @@ class Engine:
                 await self._put_back(outcome, job)
             else:
                 self._slots.went(job.queue)
-                await self._settle(outcome)
+                await self._settle(outcome, patient=job.lane == "batch" and len(self._running) >= MANY)
         finally:
             if self._running.get(job.id) is asyncio.current_task():
                 del self._running[job.id]
@@ -273,11 +275,11 @@ class Engine:
         if not await asyncio.wrap_future(bell().ring(queue, ids)):
             await self._database.write(leases.unwake, ids)
 
-    async def _settle(self, outcome: JobOutcome) -> Verdict:
+    async def _settle(self, outcome: JobOutcome, *, patient: bool = False) -> Verdict:
         """Store it, however long the database is away; the lease's end is what ends the trying."""
         while True:
             try:
-                verdict = await self._settler(outcome)
+                verdict = await self._settler(outcome, patient=patient)
                 if verdict == "stale":
                     log.info("job %s is no longer leased to this worker: its late result is discarded", outcome.job_id)
                 return verdict

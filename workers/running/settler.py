@@ -35,10 +35,10 @@ class Settler:
         #: Since the start of this process.
         self.stale = 0
 
-    async def __call__(self, outcome: JobOutcome) -> Verdict:
-        """Store an outcome; `stale` when the job was no longer this process's."""
+    async def __call__(self, outcome: JobOutcome, *, patient: bool = False) -> Verdict:
+        """Store an outcome; `stale` when the job was no longer this process's. `patient`: it has time for others."""
         try:
-            return await self._batcher(outcome)
+            return await self._batcher(outcome, patient=patient)
         except Exception as error:
             if is_away(error) or (isinstance(outcome, Ending) and outcome.error is not None):
                 raise

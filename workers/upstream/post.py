@@ -17,6 +17,8 @@ from workers.upstream.http import HttpAnswer, HttpClient
 #: How long the body of an error is waited for, and how much of it is read; its head says the most of it.
 REFUSAL_SECONDS = 10.0
 MOST_REFUSAL_BYTES = 1024 * 1024
+#: Of a length that is believed.
+_DIGITS = 12
 
 
 async def post(
@@ -37,13 +39,27 @@ async def post(
 
 
 async def content(answer: HttpAnswer, exchange: Exchange) -> bytes:
-    """The rest of an answer whose head has come."""
+    """The rest of an answer whose head has come.
+
+    One that has as many bytes as its head said is whole: its end is not asked for, which would be one more way to the
+    transport's thread and back, a tenth of the CPU of a call.
+    """
     exchange.begin()
-    pieces = []
-    while (piece := await answer.piece()) is not None:
+    pieces, left = [], _length(answer.headers)
+    while left != 0 and (piece := await answer.piece()) is not None:
         exchange.alive(len(piece))
         pieces.append(piece)
+        left = None if left is None else left - len(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _length(headers: Mapping[str, str]) -> int | None:
+    """How many bytes the body has, where the head says so of what is read; None: its end is."""
+    said = headers.get("content-length", "")
+    plain = (
+        said.isascii() and said.isdigit() and "content-encoding" not in headers and "transfer-encoding" not in headers
+    )
+    return int(said) if plain and len(said) <= _DIGITS else None
 
 
 async def refusal(answer: HttpAnswer, exchange: Exchange) -> ProviderError:

@@ -3,14 +3,21 @@
 
 (() => {
   // Elements with data-live="2000" are refreshed by htmx (hx-trigger="refresh") that often, while the tab is seen.
+  // Not while somebody reads what they have unfolded or selected there, or is in it with the keyboard.
   const due = new WeakMap();
+  const inUse = (element) => {
+    const selected = getSelection();
+    const marked = selected && !selected.isCollapsed && selected.anchorNode && element.contains(selected.anchorNode);
+    return marked || element.querySelector("details[open], :focus-visible") !== null;
+  };
   setInterval(() => {
     if (document.hidden) return;
     const now = Date.now();
     for (const element of document.querySelectorAll("[data-live]")) {
-      if (now < (due.get(element) ?? 0)) continue;
+      const at = due.get(element);
+      if (at !== undefined && (now < at || inUse(element))) continue;
       due.set(element, now + Number(element.dataset.live));
-      element.dispatchEvent(new Event("refresh"));
+      if (at !== undefined) element.dispatchEvent(new Event("refresh"));
     }
   }, 500);
 
@@ -89,7 +96,7 @@
       height: 220,
       tzDate: by === "day" ? (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC") : undefined,
       scales: { x: { range: (_, low, high) => [low - step * 0.6, high + step * 0.6] }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
-      axes: [{ ...axis, grid: { show: false }, space: 64, values: (_, marks) => marks.map((one) => short.format(new Date(one * 1000))) }, { ...axis, size: 64, label: unit, labelSize: 20, labelFont: "12px system-ui, sans-serif", values: (_, marks) => marks.map((one) => number.format(one)) }],
+      axes: [{ ...axis, grid: { show: false }, space: 64, size: 28, values: (_, marks) => marks.map((one) => short.format(new Date(one * 1000))) }, { ...axis, size: 64, label: unit, labelSize: 20, labelFont: "12px system-ui, sans-serif", values: (_, marks) => marks.map((one) => number.format(one)) }],
       series: [{ label: by === "day" ? "Day" : "Time", value: (_, seconds) => (seconds == null ? "" : date.format(new Date(seconds * 1000))) }, ...series],
       cursor: { drag: { x: false, y: false }, points: { show: !stacked } },
       legend: { live: true },
@@ -116,7 +123,10 @@
     charts(root);
   }
 
-  document.addEventListener("DOMContentLoaded", () => prepare(document));
+  document.addEventListener("DOMContentLoaded", () => {
+    prepare(document);
+    document.querySelector(".nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+  });
   document.addEventListener("htmx:afterSwap", () => prepare(document)); // before it is painted
   document.addEventListener("htmx:afterSettle", () => prepare(document));
 })();

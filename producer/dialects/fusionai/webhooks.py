@@ -218,9 +218,8 @@ async def list_events(request: Request) -> Response:
     """List events in order, optionally after a given event."""
     context, holder = await enter(request)
     page, _ = page_of(request)
-    if "order" not in request.query_params:
-        page = page.model_copy(update={"order": "asc"})
-    return answer(await context.database.read(events_ops.list_events, holder, page))
+    newest_first = request.query_params.get("order") == "desc"
+    return answer(await context.database.read(events_ops.list_events, holder, page, newest_first=newest_first))
 
 
 @router.get("/events/types", doc=Row("Events", one("All types.", objects.List[objects.EventType])))
