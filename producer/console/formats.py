@@ -7,6 +7,9 @@ from typing import Any, Final
 
 from shared.money.currencies import money_text
 
+#: Bytes of a request's body that a page shows as commands and code: writing it out takes a moment for each value.
+MOST_SHOWN_BYTES: Final = 100_000
+
 
 def credits(value: float | None) -> str:
     """An amount of credit: at least two decimals, and as many as it has.
