@@ -191,6 +191,16 @@ def newest_keys(
     return [dict(row) for row in connection.execute(statement.limit(limit)).mappings()]
 
 
+def read_key(connection: Connection, account_id: str, id: str) -> Mapping[str, Any]:
+    """A key of an account, with all but its hash. NotFound: it has none of this id."""
+    columns = [column for column in api_keys.c if column.name != "hash"]
+    mine = (api_keys.c.account_id == account_id, api_keys.c.id == id)
+    row = connection.execute(select(*columns).where(*mine)).mappings().first()
+    if row is None:
+        raise NotFound(f"not found: key {id[:_SHOWN]!r}")
+    return dict(row)
+
+
 def revoke_key(connection: Connection, told: str) -> str:
     """End the one key of that id or beginning, or a whole key that was found lying about; its id.
 

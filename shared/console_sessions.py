@@ -5,9 +5,9 @@ import hmac
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
-from shared import clock
+from shared import clock, operator_password
 from shared.accounts import KeyHolder, Mode, find_key_by_id, operator_as
 from shared.db.models import api_keys, console_sessions
 from shared.errors import NotFound
@@ -52,7 +52,7 @@ def begin(connection: Connection, *, key_id: str | None = None, operator: str | 
     connection.execute(
         insert(console_sessions).values(
             id=clock.new_id("cses"),
-            hash=token_hash(token),
+            hash=token_hash(token) if operator is None else operator_hash(token),
             key_id=key_id,
             operator=operator,
             created_at=now,
@@ -68,7 +68,7 @@ def find(connection: Connection, token: str) -> Session | None:
     statement = (
         select(*console_sessions.c, api_keys.c.name, api_keys.c.prefix)
         .join_from(console_sessions, api_keys, api_keys.c.id == _Row.key_id, isouter=True)
-        .where(_Row.hash == token_hash(token), _Row.expires_at > clock.now_micros())
+        .where(_is(token), _Row.expires_at > clock.now_micros())
     )
     row = connection.execute(statement).first()
     if row is None:
@@ -99,7 +99,7 @@ def look_at(connection: Connection, id: str, account_id: str | None, mode: Mode 
 
 def end(connection: Connection, token: str) -> None:
     """Sign out."""
-    connection.execute(delete(console_sessions).where(_Row.hash == token_hash(token)))
+    connection.execute(delete(console_sessions).where(_is(token)))
 
 
 def purge(connection: Connection) -> int:
@@ -114,6 +114,19 @@ def purge(connection: Connection) -> int:
 def token_hash(token: str) -> str:
     """The only form in which a session's token is stored: HMAC-SHA256 under the deployment's secret."""
     return hmac.new(settings().key_secret.encode(), b"console:" + token.encode(), hashlib.sha256).hexdigest()
+
+
+def operator_hash(token: str) -> str:
+    """The same of an operator's, whose session is as good as the password: another one, or none, ends it."""
+    return token_hash(f"{token}:{settings().operator_password}")
+
+
+def _is(token: str) -> ColumnElement[bool]:
+    """The row of a token: of a key's session, or of an operator's who signed in with the password that holds now."""
+    keys = and_(_Row.operator.is_(None), _Row.hash == token_hash(token))
+    if not operator_password.is_set():
+        return keys
+    return or_(keys, and_(_Row.operator.is_not(None), _Row.hash == operator_hash(token)))
 
 
 def _make_room(connection: Connection, key_id: str | None, operator: str | None) -> None:

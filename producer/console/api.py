@@ -16,6 +16,7 @@ import orjson
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
+from producer.console.formats import MOST_SHOWN_BYTES
 from producer.web.operator import OPERATOR
 from producer.web.request import HOLDER
 from shared.accounts import KeyHolder
@@ -46,8 +47,14 @@ class Call:
         lines += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in self.headers.items()]
         if self.body is not None:
             lines.append("-H 'Content-Type: application/json'")
-            lines.append(f"-d {shlex.quote(json.dumps(self.body, indent=2, ensure_ascii=False))}")
+            lines.append(f"-d {shlex.quote(self._shown_body())}")
         return " \\\n  ".join(lines)
+
+    def _shown_body(self) -> str:
+        """The body as `-d` takes it; one that is too long to be shown as the name of a file."""
+        if len(json.dumps(self.body)) > MOST_SHOWN_BYTES:
+            return "@request.json"
+        return json.dumps(self.body, indent=2, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,7 @@ class Api:
     async def send(self, call: Call, content: bytes | AsyncIterator[bytes] = b"") -> Answer:
         """The answer to any call. `content`: the body of one that is not JSON, whose type is among its headers."""
         if call.body is not None:
-            content = orjson.dumps(call.body)
+            content = _dumped(call.body)
         answer = await self._answer(call, content)
         if answer.status >= 400:
             raise ApiError(answer.status, _error_of(answer))
@@ -118,9 +125,12 @@ class Api:
         return Answer(status, headers, bytes(parts))
 
     def _scope(self, call: Call, more: Mapping[str, str] = {}) -> Scope:
-        """A scope of its own: nothing of the browser's request but where it came from and to."""
+        """A scope of its own: nothing of the browser's request but where it came from.
+
+        Nor its host, by which the API would be that of another dialect.
+        """
         outer = self._request.scope
-        headers = {"host": self._request.headers.get("host", ""), **more}
+        headers = {**more}
         headers |= {name.lower(): value for name, value in call.headers.items()}
         if call.body is not None:
             headers["content-type"] = "application/json"
@@ -140,6 +150,14 @@ class Api:
             "server": outer.get("server"),
             **self._known,
         }
+
+
+def _dumped(body: Mapping[str, Any]) -> bytes:
+    """A body as JSON; ApiError: it has what JSON has not, such as half a character."""
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError as error:
+        raise ApiError(400, {"message": f"this cannot be sent: {error}", "type": "invalid_request"}) from None
 
 
 def _sender(content: bytes | AsyncIterator[bytes]) -> Receive:

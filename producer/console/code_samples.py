@@ -1,8 +1,11 @@
 """The same request in other words: for OpenAI's Python SDK. Pure."""
 
+import json
 import pprint
 from collections.abc import Mapping
 from typing import Any, Final
+
+from producer.console.formats import MOST_SHOWN_BYTES
 
 _METHODS: Final = {
     "chat.completion": "chat.completions.create",
@@ -33,7 +36,9 @@ _BESIDE: Final = frozenset(
 
 
 def python(type: str, body: Mapping[str, Any], base_url: str) -> str:
-    """A program of OpenAI's SDK that sends a request, of a job's type."""
+    """A program of OpenAI's SDK that sends a request, of a job's type; of a long one it says that it is too long."""
+    if (size := len(json.dumps(body))) > MOST_SHOWN_BYTES:
+        return f"# The request has {size:,} bytes: too many to be shown as a program."
     known = {name: value for name, value in body.items() if name not in _BESIDE}
     if beside := {name: value for name, value in body.items() if name in _BESIDE}:
         known["extra_body"] = beside

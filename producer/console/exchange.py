@@ -7,8 +7,12 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, Literal
+
+import orjson
 
 from shared.files.images import MEDIA_TYPES, UNKNOWN, kind_of
 
@@ -19,6 +23,9 @@ MOST_TEXT: Final = 100_000
 MOST_JSON: Final = 20_000
 #: Bytes of a request's own picture that a page has in itself.
 MOST_PICTURE: Final = 2_000_000
+#: Messages of a conversation, the last ones, and parts of a message that a page shows.
+MOST_MESSAGES: Final = 100
+MOST_PARTS: Final = 50
 #: Numbers of a vector that are shown.
 _SHOWN_NUMBERS: Final = 6
 
@@ -49,14 +56,19 @@ _SAID: Final = ("messages", "prompt", "input", "tools", "model", "metadata")
 def asked(type: str, body: Mapping[str, Any]) -> list[Said]:
     """What a job asked."""
     if type == "chat.completion":
-        return [
-            Said(str(message.get("role", "")), list(_of_message(message))) for message in body.get("messages") or ()
-        ]
+        return list(_conversation(body.get("messages") or ()))
     if type == "embedding":
         given = body.get("input")
         texts = given if isinstance(given, list) and given and isinstance(given[0], str) else [given]
         return [Said("input", [_text(one) for one in texts[:20]], _more(len(texts), 20, "inputs"))]
     return [Said("prompt", [_text(body.get("prompt"))])]
+
+
+def _conversation(messages: Sequence[Mapping[str, Any]]) -> Iterator[Said]:
+    if (left_out := len(messages) - MOST_MESSAGES) > 0:
+        yield Said("conversation", [Part("note", f"{left_out:,} earlier messages are not shown: the API has them.")])
+    for message in messages[-MOST_MESSAGES:]:
+        yield Said(str(message.get("role", "")), list(islice(_of_message(message), MOST_PARTS)))
 
 
 def settings_of(body: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -105,8 +117,17 @@ def decoded(url: str) -> tuple[bytes, str] | None:
 
 def document(value: Any) -> Part:
     """A value as JSON, as much of it as is shown."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = _begin(value)
     return Part("json", text[:MOST_JSON], cut=len(text) > MOST_JSON)
+
+
+def _begin(value: Any) -> str:
+    """A value's JSON, written no further than is shown: the whole of a large one takes seconds."""
+    text, pieces = "", json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(value)
+    with suppress(RecursionError):
+        while len(text) <= MOST_JSON and (more := "".join(islice(pieces, 500))):
+            text += more
+    return text
 
 
 def _choice(choice: Mapping[str, Any], picture_url: str) -> Said:
@@ -150,21 +171,32 @@ def _of_part(part: Mapping[str, Any]) -> Part:
     return Part("picture", "", f"data:{media_type};base64,{base64.b64encode(content).decode()}")
 
 
+def _line(value: Any) -> str:
+    """A value's JSON on one line; such as an embedding's tokens."""
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        return json.dumps(value)
+
+
 def _text(value: Any, kind: Kind = "text") -> Part:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else _line(value)
     return Part(kind, text[:MOST_TEXT], cut=len(text) > MOST_TEXT)
 
 
 def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else _line(value)
     return text if len(text) <= 300 else text[:300] + "…"
 
 
 def _pretty(arguments: Any) -> str:
+    text = str(arguments)
+    if len(text) > MOST_JSON:
+        return text[:MOST_JSON]
     try:
-        return json.dumps(json.loads(arguments), indent=2, ensure_ascii=False)[:MOST_JSON]
-    except (TypeError, ValueError):
-        return str(arguments)[:MOST_JSON]
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)[:MOST_JSON]
+    except (ValueError, RecursionError):
+        return text
 
 
 def _vector(vector: Any) -> str:

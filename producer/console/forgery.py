@@ -33,6 +33,16 @@ def holds(given: str, session_token: str) -> bool:
     return hmac.compare_digest(_mixed(whole[:_BYTES], whole[_BYTES:]), _own(session_token))
 
 
+def parted(given: str) -> tuple[str, str]:
+    """What a form's field has: its token, and what its page looked at when it was made.
+
+    >>> parted("AAAA.acct_1:live"), parted("AAAA")
+    (('AAAA', 'acct_1:live'), ('AAAA', ''))
+    """
+    own, _, about = given.partition(".")
+    return own, about
+
+
 def is_from_here(headers: Mapping[str, str], hosts: Collection[str]) -> bool:
     """Whether the browser says that a request was made by a page of one of these hosts (`name:port`)."""
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")

@@ -7,6 +7,9 @@ from typing import Any, Final
 
 from shared.money.currencies import money_text
 
+#: Bytes of a request's body that a page shows as commands and code: writing it out takes a moment for each value.
+MOST_SHOWN_BYTES: Final = 100_000
+
 
 def credits(value: float | None) -> str:
     """An amount of credit: at least two decimals, and as many as it has.
@@ -119,13 +122,13 @@ def gist(job: Mapping[str, Any]) -> str:
 
 
 def short(id: str) -> str:
-    """An id by its kind and end, which tells it from others at a glance.
+    """An id by its kind and end, which tells it from others at a glance; a word joiner keeps both on one line.
 
     >>> short("job_01a228e5f33c0000e192204cba97e324")
-    'job_…ba97e324'
+    'job_…\\u2060ba97e324'
     """
     kind, _, rest = id.rpartition("_")
-    return id if len(rest) <= 12 else f"{kind}_…{rest[-8:]}"
+    return id if len(rest) <= 12 else f"{kind}_…\u2060{rest[-8:]}"
 
 
 def price(value: Mapping[str, Any] | None) -> str:

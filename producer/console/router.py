@@ -17,6 +17,8 @@ class PageRoute:
     method: str
     path: str
     handler: Handler
+    #: Its form may hold a file.
+    takes_file: bool = False
 
 
 class PageRouter:
@@ -29,17 +31,17 @@ class PageRouter:
         """Declare what shows a page; it changes nothing."""
         return self._declare("GET", path)
 
-    def post(self, path: str) -> Callable[[Handler], Handler]:
+    def post(self, path: str, *, takes_file: bool = False) -> Callable[[Handler], Handler]:
         """Declare what a form does; it is called once the form's token has been checked."""
-        return self._declare("POST", path)
+        return self._declare("POST", path, takes_file)
 
     def include(self, other: "PageRouter") -> None:
         """Take over the routes of a page below this one."""
         self.routes += other.routes
 
-    def _declare(self, method: str, path: str) -> Callable[[Handler], Handler]:
+    def _declare(self, method: str, path: str, takes_file: bool = False) -> Callable[[Handler], Handler]:
         def declare(handler: Handler) -> Handler:
-            self.routes.append(PageRoute(method, path, handler))
+            self.routes.append(PageRoute(method, path, handler, takes_file))
             return handler
 
         return declare

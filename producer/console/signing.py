@@ -6,8 +6,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from producer.admission.limits.rates import RateLimit
-from producer.console import auditing, forgery, rendering
+from producer.console import auditing, forgery, forms, rendering
 from producer.context import Context
+from producer.web.address import address
 from shared import clock, console_sessions, operator_password
 from shared.audit import MOST_NAME
 from shared.console_sessions import NOTE_SECONDS, Session
@@ -15,10 +16,9 @@ from shared.errors import FusionError, RateLimited, Unauthorized
 from shared.settings import settings
 
 COOKIE = "fusionai_session"
-#: Sign-ins that are tried in a minute: from one address, and in all.
+#: Sign-ins that are tried in a minute: from one address, and wrong ones in all. A right one is let in whatever others
+#: try, so that nobody locks everybody out.
 TRIES_OF_ADDRESS, TRIES = 120, 1200
-#: Fields of these forms, and bytes of one.
-_MOST_FIELDS, _MOST_BYTES = 10, 4096
 _HOME = "/console"
 
 
@@ -54,14 +54,15 @@ async def show(request: Request) -> Response:
 async def sign_in(request: Request) -> Response:
     """Begin a session for a good key, or for the operator's password."""
     context: Context = request.app.state.context
-    form = await request.form(max_files=0, max_fields=_MOST_FIELDS, max_part_size=_MOST_BYTES)
+    form = await forms.read_small(request)
     given = {name: str(form.get(name, "")).strip() for name in ("next", "key", "password", "name")}
     try:
         if given["password"]:
             token = await _operator(request, context, given["password"], given["name"])
         else:
             token = await _customer(request, context, given["key"])
-    except FusionError as error:
+    except FusionError as refused:
+        error = await _counted(context, refused)
         return _page(given["next"], error, as_operator=bool(given["password"]))
     if earlier := request.cookies.get(COOKIE, ""):
         await context.database.write(console_sessions.end, earlier)
@@ -80,8 +81,8 @@ async def sign_in(request: Request) -> Response:
 
 async def _customer(request: Request, context: Context, key: str) -> str:
     """A session's token, for a key."""
-    await _count(context, _address(request))
-    holder = await context.keys.holder(key, _address(request))
+    await _count(context, f"console.sign_in.{address(request)}", TRIES_OF_ADDRESS)
+    holder = await context.keys.holder(key, address(request))
     token = await context.database.write(console_sessions.begin, key_id=holder.key_id)
     await _note(context, token, ("key", holder.key_id))
     return token
@@ -89,10 +90,10 @@ async def _customer(request: Request, context: Context, key: str) -> str:
 
 async def _operator(request: Request, context: Context, password: str, name: str) -> str:
     """A session's token, for the operator's password."""
-    await _count(context, _address(request))
-    context.share.check_operator(_address(request))
+    await _count(context, f"console.sign_in.{address(request)}", TRIES_OF_ADDRESS)
+    context.share.check_operator(address(request))
     if not operator_password.matches(password):
-        context.share.guess_operator(_address(request))
+        context.share.guess_operator(address(request))
         raise Unauthorized("wrong operator password")
     name = (name or settings().operator or "operator")[:MOST_NAME]
     token = await context.database.write(console_sessions.begin, operator=name)
@@ -108,28 +109,33 @@ async def _note(context: Context, token: str, subject: tuple[str, str]) -> None:
     await auditing.note(context.database, session, "console.sign_in", account, subject)
 
 
-def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
-
-
 async def sign_out(request: Request) -> Response:
     """End the session. A form of another page cannot: the browser says where it came from."""
     token = request.cookies.get(COOKIE, "")
-    form = await request.form(max_files=0, max_fields=_MOST_FIELDS, max_part_size=_MOST_BYTES)
+    form = await forms.read_small(request)
     response = RedirectResponse("/console/sign-in", 303)
-    if token and forgery.holds(str(form.get("csrf", "")), token):
+    if token and forgery.holds(forgery.parted(str(form.get("csrf", "")))[0], token):
         context: Context = request.app.state.context
         await context.database.write(console_sessions.end, token)
         response.delete_cookie(COOKIE, path="/console")
     return response
 
 
-async def _count(context: Context, address: str) -> None:
+async def _counted(context: Context, refused: FusionError) -> FusionError:
+    """What is said to a try that was refused: that there have been too many, if there have."""
+    try:
+        if isinstance(refused, Unauthorized):
+            await _count(context, "console.sign_in", TRIES)
+    except RateLimited as error:
+        return error
+    return refused
+
+
+async def _count(context: Context, name: str, most: int) -> None:
     """Count a try; RateLimited: there have been too many."""
-    for name, most in ((f"console.sign_in.{address}", TRIES_OF_ADDRESS), ("console.sign_in", TRIES)):
-        allowance = await context.limits.admit(RateLimit(name, most, 60.0))
-        if allowance.retry_seconds is not None:
-            raise RateLimited("too many sign-ins; try again in a minute")
+    allowance = await context.limits.admit(RateLimit(name, most, 60.0))
+    if allowance.retry_seconds is not None:
+        raise RateLimited("too many sign-ins; try again in a minute")
 
 
 def _page(following: str, error: FusionError | None = None, *, as_operator: bool = False) -> Response:

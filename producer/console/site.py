@@ -10,21 +10,18 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
-from producer.console import assets, choosing, forgery, pages, rendering, signing
+from producer.console import assets, choosing, forgery, forms, pages, rendering, signing
 from producer.console.api import ApiError
 from producer.console.navigation import Page
 from producer.console.router import PageRoute
-from producer.console.visit import Visit
+from producer.console.visit import Visit, looks_at
 from shared import logs
+from shared.console_sessions import Session
 from shared.errors import FusionError
 from shared.settings import settings
-from shared.submissions.sizes import MOST_FILE_BYTES
 
 log = logging.getLogger(__name__)
 
-#: Fields of a form; bytes of it, with the file that it may have.
-_MOST_FIELDS = 200
-_MOST_FORM_BYTES = MOST_FILE_BYTES + 4 * 1024 * 1024
 #: What any answer of the console says: its own files and nothing else, in nobody's frame, kept by nobody. The referrer
 #: goes to the console alone: without one, browsers send a form with `Origin: null`.
 _HEADERS = {
@@ -102,13 +99,13 @@ async def _answer(page: Page, route: PageRoute, request: Request) -> Response:
         raise HTTPException(404, "There is no such page.")
     if page.audience == "customers" and session.holder is None:
         return RedirectResponse(choosing.PATH, 303)
+    if "\x00" in request.scope["path"] or b"%00" in request.scope["query_string"]:
+        raise HTTPException(404, "There is no such page: its address contains a NUL character.")
     form = FormData()
     if route.method == "POST":
         _check_origin(request)
-        _check_length(request)
-        form = await request.form(max_files=1, max_fields=_MOST_FIELDS)
-        if not forgery.holds(str(form.get("csrf", "")), token):
-            raise HTTPException(403, "This form is from another sign-in, or not from the console. Nothing was changed.")
+        form = await (forms.read_with_file if route.takes_file else forms.read)(request)
+        _check_form(page, session, token, form)
         if settings().console_read_only and page is not choosing.PAGE:
             raise HTTPException(403, "The console is read-only here. Nothing was changed.")
     visit = Visit(request, session, token, form)
@@ -118,6 +115,18 @@ async def _answer(page: Page, route: PageRoute, request: Request) -> Response:
         return visit.show_error(error)
     finally:
         await form.close()
+
+
+def _check_form(page: Page, session: Session, token: str, form: FormData) -> None:
+    """Whether a form is of this sign-in, and of the account that is looked at: an operator has perhaps chosen another
+    one since, in another tab, which is not the one that the form is to change.
+    """
+    own, about = forgery.parted(str(form.get("csrf", "")))
+    if not forgery.holds(own, token):
+        raise HTTPException(403, "This form is from another sign-in, or not from the console. Nothing was changed.")
+    if page.audience == "customers" and page is not choosing.PAGE and about != looks_at(session):
+        said = f"This form is of {about or 'no account'}, and you look at {looks_at(session)} by now."
+        raise HTTPException(409, f"{said} Nothing was changed: open its page again.")
 
 
 def _guarded(endpoint: Any) -> Any:
@@ -138,15 +147,6 @@ def _check_origin(request: Request) -> None:
         raise HTTPException(403, "This request did not come from the console. Nothing was changed.")
 
 
-def _check_length(request: Request) -> None:
-    """Refuse a form that is too large before it is read; one that does not say how long it is comes from no browser."""
-    length = request.headers.get("content-length", "")
-    if not length.isdigit():
-        raise HTTPException(411, "This request does not say how long it is. Nothing was changed.")
-    if int(length[:20]) > _MOST_FORM_BYTES:
-        raise HTTPException(413, f"A file may have up to {MOST_FILE_BYTES // 1_000_000:,} MB. Nothing was changed.")
-
-
 async def _asset(request: Request) -> Response:
     found = assets.load(request.path_params["digest"], request.path_params["name"])
     if found is None:
@@ -162,20 +162,12 @@ _TITLES = {
     403: "Not allowed",
     404: "Not found",
     405: "Not allowed",
-    411: "Not allowed",
+    409: "Another account",
     413: "Too large",
     429: "Too many requests",
 }
 
 
 def _plain(status: int, said: str) -> Response:
-    words = {
-        403: "Not allowed",
-        404: "Not found",
-        405: "Not allowed",
-        411: "Not allowed",
-        413: "Too large",
-        429: "Too many requests",
-    }
-    values = {"status": status, "title": words.get(status, "Error"), "said": said}
+    values = {"status": status, "title": _TITLES.get(status, "Error"), "said": said}
     return HTMLResponse(rendering.render("plain.html", values), status)

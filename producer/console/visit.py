@@ -53,6 +53,11 @@ class Visit:
         return None if self.session.holder is None else self.session.holder.account_id
 
     @property
+    def looks_at(self) -> str:
+        """The account and mode that the pages are about; empty if an operator has chosen none."""
+        return looks_at(self.session)
+
+    @property
     def context(self) -> Context:
         """The process's own, for what has no API: what operators do by command."""
         context: Context = self.request.app.state.context
@@ -110,7 +115,7 @@ class Visit:
         """A page."""
         given = {
             "visit": self,
-            "csrf": forgery.token(self._token),
+            "csrf": f"{forgery.token(self._token)}.{self.looks_at}",
             "notice": _unpacked(self.request.cookies.get(NOTICE)),
             "error": None,
             "base_url": self.base_url,
@@ -138,6 +143,11 @@ class Visit:
                 NOTICE, packed, max_age=_NOTICE_SECONDS, path="/console", httponly=True, samesite="strict"
             )
         return response
+
+
+def looks_at(session: Session) -> str:
+    """The account and mode that a session's pages are about; empty if an operator has chosen none."""
+    return "" if session.holder is None else f"{session.holder.account_id}:{session.holder.mode}"
 
 
 _TITLES = {404: "Not found", 403: "Not allowed", 429: "Too many requests", 503: "Not available"}

@@ -33,6 +33,11 @@ def page(connection: Connection, account_id: str, *, after: str | None, limit: i
     return [{**described(row), **limits(connection, row["id"])} for row in rows]
 
 
+def one(connection: Connection, account_id: str, id: str) -> dict[str, Any]:
+    """A key of an account with its limits."""
+    return {**described(accounts.read_key(connection, account_id, id)), **limits(connection, id)}
+
+
 def limits_object(limits: KeyLimits, spend: Mapping[BudgetPeriod, Spend], thresholds: Sequence[Any]) -> dict[str, Any]:
     """A key's limits as --json shows them."""
     now = clock.now_micros()

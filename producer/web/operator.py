@@ -5,6 +5,7 @@ from typing import Final, cast
 from starlette.requests import Request
 
 from producer.context import Context
+from producer.web.address import address
 from producer.web.keys import read_bearer
 from shared import operator_password
 from shared.errors import NotFound, Unauthorized
@@ -30,11 +31,11 @@ def enter_operator(request: Request) -> tuple[Context, str]:
 
 
 def _check(context: Context, request: Request) -> None:
-    address = request.client.host if request.client else ""
+    caller = address(request)
     given = read_bearer(request.headers)
-    context.share.check_operator(address)
+    context.share.check_operator(caller)
     if not operator_password.matches(given):
-        context.share.guess_operator(address)
+        context.share.guess_operator(caller)
         raise Unauthorized(
             "invalid operator password"
             if operator_password.is_set()

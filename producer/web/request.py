@@ -15,6 +15,7 @@ from producer.operations.pages import PageQuery
 from producer.waiting import stream_starts
 from producer.waiting.stream_starts import StreamLimits
 from producer.web import patience, permissions
+from producer.web.address import address
 from producer.web.dialect import dialect_of
 from producer.web.patience import Patience
 from shared.accounts import KeyHolder
@@ -44,7 +45,7 @@ async def _known(context: Context, request: Request) -> KeyHolder:
     holder: KeyHolder | None = request.scope.get(HOLDER)
     if holder is None:
         key = dialect_of(request).key_of(request.headers)
-        holder = await context.keys.holder(key, request.client.host if request.client else "")
+        holder = await context.keys.holder(key, address(request))
     request.scope["fusionai_account"] = holder.account_id
     request.scope.setdefault("fusionai_ended", []).append(context.share.open(holder))
     return holder

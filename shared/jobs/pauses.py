@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from shared import audit, clock, db
 from shared.audit import Action
@@ -36,15 +36,14 @@ def pause(connection: Connection, action: Action, provider: str) -> Pause:
 
     Jobs that run go on to their end. The provider is not checked against any catalog.
     """
-    before = current(connection).get(provider)
     reason = action.reason or ""
+    made = Pause(provider, db.now(connection), action.operator, reason)
+    before = current(connection).get(provider)
+    if before is None and not _insert(connection, made):
+        before = current(connection).get(provider)  # that of another operator, at the same moment
     if before is not None and before.reason == reason:
         return before
-    if before is None:
-        made = Pause(provider, db.now(connection), action.operator, reason)
-        values = {"provider": provider, "paused_at": made.paused_at, "operator": made.operator, "reason": reason}
-        connection.execute(insert(queue_pauses).values(**values))
-    else:
+    if before is not None:
         made = Pause(provider, before.paused_at, action.operator, reason)
         changed = update(queue_pauses).where(queue_pauses.c.provider == provider)
         connection.execute(changed.values(operator=made.operator, reason=reason))
@@ -52,6 +51,14 @@ def pause(connection: Connection, action: Action, provider: str) -> Pause:
         connection, action, None, ("queue", provider), before=_values(before), after={"paused": True, "reason": reason}
     )
     return made
+
+
+def _insert(connection: Connection, made: Pause) -> bool:
+    """False: there is one by now."""
+    values = {"provider": made.provider, "paused_at": made.paused_at, "operator": made.operator, "reason": made.reason}
+    statement = db.insert(connection.dialect.name, queue_pauses).values(**values)
+    once = statement.on_conflict_do_nothing(index_elements=["provider"])
+    return connection.execute(once.returning(queue_pauses.c.provider)).first() is not None
 
 
 def resume(connection: Connection, action: Action, provider: str) -> bool:

@@ -59,8 +59,8 @@ def main(arguments: list[str]) -> int:
             for name, fill in (("shop", filling.fill_shop), ("attacker", filling.fill_attacker)):
                 world.customers[name] = fill(world, lambda path: receiver.url.replace("/hook", f"/{path}"))
             world.save(directory / "world.json")
-            code = _run(directory / "world.json", arguments)
-            found = _leaks(world) + stack.violations()
+            code = _run(directory / "world.json", arguments, password)
+            found = [] if arguments == [SCREENSHOTS] else _leaks(world) + stack.violations()
     print(*found, sep="\n")
     return code or bool(found)
 
@@ -97,13 +97,13 @@ def _serves(url: str) -> bool:
         return False
 
 
-def _run(world: Path, arguments: list[str]) -> int:
+def _run(world: Path, arguments: list[str], password: str) -> int:
     if arguments == [SCREENSHOTS]:
         command = ["tests.console.screenshots"]
     else:
         workers = os.environ.get("CONSOLE_WORKERS", WORKERS)
         command = ["pytest", "-q", "-n", workers, "--dist", "worksteal", *(arguments or [str(HERE)])]
-    environment = {**inherited(), VARIABLE: str(world)}
+    environment = {**inherited(), VARIABLE: str(world), "FUSIONAI_OPERATOR_PASSWORD": password}
     return subprocess.run([sys.executable, "-m", *command], env=environment).returncode
 
 

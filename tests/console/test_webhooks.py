@@ -1,11 +1,10 @@
-"""Webhooks at the console: one is made, tested, its event sent again, its secret rotated."""
+"""Webhooks at the console: an event is sent again, and what failed is seen to be delivered."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
-from standardwebhooks import Webhook
 
 from tests.acceptance.stack import Account, chat
 from tests.console.visitor import Visitor
@@ -53,23 +52,3 @@ def test_what_failed_is_seen_to_be_delivered(
     receiver.answer = Answer()
     expect(page.locator("#deliveries")).to_contain_text("delivered", timeout=60_000)
     assert page.evaluate("window.same") is True
-
-
-def test_a_secret_is_rotated_and_shown_once(
-    account: Account, receiver: Receiver, visit: Callable[..., Visitor]
-) -> None:
-    webhook = made(account, receiver)
-    visitor = visit(account.live_key)
-    page = visitor.open(f"/console/webhooks/{webhook['id']}")
-    page.get_by_role("button", name="Rotate").click()
-    visitor.heading("The secret")
-    secret = page.locator("pre").first.inner_text().strip()
-    visitor.world.keep_secret(secret)
-    assert secret.startswith("whsec_") and secret != webhook["secret"]
-    assert secret not in page.url
-    page.get_by_role("link", name="I have copied it").click()
-    page.get_by_role("button", name="Send a test event").click()
-    expect(page.get_by_role("status").first).to_be_visible()
-    (delivery,) = receiver.wait_for(lambda seen: len(seen) == 1)
-    Webhook(secret).verify(delivery.body, dict(delivery.headers))
-    assert secret not in page.content()

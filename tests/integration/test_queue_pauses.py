@@ -112,3 +112,12 @@ def test_each_change_is_in_the_audit_log_once(database: Database) -> None:
         ("queues.pause", "bob", "their outage"),
         ("queues.resume", "ada", None),
     ]
+
+
+def test_two_operators_pause_at_the_same_moment(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    database.write_sync(pauses.pause, WHY, "openai")
+    read, looks = pauses.current, iter([{}])
+    monkeypatch.setattr(pauses, "current", lambda connection: next(looks, None) or read(connection))
+    made = database.write_sync(pauses.pause, Action("bob", pauses.PAUSED, "their outage"), "openai")
+    assert (made.operator, made.reason) == ("bob", "their outage")
+    assert [(one.provider, one.operator) for one in database.read_sync(read).values()] == [("openai", "bob")]

@@ -1,5 +1,6 @@
 """Credits and invoices: the balance over time, transfers, thresholds, automatic top-up, buying, invoices."""
 
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ _SHORT, _EMPTY = 8, 2
 _LEAST_DAYS = 7
 #: How invoices are filtered.
 _FILTERS: Final = ("kind", "status", "after")
+_NUMBER: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
 
 
 @router.get("/console/credits")
@@ -165,8 +167,7 @@ def _pager(visit: Visit, page: Mapping[str, Any]) -> dict[str, Any]:
 def _number(text: str) -> int | float | str:
     """A number of a form, as JSON has it; what is none stays a text, which the API refuses in its words."""
     plain = text.replace(",", "").replace("_", "")
-    try:
-        number = float(plain)
-    except ValueError:
+    if not _NUMBER.fullmatch(plain):
         return text
-    return int(number) if number.is_integer() else number
+    number = float(plain)
+    return int(plain) if plain.lstrip("-").isdigit() else int(number) if number.is_integer() else number

@@ -2,6 +2,7 @@
 
 from starlette.responses import Response
 
+from producer.console import exchange
 from producer.console.api import ApiError, Call
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
@@ -53,6 +54,7 @@ async def _event(visit: Visit, id: str, error: ApiError | None = None) -> Respon
         status=error.status if error else 200,
         here="events",
         event=event,
+        body=exchange.document(event),
         deliveries=deliveries,
         active=any(one["status"] == "pending" for one in deliveries),
         call=call,

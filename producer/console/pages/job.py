@@ -35,7 +35,8 @@ async def show_picture(visit: Visit, job_id: str, number: str) -> Response:
     """A picture that the job made; a file that is none is not shown."""
     job = await visit.api.get(f"/v1/jobs/{job_id}")
     found = exchange.pictures(job["result"] or {})
-    url = found[int(number)] if number.isascii() and number.isdigit() and int(number) < len(found) else ""
+    known = number.isascii() and number.isdigit() and len(number) < 9 and int(number) < len(found)
+    url = found[int(number)] if known else ""
     content = exchange.decoded(url) if url.startswith("data:") else await _linked(visit, url)
     if content is None:
         raise NotFound("There is no such picture, or its link has expired.")
@@ -112,7 +113,10 @@ def _buttons(job: dict[str, Any], given: dict[str, Any]) -> list[tuple[str, Call
 
 async def _linked(visit: Visit, url: str) -> tuple[bytes, str] | None:
     """The picture behind a link of this server; None: it is gone, or no picture."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # of a provider's own making
+        return None
     if not parts.path.startswith("/v1/pictures/"):
         return None
     try:

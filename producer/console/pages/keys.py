@@ -1,7 +1,7 @@
 """API keys: what each may do and how its budgets stand. An operator makes and revokes them; a new key is shown once."""
 
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -11,7 +11,7 @@ from producer.console.router import PageRouter
 from producer.console.visit import Visit
 from producer.operations import keys
 from shared import accounts, audit, clock, key_limits
-from shared.accounts import Mode
+from shared.accounts import KeyHolder, Mode
 from shared.errors import FusionError, InvalidRequest, NotFound
 from shared.key_limits import Change
 from shared.money.budgets import BUDGET_PERIODS
@@ -66,8 +66,7 @@ async def revoke(visit: Visit, key_id: str) -> Response:
     action = audit.Action(visit.session.who, "console.keys.revoke")
 
     def end(connection: Connection) -> None:
-        if not any(row["id"] == key_id for row in accounts.list_keys(connection, account_id)):
-            raise NotFound(f"not found: key {key_id[:100]!r}")
+        accounts.read_key(connection, account_id, key_id)
         accounts.revoke_key(connection, key_id)
         audit.record(connection, action, account_id, ("key", key_id))
 
@@ -77,7 +76,7 @@ async def revoke(visit: Visit, key_id: str) -> Response:
 
 async def _page(visit: Visit, error: FusionError | None = None) -> Response:
     after = visit.query.get("after") or None
-    found = await visit.context.database.read(keys.page, visit.holder.account_id, after=after, limit=_LIMIT)
+    found = await visit.context.database.read(_seen, visit.holder, after)
     shown, now = found[:_LIMIT], clock.now_micros() // clock.MICROS
     return visit.show(
         "keys.html",
@@ -93,6 +92,13 @@ async def _page(visit: Visit, error: FusionError | None = None) -> Response:
         chosen=visit.form.getlist("permission") if error else [],
         error=error,
     )
+
+
+def _seen(connection: Connection, holder: KeyHolder, after: str | None) -> list[dict[str, Any]]:
+    """The account's keys; to a restricted key, itself alone: what others may do and spend is not its business."""
+    if holder.limits.permissions is None:
+        return keys.page(connection, holder.account_id, after=after, limit=_LIMIT)
+    return [keys.one(connection, holder.account_id, holder.key_id)]
 
 
 def _state(key: dict[str, Any], now: int) -> str:
@@ -149,6 +155,6 @@ def _micros(param: str, text: str) -> int:
         micros = Decimal(text.replace(",", "")) * clock.MICROS
         if not micros.is_finite() or micros != micros.to_integral_value() or not 0 <= micros < 10**16:
             raise InvalidRequest(f"{text[:50]!r} is no amount of credits", param=param)
-    except InvalidOperation:
+    except DecimalException:
         raise InvalidRequest(f"{text[:50]!r} is no amount of credits", param=param) from None
     return int(micros)

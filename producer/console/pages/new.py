@@ -100,7 +100,8 @@ def _messages(visit: Visit) -> list[dict[str, str]]:
         after = "assistant" if found and found[-1]["role"] == "user" else "user"
         found.append({"role": after, "content": ""})
     number = wanted.removeprefix(_REMOVE)
-    if wanted.startswith(_REMOVE) and number.isdigit() and int(number) < len(found):
+    known = number.isascii() and number.isdigit() and len(number) < 9 and int(number) < len(found)
+    if wanted.startswith(_REMOVE) and known:
         del found[int(number)]
     return found[: composing.MOST_MESSAGES] or [dict(one) for one in _EMPTY]
 

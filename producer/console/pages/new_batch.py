@@ -42,7 +42,7 @@ def show(visit: Visit, error: ApiError | None = None) -> Response:
     )
 
 
-@router.post("/console/new/file")
+@router.post("/console/new/file", takes_file=True)
 async def upload(visit: Visit) -> Response:
     """Keep a file, and go on to its check."""
     file = visit.form.get("file")

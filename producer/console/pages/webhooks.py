@@ -1,5 +1,6 @@
 """Webhooks: the endpoints, what was sent to each and what came of it; making, changing, testing, sending again."""
 
+import re
 import secrets
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ PERIODS: Final = (
     ("604800", "the last 7 days"),
     ("2592000", "the last 30 days"),
 )
+_SECONDS: Final = re.compile(r"[0-9]{1,15}")
 WHICH: Final = (
     ("failed", "what failed"),
     ("missing", "what it was never sent"),
@@ -117,9 +119,11 @@ async def rotate(visit: Visit, id: str) -> Response:
 @router.post("/console/webhooks/{id}/redeliver")
 async def redeliver(visit: Visit, id: str) -> Response:
     """Send again what is asked for, since a time; a part of it, and where the rest begins."""
-    period = visit.field("period") if visit.field("period") in dict(PERIODS) else PERIODS[0][0]
-    since = visit.field("since") if visit.field("since").isdecimal() else str(clock.now_seconds() - int(period))
-    wanted: dict[str, Any] = {"since": int(since[:12]), "status": visit.field("which")}
+    period = visit.field("period")
+    seconds = int(period) if period in dict(PERIODS) else 3600
+    since = visit.field("since") or str(clock.now_seconds() - seconds)
+    wanted: dict[str, Any] = {"since": int(since) if _SECONDS.fullmatch(since) else since}
+    wanted["status"] = visit.field("which")
     if after := visit.field("after"):
         wanted["after"] = after
     try:
