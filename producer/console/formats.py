@@ -69,6 +69,15 @@ def duration(seconds: float | None) -> str:
     return f"{whole} s"
 
 
+def took(seconds: float | None) -> str:
+    """How long something that is over took, by clocks that tell whole seconds.
+
+    >>> took(0), took(75), took(None)
+    ('< 1 s', '1 min 15 s', '–')
+    """
+    return "< 1 s" if seconds is not None and seconds < 1 else duration(seconds)
+
+
 def size(value: int | None) -> str:
     """A number of bytes.
 
@@ -159,6 +168,7 @@ FILTERS: Final[dict[str, Any]] = {
     "rate": rate,
     "short": short,
     "size": size,
+    "took": took,
     "json": json,
     "price": price,
 }

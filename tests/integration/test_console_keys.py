@@ -53,8 +53,8 @@ def test_an_operator_makes_a_key_that_is_shown_once(database: Database) -> None:
 @pytest.mark.parametrize(
     ("form", "said"),
     [
-        ({"budget_day": "a lot"}, "no amount of credits"),
-        ({"budget_day": "-1"}, "no amount of credits"),
+        ({"budget_day": "a lot"}, "must be a number of 0 or more"),
+        ({"budget_day": "-1"}, "must be a number of 0 or more"),
         ({"mode": "test", "budget_day": "1"}, "never charged"),
         ({"models": "gpt-17"}, "unknown model"),
         ({"permission": ["money"]}, "not one of"),
