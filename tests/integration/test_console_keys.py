@@ -26,7 +26,7 @@ def visit(database: Database, holder: KeyHolder, operator: str | None, **form: A
     scope = {"type": "http", "method": "GET", "path": "/console/keys", "query_string": b"", "headers": [], "app": app}
     pairs = [(name, one) for name, value in form.items() for one in (value if isinstance(value, list) else [value])]
     session = Session("cses_1", operator, holder, "Shop", "fusionai_live_ABCD")
-    return Visit(Request(scope), session, "token", FormData(pairs), [])
+    return Visit(Request(scope), session, "token", FormData(pairs))
 
 
 def answered(response: Response) -> str:
