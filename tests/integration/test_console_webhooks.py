@@ -65,7 +65,7 @@ async def sent(client: httpx.AsyncClient, page: str, path: str, **fields: object
 def test_endpoints_are_made_and_each_page_shows_them(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(client: httpx.AsyncClient, database: Database) -> None:
         assert "There is no endpoint yet" in await seen(client, "/console/webhooks")
-        assert "Nothing has happened yet" in await seen(client, "/console/events")
+        assert "No events yet" in await seen(client, "/console/events")
         form = {"url": URL, "description": "<b>Orders</b>", "every": "yes", "once": "n1"}
         first, again = [await sent(client, "/console/webhooks/new", "/console/webhooks/new", **form) for _ in "12"]
         secret = re.search(r"whsec_[A-Za-z0-9+/=]+", first.text)
