@@ -74,6 +74,20 @@ def test_an_odd_payment_of_a_paid_invoice_can_only_be_given_back(database: Datab
     assert database.read_sync(payment_doubts.all_of) == []
 
 
+def test_an_odd_payment_is_in_doubt_still_when_the_price_has_been_paid_beside_it(
+    database: Database, collector: Collector
+) -> None:
+    holder = world.open_account(database, credits=0)
+    id = bought(database, holder)
+    collector.record(replace(ODD, invoice_id=id))
+    collector.record(Standing("paid", "cs_test_2", id, 1, 750, "usd", payment="pi_right"))
+    assert (shown(database, holder, id)["status"], available(database, holder)) == ("paid", 500)
+    (doubt,) = database.read_sync(payment_doubts.all_of)
+    assert (doubt["invoice_id"], doubt["status"], doubt["payment"]) == (id, "paid", "pi_odd")
+    database.write_sync(payment_doubts.given_back, id, "given back")
+    assert database.read_sync(payment_doubts.all_of) == [] and available(database, holder) == 500
+
+
 def test_what_can_be_paid_at_another_provider_is_neither_paid_by_hand_nor_voided(
     database: Database, stub: StripeStub, collector: Collector
 ) -> None:
