@@ -76,8 +76,8 @@ def main() -> None:
 
     Commands that call the API take its address and a key from --base-url and --key, or from FUSIONAI_BASE_URL and
     FUSIONAI_API_KEY; without them they use the stack that `fusionai up` started in this directory. Operators'
-    commands (queues, workers, accounts, keys, entities, credits grant, invoices pay, verify, migrate, sweep) work on
-    the database.
+    commands (queues, workers, accounts, keys, entities, credits grant, refund and adjust, invoices pay, doubts and
+    settle, verify, reconcile, migrate, sweep) work on the database.
     """
 
 

@@ -37,7 +37,7 @@ def doubts(database: Database, output: Output) -> None:
 @operator_option
 @operator_command
 def settle(database: Database, output: Output, id: str, accepted: bool | None, note: str) -> None:
-    """Decide about a payment that is not the price of its invoice (operators).
+    """Decide on a payment of another amount (operators).
 
     With --accept the invoice is paid by it and its credits are granted; with --given-back an open invoice is voided.
     Either way the account's automatic top-ups go on.

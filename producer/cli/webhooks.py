@@ -121,7 +121,7 @@ def delete_webhook(client: FusionAI, output: Output, id: str) -> None:
 @click.argument("type", required=False)
 @api_command
 def event_types(client: FusionAI, output: Output, type: str | None) -> None:
-    """List the types of events that a webhook may be sent; of one TYPE, an example of its body."""
+    """List the types of events; of one TYPE, an example of its body."""
     page = client.webhooks.types()
     found = [one for one in page["data"] if type in (None, one["id"])]
     if type is not None and not found:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from shared.db.models.jobs import UNFINISHED
+from shared.db.models.jobs import ENDED, UNFINISHED
 from shared.db.models.money import KNOWN_TRANSFER
 from shared.verify.findings import Check, Finding, Reader
 from shared.verify.query import Query, faulty_rows, page_of
@@ -141,13 +141,13 @@ QUERIES: tuple[Query, ...] = (
     ),
     Query(
         "account: daily usage differs from the jobs",
-        """SELECT u.account_id, u.day, u.test, u.model, sum(u.jobs) AS jobs, sum(u.micros) AS micros,
+        f"""SELECT u.account_id, u.day, u.test, u.model, sum(u.jobs) AS jobs, sum(u.micros) AS micros,
              sum(u.prompt) AS prompt_tokens, sum(u.completion) AS completion_tokens, sum(u.images) AS images
            FROM (SELECT account_id, day, test, model, jobs, charged_micros AS micros, prompt_tokens AS prompt,
                completion_tokens AS completion, images FROM daily_usage
              UNION ALL SELECT j.account_id, [day j.finished_at], j.test, coalesce(r.model, j.model), -1,
                -r.charged_micros, -r.prompt_tokens, -r.completion_tokens, -r.images
-             FROM jobs j JOIN job_results r ON r.job_id = j.id WHERE j.finished_at IS NOT NULL
+             FROM jobs j JOIN job_results r ON r.job_id = j.id WHERE {ENDED}
                AND (j.status = 'succeeded' OR r.prompt_tokens + r.completion_tokens > 0)) u
            WHERE :jobs_gone = 0 OR u.day > [day :jobs_gone]
            GROUP BY u.account_id, u.day, u.test, u.model

@@ -99,6 +99,9 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("credits show", 0, ["available"]),
     ("credits transfers --limit 2", 0, ["More"]),
     ("credits thresholds --remaining 12 --spent 34", 0, ["remaining  12", "spent      34"]),
+    ("credits thresholds", 0, ["remaining  12", "spent      34"]),
+    ("credits thresholds --none", 0, ["No thresholds."]),
+    ("credits history", 0, ["day", "remaining", "added", "spent"]),
     ("credits grant 5 --account {account} --note thanks", 0, ["5 credits granted to {account}"]),
     ("credits grant {account} 5 --expires 90d", 0, ["5 credits granted to {account}, expire 2"]),
     ("credits refund {job} --amount 0.000001 --reason empty", 0, ["0.000001 credits refunded to {account}", "{job}"]),
@@ -110,6 +113,7 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("invoices buy 250 --description May", 0, ["250", "open"]),
     ("invoices pay {new_invoice}", 0, ["is paid: 250 credits granted"]),
     ("invoices void {new_invoice}", 0, ["is void"]),
+    ("invoices doubts", 0, ["No payment is in doubt."]),
     ("credits top-up", 0, ["off"]),
     ("events", 0, ["job.completed", "{job}  ", "gpt-4, succeeded", "{batch}  ", "4 of 4 succeeded"]),
     ("events --limit 1", 0, ["More: fusionai events --after"]),
@@ -125,6 +129,7 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("webhooks deliveries {webhook}", 0, ["evt_"]),
     ("webhooks deliveries {webhook} --attempts", 0, ["evt_"]),
     ("webhooks redeliver {webhook} --since 2h --status missing", 0, ["events are sent again"]),
+    ("webhooks types", 0, ["job.completed", "invoice.paid"]),
     ("redeliver {event}", 0, ["is sent again"]),
     ("webhooks delete {new_webhook}", 0, [" deleted"]),
     ("accounts", 0, ["{account}"]),
@@ -161,6 +166,10 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("verify --files", 0, ["All balances are exact."]),
     ("reconcile {export}", 0, ["openai, 2020-01-01 to 2020-01-01 (UTC), by day and model", "No drift."]),
     ("reconcile {export} --provider openai --from 2020-01-01 --to 2020-01-02 --tolerance 1%", 0, ["No drift of more"]),
+    ("queues pause openai --reason maintenance", 0, ["openai"]),
+    ("queues list", 0, ["openai", "paused"]),
+    ("queues resume openai", 0, ["openai"]),
+    ("workers", 0, ["wrk_"]),
     ("migrate", 0, ["up to date"]),
     ("sweep", 0, ["Swept. "]),
 ]
@@ -194,7 +203,7 @@ BAD: list[tuple[str, int, str, str]] = [
     ("models remove nothing --file {directory}/new.toml", 1, "failed", "no model"),
     ("models sync --provider nobody", 1, "failed", "no provider"),
     ("models add mine --provider vllm --input 1 --output 2 --max-output 9", 2, "usage", "FUSIONAI_CATALOGUE"),
-    ("credits thresholds", 2, "usage", "--remaining"),
+    ("credits thresholds --none --spent 3", 2, "usage", "--none"),
     ("credits grant ten", 2, "usage", "ten"),
     ("credits grant 1 --account acct_none", 1, "not_found", "acct_none"),
     ("credits grant 1 2 3", 2, "usage", "one amount"),
@@ -206,6 +215,7 @@ BAD: list[tuple[str, int, str, str]] = [
     ("credits adjust {account} --nope --reason x", 2, "usage", "--nope"),
     ("accounts audit nobody", 1, "not_found", "nobody"),
     ("credits --nope", 2, "usage", "--nope"),
+    ("invoices settle inv_none --accept --note ok", 1, "not_found", "inv_none"),
     ("invoices show inv_none", 1, "not_found", "inv_none"),
     ("events --after evt_none", 1, "invalid_request", "after"),
     ("webhooks create nonsense", 1, "invalid_request", "url"),
@@ -283,8 +293,8 @@ def test_every_command_runs_against_the_stack() -> None:
     ran = {command_of(words) for words, *_ in GOOD}
     every = set(commands())
     leaves = {path for path in every if not any(other[:-1] == path for other in every if other)}
-    # tests/integration/test_stack.py runs it
-    assert leaves - ran == {("up",)} and ran <= leaves
+    # tests/integration/test_stack.py runs the first; the second fails as BAD says, where no payment is in doubt
+    assert leaves - ran == {("up",), ("invoices", "settle")} and ran <= leaves
     assert {name for name, *_ in leaves} == set(cli.COMMANDS)
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
-from shared.db.models import daily_usage
+from shared.db.models import daily_usage, monthly_spend
 from tests.console.visitor import Visitor
 from tests.console.world import World
 
@@ -54,12 +54,17 @@ def add_days(connection: Connection, account_id: str) -> None:
     """Give the account a past."""
     own = select(daily_usage).where(daily_usage.c.account_id == account_id)
     today = [dict(row) for row in connection.execute(own).mappings()]
+    month, spent = today[0]["day"][:7], 0
     for back, times in enumerate(DAYS[::-1], start=1):
         for turn, row in enumerate(today):
             factor = times * (IMAGES if row["images"] else MODELS[(turn + back) % len(MODELS)])
             day = str(date.fromisoformat(row["day"]) - timedelta(days=back))
             sums = {name: value * factor for name, value in row.items() if type(value) is int}
+            spent += sums["charged_micros"] if day.startswith(month) else 0
             connection.execute(insert(daily_usage).values({**row, **sums, "day": day}))
+    this_month = (monthly_spend.c.account_id == account_id, monthly_spend.c.month == month)
+    more = monthly_spend.c.spent_micros + spent
+    connection.execute(update(monthly_spend).where(*this_month).values(spent_micros=more))
 
 
 def with_palette(png: bytes, colours: int = COLOURS) -> bytes:

@@ -32,7 +32,11 @@ def test_a_dropped_file_becomes_a_batch_that_is_watched_downloaded_and_retried(
 ) -> None:
     visitor = visit(account.live_key)
     page = visitor.open("/console/new?type=batch")
-    lines = [line(0, "Describe a vase."), line(1, f"Describe a {SLOW} bowl."), line(2, f"Describe {REFUSED} shoes.")]
+    lines = [
+        line(0, "Describe a vase."),
+        line(1, f"Describe a {SLOW} bowl."),
+        line(2, f"Describe {REFUSED} shoes of {account.id}."),
+    ]
     drop(page, lines)
     expect(page.get_by_role("status").filter(has_text="3 lines are valid")).to_be_visible()
     expect(page.get_by_role("main")).to_contain_text("catalogue.jsonl")

@@ -51,7 +51,7 @@ def test_the_first_stop_skips_to_the_content(row: ConsolePage, world: World, vis
 
 def test_from_signing_in_to_signing_out(account: Account, visit: Callable[..., Visitor]) -> None:
     held = account.submit(chat(f"this one {HELD}"))["id"]
-    lines = [line(0, "Describe a vase."), line(1, f"Describe {REFUSED} shoes.")]
+    lines = [line(0, "Describe a vase."), line(1, f"Describe {REFUSED} shoes of {account.id}.")]
     batch = submit_batch(account, lines)
     visitor = visit()
     page = visitor.open("/console/sign-in")
