@@ -50,15 +50,15 @@ def test_a_payment_that_was_given_back_voids_the_invoice_and_top_ups_go_on(
     wish = {"enabled": True, "threshold_micros": 10 * world.CREDIT, "credits_micros": 500 * world.CREDIT}
     wish |= {"monthly_micros": 5000 * world.CREDIT, "changed_at": 0, "account_id": holder.account_id}
     database.write_sync(lambda connection: connection.execute(m.auto_top_ups.insert(), [wish]).rowcount)
-    assert database.read_sync(top_ups.lacking, []) == [holder.account_id]
+    assert database.read_sync(top_ups.lacking)[0] == [holder.account_id]
     database.write_sync(top_ups.make, holder.account_id, "stripe")
     (id,) = [row["invoice_id"] for row in world.rows(database, m.purchases)]
     collector.record(replace(ODD, invoice_id=id))
     (stopped,) = world.rows(database, m.auto_top_ups)
-    assert id in stopped["stopped"] and database.read_sync(top_ups.lacking, []) == []
+    assert id in stopped["stopped"] and database.read_sync(top_ups.lacking)[0] == []
     database.write_sync(payment_doubts.given_back, id, "given back")
     assert shown(database, holder, id)["status"] == "void" and available(database, holder) == 0
-    assert database.read_sync(top_ups.lacking, []) == [holder.account_id], "the next one is made"
+    assert database.read_sync(top_ups.lacking)[0] == [holder.account_id], "the next one is made"
     assert world.violations(database) == []
 
 
