@@ -67,7 +67,7 @@ def transfers(client: FusionAI, output: Output, limit: int, after: str | None) -
 @click.option("--to", "last", metavar="DAY", help="The last day, UTC.  [default: today]")
 @api_command
 def history(client: FusionAI, output: Output, first: str | None, last: str | None) -> None:
-    """List what remained each day, what was added and spent."""
+    """List the balance at the end of each day, with its changes."""
     found = client.credit_history(first, last)
 
     def words() -> None:

@@ -34,7 +34,7 @@ class Filters:
         """Whether nothing was asked."""
         return not self.body()
 
-    def parameters(self) -> dict[str, str | int | None]:
+    def parameters(self) -> dict[str, Any]:
         """As parameters of a list, but for the metadata."""
         names = ("type", "model", "key_id", "batch_id", "created_after", "created_before")
         return {"status": ",".join(self.status) or None, **{name: getattr(self, name) for name in names}}

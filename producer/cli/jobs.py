@@ -67,10 +67,15 @@ def job(client: FusionAI, output: Output, id: str, wait: bool, explain: bool, as
     "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
 )
 @click.option("--after", metavar="ID", help="Begin after this job.")
+@click.option("--count", is_flag=True, help="Count the jobs, up to 10,000, instead of listing them.")
 @filter_options
 @api_command
-def jobs(client: FusionAI, output: Output, limit: int, after: str | None, filters: Filters) -> None:
+def jobs(client: FusionAI, output: Output, limit: int, after: str | None, count: bool, filters: Filters) -> None:
     """List jobs, the newest first."""
+    if count:
+        counted = client.count_jobs(metadata=filters.metadata, **filters.parameters())
+        more = " or more" if counted["has_more"] else ""
+        return output.value(counted, lambda: output.line(f"{counted['count']:,}{more}"))
     page = client.jobs(limit=limit, after=after, metadata=filters.metadata, **filters.parameters())
 
     def words() -> None:

@@ -71,14 +71,23 @@ class FusionAI(BatchCalls, WebhookCalls):
         limit: int = 20,
         after: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        include_results: bool = True,
         **filters: str | int | None,
     ) -> Page:
-        """A page of the jobs, the newest first.
+        """A page of the jobs, the newest first; without `include_results` the `result` of each is None.
 
         Filters, which can be combined: status, type, model, key_id, batch_id, created_after, created_before, metadata.
         """
         labels = {f"metadata.{name}": value for name, value in (metadata or {}).items()}
-        return self._page("/jobs", limit=limit, after=after, **filters, **labels)
+        alone = {} if include_results else {"include_results": "false"}
+        return self._page("/jobs", limit=limit, after=after, **filters, **labels, **alone)
+
+    def count_jobs(self, *, metadata: Mapping[str, str] | None = None, **filters: str | int | None) -> Json:
+        """How many jobs match the filters of `jobs`: `count`, up to 10,000, and `has_more`."""
+        labels = {f"metadata.{name}": value for name, value in (metadata or {}).items()}
+        given: dict[str, Any] = {**filters, **labels}
+        found: Json = self.get("/jobs/count", **given)
+        return found
 
     def cancel_jobs(self, *, dry_run: bool = False, after: str | None = None, **filters: Any) -> Json:
         """Cancel jobs that meet filters (`status` is a list here), up to 2,000 in one call; or count them.

@@ -39,10 +39,11 @@ class Call:
         return self.path + (f"?{urlencode(self.query)}" if self.query else "")
 
     def as_curl(self, base_url: str) -> str:
-        """The same as a command; the key is in a variable of the shell."""
+        """The same as a command; the key, or the operator's password, is in a variable of the shell."""
         method = [] if self.method == "GET" else ["-X", self.method]
         lines = [shlex.join(["curl", *method, base_url + self.target])]
-        lines.append('-H "Authorization: Bearer $FUSIONAI_API_KEY"')
+        secret = "OPERATOR_PASSWORD" if self.path.startswith("/v1/operator/") else "API_KEY"
+        lines.append(f'-H "Authorization: Bearer $FUSIONAI_{secret}"')
         lines += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in self.headers.items()]
         if self.body is not None:
             lines.append("-H 'Content-Type: application/json'")

@@ -44,12 +44,12 @@ async def choose(visit: Visit) -> Response:
 
 
 async def _shown(visit: Visit, error: ApiError | None = None) -> Response:
-    found = await visit.context.database.read(accounts.list_accounts)
+    found = await visit.context.database.read(accounts.newest_accounts, after=None, limit=_MOST + 1)
     return visit.show(
         "choosing.html",
         status=error.status if error else 200,
         here="choosing",
-        accounts=found[::-1][:_MOST],
+        accounts=found[:_MOST],
         more=len(found) > _MOST,
         error=error,
     )

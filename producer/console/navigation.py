@@ -20,7 +20,6 @@ class Page:
     audience: Audience = "customers"
 
 
-#: A page whose module is not there is not shown.
 PAGES: Final = (
     Page("overview", "/console", "Overview", ""),
     Page("jobs", "/console/jobs", "Jobs", "Work"),

@@ -1,7 +1,6 @@
 """The console as an ASGI app: finds the page of a path and the session of its visitor, and refuses what must not be."""
 
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -57,10 +56,8 @@ class Site:
             Route("/console/sign-in", _guarded(signing.sign_in), methods=["POST"]),
             Route("/console/sign-out", _guarded(signing.sign_out), methods=["POST"]),
         ]
-        built = [(choosing.PAGE, choosing.router), *pages.built()]
-        shown = [page for page, _ in built if page is not choosing.PAGE]
-        for page, router in built:
-            routes += [Route(one.path, _endpoint(shown, page, one), methods=[one.method]) for one in router.routes]
+        for page, router in ((choosing.PAGE, choosing.router), *pages.BUILT):
+            routes += [Route(one.path, _endpoint(page, one), methods=[one.method]) for one in router.routes]
         self._router = Router(routes, redirect_slashes=False, default=_lost)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,14 +82,14 @@ class Site:
             await _plain(500, "The console could not answer this. It has been logged.")(scope, receive, dressed)
 
 
-def _endpoint(shown: Sequence[Page], page: Page, route: PageRoute) -> Any:
+def _endpoint(page: Page, route: PageRoute) -> Any:
     async def answer(request: Request) -> Response:
-        return await _answer(shown, page, route, request)
+        return await _answer(page, route, request)
 
     return answer
 
 
-async def _answer(shown: Sequence[Page], page: Page, route: PageRoute, request: Request) -> Response:
+async def _answer(page: Page, route: PageRoute, request: Request) -> Response:
     """Answer for a page, if its visitor is signed in and may see it."""
     token = request.cookies.get(signing.COOKIE, "")
     session = await signing.session_of(request, token)
@@ -111,7 +108,7 @@ async def _answer(shown: Sequence[Page], page: Page, route: PageRoute, request: 
         _check_form(page, session, token, form)
         if settings().console_read_only and page is not choosing.PAGE:
             raise HTTPException(403, "The console is read-only here. Nothing was changed.")
-    visit = Visit(request, session, token, form, shown)
+    visit = Visit(request, session, token, form)
     try:
         return await route.handler(visit, **request.path_params)
     except ApiError as error:

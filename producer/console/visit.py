@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 from urllib.parse import urlencode
@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.types import Receive, Scope, Send
 
 from producer.console import auditing, forgery, rendering
 from producer.console.api import Answer, Api, ApiError, Call
-from producer.console.navigation import Page
+from producer.console.navigation import PAGES, Page
+from producer.console.relaying import Relayed
 from producer.context import Context
 from shared.accounts import KeyHolder
 from shared.console_sessions import Session
@@ -34,14 +34,12 @@ class Visit:
         session: Session,
         token: str,
         form: FormData,
-        pages: Sequence[Page],
     ) -> None:
         self.request = request
         self.session = session
         self.form = form
         self.api = Api(request, session.holder, session.operator)
         self._token = token
-        self._pages = pages
 
     @property
     def holder(self) -> KeyHolder:
@@ -86,7 +84,7 @@ class Visit:
         """The pages that are there for this visitor, by section."""
         seen = {"customers"} if self.account_id else set()
         seen |= {"operators"} if self.is_operator else set()
-        shown = [page for page in self._pages if page.audience in seen]
+        shown = [page for page in PAGES if page.audience in seen]
         return [(section, list(some)) for section, some in groupby(shown, key=lambda page: page.section)]
 
     @property
@@ -98,6 +96,11 @@ class Visit:
         value = self.form.get(name, "")
         return value.strip() if isinstance(value, str) else ""
 
+    @property
+    def once(self) -> dict[str, str]:
+        """The header by which a form that is sent twice, as by a double click, does its thing once."""
+        return {"Idempotency-Key": f"console-{self.field('once')}"} if self.field("once") else {}
+
     async def change(self, call: Call) -> Answer:
         """Send a call that changes something, and write down who did."""
         answer = await self.api.send(call)
@@ -106,7 +109,7 @@ class Visit:
 
     def relay(self, call: Call) -> Response:
         """The API's own answer to a call, piece by piece: for files."""
-        return _Relayed(self.api, call)
+        return Relayed(self.api, call)
 
     def show(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """A page."""
@@ -145,18 +148,6 @@ class Visit:
 def looks_at(session: Session) -> str:
     """The account and mode that a session's pages are about; empty if an operator has chosen none."""
     return "" if session.holder is None else f"{session.holder.account_id}:{session.holder.mode}"
-
-
-class _Relayed(Response):
-    """An answer that the API gives itself."""
-
-    def __init__(self, api: Api, call: Call) -> None:
-        super().__init__()
-        self._api, self._call = api, call
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        await self._api.relay(self._call, receive, send)
 
 
 _TITLES = {404: "Not found", 403: "Not allowed", 429: "Too many requests", 503: "Not available"}

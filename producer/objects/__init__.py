@@ -59,14 +59,13 @@ from producer.objects.credits import (
 )
 from producer.objects.errors import JobError, StreamError, StreamFault
 from producer.objects.files import DeletedFile, File, deleted_file, file_object
+from producer.objects.job_lists import JobCount, JobPage, JobsCancelled
 from producer.objects.jobs import (
     Attempt,
     Flags,
     Job,
     JobInput,
-    JobPage,
     Jobs,
-    JobsCancelled,
     JobUsage,
     ServedBy,
     flags,
@@ -176,6 +175,7 @@ __all__ = [
     "InvoiceLine",
     "InvoiceLinks",
     "Job",
+    "JobCount",
     "JobError",
     "JobInput",
     "JobPage",

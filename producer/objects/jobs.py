@@ -149,37 +149,6 @@ class Jobs(TypedDict):
     data: list[Job]
 
 
-class JobPage(TypedDict):
-    """A page of jobs. If `has_more` is true, request the next page with `after=last_id`, whether the page is full."""
-
-    object: Literal["list"]
-    data: list[Job]
-    first_id: str | None
-    last_id: str | None
-    has_more: bool
-    incomplete: NotRequired[
-        Annotated[
-            Literal[True],
-            Field(
-                description="The page ends before it is full: so many jobs were looked through that do not match. Go "
-                "on with `after=last_id`."
-            ),
-        ]
-    ]
-
-
-class JobsCancelled(TypedDict):
-    """What a call that cancels by a filter did. If `has_more` is true, call again with `after=last_id`."""
-
-    object: Literal["jobs.cancellation"]
-    dry_run: bool
-    matched: Annotated[int, Field(ge=0, description="Jobs that were found, of those that are not over.")]
-    cancelled: Annotated[int, Field(ge=0, description="Queued jobs that were cancelled.")]
-    cancelling: Annotated[int, Field(ge=0, description="Running jobs, which end as soon as their worker is notified.")]
-    has_more: bool
-    last_id: str | None
-
-
 def queued_job(row: Mapping[str, Any]) -> Job:
     """A job as it is when it has just been accepted; `row` has the columns of its row and of its payload."""
     shown: Job = {

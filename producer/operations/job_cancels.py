@@ -8,8 +8,8 @@ from pydantic import Field
 from sqlalchemy import Connection, select, text, update
 
 from producer.admission.run_once import ring_deliveries
-from producer.objects.jobs import JobsCancelled
-from producer.operations.job_filters import UNFINISHED_STATUSES, Found, JobFilter, find
+from producer.objects.job_lists import JobsCancelled
+from producer.operations.job_filters import MOST_COUNTED, UNFINISHED_STATUSES, Found, JobFilter, find
 from producer.operations.pages import PageQuery, owned_by
 from shared import crash
 from shared.accounts import KeyHolder
@@ -22,10 +22,9 @@ from shared.jobs import transitions
 from shared.jobs.outcomes import Ending
 from shared.notifier import CANCEL, DONE, Notifier
 
-#: Jobs cancelled in one transaction, and in one call; jobs that a dry run counts in one call.
+#: Jobs cancelled in one transaction, and in one call; a dry run counts up to MOST_COUNTED.
 CHUNK: Final = 400
 MOST: Final = 2_000
-MOST_COUNTED: Final = 10_000
 #: How long one call looks for jobs, in seconds.
 LOOK_SECONDS: Final = 0.5
 

@@ -13,6 +13,7 @@ import orjson
 from pydantic import Field
 from sqlalchemy import ColumnElement, Connection, select, text
 
+from producer.objects.job_lists import JobCount
 from producer.operations.pages import PageQuery, owned_by
 from shared import clock
 from shared.accounts import KeyHolder
@@ -29,6 +30,8 @@ CHUNK: Final = 2_500
 CHUNK_OF_LABELS: Final = 500
 #: After so long a page ends where it is, in seconds.
 LOOK_SECONDS: Final = 0.05
+#: Jobs that are counted at most.
+MOST_COUNTED: Final = 10_000
 #: By so much an id may be apart from `created_at`: ids of a process never go back, its clock may.
 APART_MICROS: Final = 86_400 * MICROS
 UNFINISHED_STATUSES: Final = frozenset({"queued", "running"})
@@ -145,6 +148,14 @@ def find(
             found.until = end
             return found
         place = end
+
+
+def count(connection: Connection, holder: KeyHolder, wanted: JobFilter) -> JobCount:
+    """How many jobs meet a filter, as far as they are counted."""
+    page = PageQuery.model_construct(limit=MOST_COUNTED, after=None, order="desc")
+    found = find(connection, holder, wanted, page)
+    number = min(len(found.ids), MOST_COUNTED)
+    return {"object": "jobs.count", "count": number, "has_more": found.until is not None or len(found.ids) > number}
 
 
 def _within(holder: KeyHolder, wanted: JobFilter) -> list[ColumnElement[bool]]:

@@ -1,10 +1,10 @@
 """Operations on jobs: show, list, cancel."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import orjson
-from sqlalchemy import Connection, RowMapping, select, text, update
+from sqlalchemy import Connection, RowMapping, Select, null, select, text, update
 
 from producer import objects
 from producer.admission.idempotency import Claim
@@ -28,19 +28,29 @@ from shared.submissions.steps.course import has_course
 #: Tries of a cancel that meets a job which is just changing hands.
 CANCEL_TRIES = 5
 
-_JOBS = (
-    select(
-        *(column for column in m.jobs.c),
-        m.jobs.c.bound_micros.label("job_bound"),
-        *(column for column in m.job_payloads.c if column.name not in ("job_id", "request", "attempts")),
-        text("CASE WHEN jobs.type = 'image' THEN job_payloads.request END AS request"),
-        m.job_payloads.c.attempts.label("attempts_before"),
-        m.job_results.c.model.label("served_model"),
-        *(column for column in m.job_results.c if column.name not in ("job_id", "test", "model")),
+#: What a job answered, whole or not.
+_ANSWER: Final = ("response", "partial")
+
+
+def _select(*, results: bool) -> Select[Any]:
+    """Jobs with all that their objects are made of, `results` among it or not."""
+    of_results = [column for column in m.job_results.c if column.name not in ("job_id", "test", "model")]
+    return (
+        select(
+            *(column for column in m.jobs.c),
+            m.jobs.c.bound_micros.label("job_bound"),
+            *(column for column in m.job_payloads.c if column.name not in ("job_id", "request", "attempts")),
+            text("CASE WHEN jobs.type = 'image' THEN job_payloads.request END AS request"),
+            m.job_payloads.c.attempts.label("attempts_before"),
+            m.job_results.c.model.label("served_model"),
+            *(one if results or one.name not in _ANSWER else null().label(one.name) for one in of_results),
+        )
+        .join_from(m.jobs, m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
+        .outerjoin(m.job_results, m.job_results.c.job_id == m.jobs.c.id)
     )
-    .join_from(m.jobs, m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
-    .outerjoin(m.job_results, m.job_results.c.job_id == m.jobs.c.id)
-)
+
+
+_JOBS, _JOBS_ALONE = _select(results=True), _select(results=False)
 
 _INPUTS = (
     select(
@@ -79,18 +89,26 @@ def _with_steps(connection: Connection, rows: Sequence[RowMapping]) -> list[dict
 
 
 def list_jobs(
-    connection: Connection, holder: KeyHolder, page: PageQuery, wanted: JobFilter = NOTHING, ids: Sequence[str] = ()
+    connection: Connection,
+    holder: KeyHolder,
+    page: PageQuery,
+    wanted: JobFilter = NOTHING,
+    ids: Sequence[str] = (),
+    *,
+    results: bool = True,
 ) -> JobPage:
     """A page of the jobs of the account and mode, newest first: those that meet a filter, of the given ids if any.
 
-    A page that ends before it is full says so (`incomplete`), and is gone on with after its `last_id`.
+    A page that ends before it is full says so (`incomplete`), and is gone on with after its `last_id`. Without
+    `results` the `result` of each job is null, and is not read.
     """
+    jobs = _JOBS if results else _JOBS_ALONE
     if wanted.empty and not ids:
-        rows = connection.execute(paged(_JOBS.where(*owned_by(holder)), m.jobs.c.id, page)).mappings().all()
+        rows = connection.execute(paged(jobs.where(*owned_by(holder)), m.jobs.c.id, page)).mappings().all()
         shown = [objects.job_object(row) for row in _with_steps(connection, rows)]
         return cast(JobPage, objects.page(shown, page.limit))
     found = find(connection, holder, wanted, page, ids)
-    rows = connection.execute(_JOBS.where(m.jobs.c.id.in_(found.ids))).mappings().all()
+    rows = connection.execute(jobs.where(m.jobs.c.id.in_(found.ids))).mappings().all()
     shown = sorted(
         (objects.job_object(row) for row in _with_steps(connection, rows)),
         key=lambda job: job["id"],

@@ -1,10 +1,9 @@
 """Processes with nothing to do ask the database for next to nothing; what there is to do is seen at the next look."""
 
-import inspect
 from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import event, insert, update
+from sqlalchemy import Connection, event, func, insert, select, text, update
 
 from shared import clock
 from shared.accounts import KeyHolder
@@ -12,7 +11,7 @@ from shared.db import Database
 from shared.db import models as m
 from tests.integration import batch_world, world
 from workers.batches.scheduler import BatchScheduler
-from workers.maintenance.purge import purge_all
+from workers.maintenance.purge import PURGED, purge_all
 from workers.maintenance.signs import SIGNS, Sign, is_any_queued, seen
 from workers.maintenance.sweep import Sweeper
 
@@ -93,6 +92,12 @@ def ended_session(database: Database, _: KeyHolder) -> None:
     database.write_sync(lambda c: c.execute(insert(m.console_sessions).values(**row)))
 
 
+def paused_provider(database: Database, _: KeyHolder) -> None:
+    """A provider that an operator has paused."""
+    row = {"provider": "openai", "operator": "ann", "reason": "tests", "paused_at": 1}
+    database.write_sync(lambda c: c.execute(insert(m.queue_pauses).values(**row)))
+
+
 def old_payment_notice(database: Database, _: KeyHolder) -> None:
     """A message of a payment provider that is remembered no longer."""
     row = {"provider": "stripe", "id": "evt_1", "type": "invoice.paid", "heeded_at": 1}
@@ -111,6 +116,7 @@ WORK: list[tuple[Sign, Callable[[Database, KeyHolder], None]]] = [
     ("uncounted", batch_with(budget_rest_micros=1)),
     ("grants", grant_with(due_at=1)),
     ("grants", grant_with(warn_at=1)),
+    ("paused", paused_provider),
     ("purge", gone_worker),
     ("purge", kept_answer),
     ("purge", kept_idempotency_key),
@@ -132,8 +138,20 @@ def test_every_sign_is_tried() -> None:
     assert {sign for sign, _ in WORK} == set(SIGNS)
 
 
-def test_whatever_is_purged_is_looked_for() -> None:
-    assert inspect.getsource(purge_all).count("in_chunks(") == len(SIGNS["purge"])
+def test_whatever_is_looked_for_is_purged(database: Database, holder: KeyHolder) -> None:
+    makers = [make for sign, make in WORK if sign == "purge"]
+    assert len(makers) == len(PURGED) == len(SIGNS["purge"])
+    for make in makers:
+        make(database, holder)
+    purge_all(database)
+    assert database.read_sync(seen) == set()
+    assert {one.table: database.read_sync(_rows, one.table) for one in PURGED} == dict.fromkeys(
+        (one.table for one in PURGED), 0
+    )
+
+
+def _rows(connection: Connection, table: str) -> int:
+    return connection.execute(select(func.count()).select_from(text(table))).scalar_one()
 
 
 def test_queued_jobs_are_seen_when_their_time_has_come(database: Database, holder: KeyHolder) -> None:

@@ -58,6 +58,37 @@ def test_each_filter_and_all_of_them_together(database: Database, holder: KeyHol
     assert not set(stranger) & set(listed(database, holder, limit=100, type="chat.completion"))
 
 
+def test_jobs_are_counted_up_to_a_number(
+    database: Database, holder: KeyHolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.queued(database, holder, 5, type="embedding")
+    world.queued(database, holder, 2)
+    world.queued(database, world.open_account(database))
+
+    def counted(**given: str) -> tuple[int, bool]:
+        found = database.read_sync(job_filters.count, holder, read_filter(given))
+        return found["count"], found["has_more"]
+
+    assert counted() == (7, False)
+    assert counted(status="queued", type="embedding") == (5, False)
+    assert counted(status="running") == (0, False)
+    monkeypatch.setattr(job_filters, "MOST_COUNTED", 5)
+    assert counted(type="embedding") == (5, False)
+    assert counted() == (5, True)
+
+
+def test_a_list_without_results_does_not_read_them(database: Database, holder: KeyHolder) -> None:
+    leased = world.take(database, world.new_worker(database), world.queued(database, holder))
+    world.settle(database, *(world.good_end(job, 1) for job in leased))
+    for filters in ({}, {"status": "succeeded"}):
+        whole, alone = (
+            database.read_sync(jobs_ops.list_jobs, holder, PageQuery(), read_filter(filters), results=results)
+            for results in (True, False)
+        )
+        assert whole["data"][0]["result"] is not None and alone["data"][0]["result"] is None
+        assert {**whole["data"][0], "result": None} == alone["data"][0]
+
+
 @pytest.mark.parametrize("order", ["asc", "desc"])
 def test_a_page_that_ends_early_goes_on_where_it_ended(
     database: Database, holder: KeyHolder, monkeypatch: pytest.MonkeyPatch, order: Any

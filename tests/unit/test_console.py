@@ -10,7 +10,7 @@ import pytest
 
 from producer.console import assets, auditing, code_samples, exchange, forgery, timeline, usage_groups
 from producer.console.api import Answer, ApiError, Call
-from producer.console.pages import built, jobs
+from producer.console.pages import BUILT, jobs
 from producer.console.rendering import environment
 
 _HERE = {"example.com:8000"}
@@ -80,7 +80,7 @@ def test_templates_have_no_script_or_style_of_their_own_and_mark_nothing_as_safe
 
 
 def test_every_page_has_routes_under_its_path() -> None:
-    for page, router in built():
+    for page, router in BUILT:
         assert any(route.method == "GET" and route.path == page.path for route in router.routes), page
         assert all(route.path == "/console" or route.path.startswith(page.path) for route in router.routes), page
 

@@ -2,6 +2,9 @@
 that are long gone, sign-ins to the console that have ended, messages of payment providers.
 """
 
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
 from sqlalchemy import Connection, delete, exists, select, text, tuple_
 
 from shared import clock, console_sessions, db
@@ -13,15 +16,6 @@ from workers.maintenance.chunks import MANY, in_chunks
 
 #: Rows of ended workers are kept for a day.
 KEEP_WORKERS_MICROS = 86_400 * clock.MICROS
-
-
-def purge_all(database: Database) -> None:
-    """All that is to be purged now."""
-    in_chunks(database, purge_idempotency_keys)
-    in_chunks(database, purge_cached_answers)
-    in_chunks(database, purge_workers)
-    in_chunks(database, console_sessions.purge)
-    in_chunks(database, payment_notices.purge)
 
 
 def purge_idempotency_keys(connection: Connection) -> int:
@@ -53,3 +47,27 @@ def purge_workers(connection: Connection) -> int:
     if ids:
         connection.execute(delete(m.workers).where(m.workers.c.id.in_(ids)))
     return len(ids)
+
+
+class Purged(NamedTuple):
+    """A table that is purged: which rows of it are to go, as SQL at `:now`, and what deletes up to MANY of them."""
+
+    table: str
+    over: str
+    purge: Callable[[Connection], int]
+
+
+#: All that is purged here. The sweeper looks for such rows by the same conditions (`signs`).
+PURGED: Final = (
+    Purged("idempotency_keys", "expires_at < :now", purge_idempotency_keys),
+    Purged("cached_answers", "expires_at < :now", purge_cached_answers),
+    Purged("workers", f"lapsed_at < :now - {KEEP_WORKERS_MICROS}", purge_workers),
+    Purged("console_sessions", "expires_at <= :now", console_sessions.purge),
+    Purged("payment_notices", f"heeded_at < :now - {payment_notices.KEEP_MICROS}", payment_notices.purge),
+)
+
+
+def purge_all(database: Database) -> None:
+    """All that is to be purged now."""
+    for one in PURGED:
+        in_chunks(database, one.purge)

@@ -8,10 +8,9 @@ from shared import clock, db
 from shared.db.models.batches import COUNTED, OWING_CALLBACK
 from shared.db.models.jobs import DEFERRED, RUNNING, TO_CANCEL, TO_WAKE, UNCOUNTED, UNFINISHED, UNTOLD, WOKEN
 from shared.db.models.money import OPEN_GRANTS
-from shared.money import payment_notices
-from workers.maintenance.purge import KEEP_WORKERS_MICROS
+from workers.maintenance.purge import PURGED
 
-Sign = Literal["held", "overdue", "untold", "uncounted", "callbacks", "grants", "purge"]
+Sign = Literal["held", "overdue", "untold", "uncounted", "callbacks", "grants", "paused", "purge"]
 
 #: Queries, by the work that is done if one of them finds a row. Each finds whatever the work itself looks for, or more.
 SIGNS: Final[dict[Sign, tuple[str, ...]]] = {
@@ -22,21 +21,15 @@ SIGNS: Final[dict[Sign, tuple[str, ...]]] = {
     "uncounted": (f"jobs WHERE {UNCOUNTED}", f"batches WHERE {COUNTED}"),
     "callbacks": (f"jobs WHERE {UNTOLD}", f"batches WHERE {OWING_CALLBACK}"),
     "grants": (f"credit_grants WHERE {OPEN_GRANTS} AND (due_at <= :now OR warn_at <= :now)",),
-    "purge": (
-        "idempotency_keys WHERE expires_at < :now",
-        "cached_answers WHERE expires_at < :now",
-        "workers WHERE lapsed_at < :workers_until",
-        "console_sessions WHERE expires_at <= :now",
-        "payment_notices WHERE heeded_at < :notices_until",
-    ),
+    "paused": ("queue_pauses",),
+    "purge": tuple(f"{one.table} WHERE {one.over}" for one in PURGED),
 }
 
 
 def seen(connection: Connection) -> set[Sign]:
     """The kinds of work of which there may be some."""
     now = db.now(connection)
-    until = {"workers_until": now - KEEP_WORKERS_MICROS, "notices_until": now - payment_notices.KEEP_MICROS}
-    row = connection.execute(_SEEN, {"now": now, **until}).mappings().one()
+    row = connection.execute(_SEEN, {"now": now}).mappings().one()
     return {sign for sign in SIGNS if row[sign]}
 
 

@@ -96,7 +96,7 @@ class Sweeper:
             "finding lost doorbells": self.find_lost_doorbells,
             "letting in jobs that waited for credit": self.admit,
             "queuing due deliveries": self.ring_due_deliveries,
-            "turning jobs of paused providers": self.turn,
+            "turning jobs of paused providers": self._if_seen("paused", self.turn),
             "feeding": self.feed,
             "purging": self._if_seen("purge", lambda: purge_all(self._database)),
         }

@@ -49,16 +49,8 @@
     if (question && !confirm(question)) event.preventDefault();
   });
 
-  // On a telephone a row of a table is a card (console.css): each value has its column's name. What scrolls by itself is
-  // reached by the keyboard.
-  function tables(root) {
-    for (const table of root.querySelectorAll(".table:not(.stack, .cards)")) {
-      const names = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
-      for (const row of table.tBodies[0]?.rows ?? []) {
-        for (const cell of row.cells) cell.dataset.label ??= names[cell.cellIndex] ?? "";
-      }
-      if (names.length) table.classList.add("cards");
-    }
+  // What scrolls by itself is reached by the keyboard.
+  function regions(root) {
     for (const region of root.querySelectorAll(".scroll")) {
       if (region.scrollWidth > region.clientWidth) region.tabIndex = 0;
     }
@@ -117,7 +109,7 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAgain);
 
   function prepare(root) {
-    tables(root);
+    regions(root);
     localTimes(root);
     copyButtons(root);
     charts(root);

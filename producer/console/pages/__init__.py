@@ -1,16 +1,38 @@
-"""The pages, a module each, which `producer.console.navigation` names; each has a `router`."""
+"""The pages, a module each: the table of what each row of `producer.console.navigation` answers."""
 
-from collections.abc import Iterator
-from importlib import import_module
-from importlib.util import find_spec
+from typing import Final
 
 from producer.console.navigation import PAGES, Page
+from producer.console.pages import (
+    accounts,
+    batches,
+    credits,
+    events,
+    jobs,
+    keys,
+    models,
+    new,
+    overview,
+    queues,
+    usage,
+    webhooks,
+)
 from producer.console.router import PageRouter
 
+_ROUTERS: Final = {
+    "overview": overview.router,
+    "jobs": jobs.router,
+    "batches": batches.router,
+    "new": new.router,
+    "usage": usage.router,
+    "credits": credits.router,
+    "models": models.router,
+    "webhooks": webhooks.router,
+    "events": events.router,
+    "keys": keys.router,
+    "queues": queues.router,
+    "accounts": accounts.router,
+}
 
-def built() -> Iterator[tuple[Page, PageRouter]]:
-    """The pages whose modules are there, and what they answer."""
-    for page in PAGES:
-        name = f"{__name__}.{page.module}"
-        if find_spec(name) is not None:
-            yield page, import_module(name).router
+#: Each page, and what it answers.
+BUILT: Final[tuple[tuple[Page, PageRouter], ...]] = tuple((page, _ROUTERS[page.module]) for page in PAGES)

@@ -27,9 +27,8 @@ async def retry(visit: Visit, id: str) -> Response:
     body = _body(reasons)
     if visit.field("completion_window"):
         body["completion_window"] = visit.field("completion_window")
-    headers = {"Idempotency-Key": visit.field("once")} if visit.field("once") else {}
     try:
-        made = await visit.change(Call("POST", f"/v1/batches/{id}/retry", body=body, headers=headers))
+        made = await visit.change(Call("POST", f"/v1/batches/{id}/retry", body=body, headers=visit.once))
     except ApiError as error:
         return await _page(visit, id, reasons, error)
     return visit.see(f"/console/batches/{made.data['id']}", "This is the new batch. Its output will have all answers.")

@@ -7,16 +7,18 @@ from starlette.responses import Response
 from producer.console import progress
 from producer.console.api import ApiError, Call
 from producer.console.pages import batch_retry
-from producer.console.relaying import Relayed
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
 from shared import clock
+from shared.objects.batches import BATCH_OVER
 
 router = PageRouter()
 router.include(batch_retry.router)
 
 #: Batches of a page, and lines.
 _BATCHES, _LINES = 25, 25
+#: Endpoints whose lines are shown with the beginning of their answer; of others answers are large, and no text.
+_TEXTS = ("/v1/chat/completions", "/v1/responses")
 #: What the lists may be narrowed to, by status, with its name.
 STATUSES = (
     ("", "All"),
@@ -92,7 +94,8 @@ async def _batch(visit: Visit, id: str, error: ApiError | None = None) -> Respon
     batch = await visit.api.get(f"/v1/batches/{id}")
     counts = await visit.api.get(f"/v1/batches/{id}/progress")
     query = {name: visit.query[name] for name in ("status", "after") if visit.query.get(name)}
-    lines = await visit.api.get("/v1/jobs", batch_id=id, order="asc", limit=_LINES, **query)
+    results = "true" if batch["endpoint"] in _TEXTS else "false"
+    lines = await visit.api.get("/v1/jobs", batch_id=id, order="asc", limit=_LINES, include_results=results, **query)
     found = progress.of(batch, clock.now_seconds(), counts)
     return visit.show(
         "batch.html",
@@ -107,9 +110,21 @@ async def _batch(visit: Visit, id: str, error: ApiError | None = None) -> Respon
         lines=lines["data"],
         line_statuses=LINE_STATUSES,
         call=Call("GET", f"/v1/batches/{id}"),
+        buttons=_buttons(batch),
         next=visit.url(after=lines["last_id"]) if lines["has_more"] else "",
         first=visit.url(after=None) if query.get("after") else "",
     )
+
+
+def _buttons(batch: dict[str, Any]) -> list[tuple[str, Call]]:
+    """What the page's buttons send."""
+    path = f"/v1/batches/{batch['id']}"
+    if batch["status"] not in BATCH_OVER:
+        return [("Cancel batch", Call("POST", f"{path}/cancel"))]
+    files = (("Download output", batch["output_file_id"]), ("Download errors", batch["error_file_id"]))
+    found = [(name, Call("GET", f"/v1/files/{file}/content")) for name, file in files if file]
+    failed = batch["request_counts"]["failed"]
+    return [*found, ("Retry failed lines", Call("POST", f"{path}/retry", body={}))] if failed else found
 
 
 async def _file(visit: Visit, id: str) -> Any:
@@ -127,4 +142,4 @@ async def _download(visit: Visit, id: str, name: str) -> Response:
         what = "output" if name == "output_file_id" else "error"
         raise ApiError(404, {"message": f"batch {id} has no {what} file, its status is {batch['status']}"})
     await visit.api.get(f"/v1/files/{batch[name]}")
-    return Relayed(visit.api, Call("GET", f"/v1/files/{batch[name]}/content"))
+    return visit.relay(Call("GET", f"/v1/files/{batch[name]}/content"))

@@ -47,10 +47,22 @@ async def _page(visit: Visit, error: ApiError | None = None, of: str = "", given
         invoices=(await visit.api.get("/v1/invoices", limit=_SHORT))["data"],
         levels=[*balance["thresholds"], *({"kind": "remaining", "credits": ""} for _ in range(_EMPTY))],
         once=secrets.token_hex(16),
+        call=Call("GET", "/v1/credits"),
+        buttons=_buttons(balance),
         error=error,
         of=of,
         given=given,
     )
+
+
+def _buttons(balance: Mapping[str, Any]) -> list[tuple[str, Call]]:
+    """What the page's forms send, with examples of amounts."""
+    top_up = {"enabled": True, "threshold": 100, "credits": 500, "monthly_limit": 2000}
+    return [
+        ("Buy credits", Call("POST", "/v1/invoices", body={"credits": 500})),
+        ("Automatic top-up", Call("PUT", "/v1/credits/auto_top_up", body=top_up)),
+        ("Thresholds", Call("PUT", "/v1/credits/thresholds", body={"thresholds": balance["thresholds"]})),
+    ]
 
 
 def _since_first(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -74,9 +86,8 @@ async def buy(visit: Visit) -> Response:
         body["description"] = description
     if visit.field("save_payment_method"):
         body["save_payment_method"] = True
-    once = {"Idempotency-Key": visit.field("once")} if visit.field("once") else {}
     try:
-        made = (await visit.change(Call("POST", "/v1/invoices", body=body, headers=once))).data
+        made = (await visit.change(Call("POST", "/v1/invoices", body=body, headers=visit.once))).data
     except ApiError as error:
         return await _page(visit, error, "buy", visit.form)
     return visit.see(f"/console/credits/invoices/{made['id']}", f"Invoice {made['number']} was made.")
@@ -133,7 +144,12 @@ async def show_invoice(visit: Visit, invoice_id: str) -> Response:
     invoice = (await visit.api.send(call)).data
     links = await visit.api.get(f"/v1/invoices/{invoice_id}/links")
     online = visit.context.paying.provider != "manual"
-    return visit.show("invoice.html", here="credits", invoice=invoice, links=links, call=call, online=online)
+    voids = []
+    if invoice["kind"] == "purchase" and invoice["status"] in ("open", "expired"):
+        voids.append(("Void", Call("POST", f"/v1/invoices/{invoice_id}/void")))
+    return visit.show(
+        "invoice.html", here="credits", invoice=invoice, links=links, call=call, buttons=voids, online=online
+    )
 
 
 @router.post("/console/credits/invoices/{invoice_id}/void")

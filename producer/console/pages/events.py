@@ -58,5 +58,6 @@ async def _event(visit: Visit, id: str, error: ApiError | None = None) -> Respon
         deliveries=deliveries,
         active=any(one["status"] == "pending" for one in deliveries),
         call=call,
+        buttons=[("Send again", Call("POST", f"/v1/events/{id}/redeliver", body={}))] if deliveries else [],
         error=error,
     )

@@ -1,5 +1,7 @@
-"""One job: what it asked and answered, what became of it and when, what it cost, and who was told."""
+"""One job: its request and answer, its timeline, its cost, and the deliveries of its events."""
 
+import secrets
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -59,7 +61,7 @@ async def run_again(visit: Visit, job_id: str) -> Response:
             f"/console/jobs/{job_id}", f"This job's request is one of {given['url']}: send it there again."
         )
     try:
-        made = await visit.change(_again(given))
+        made = await visit.change(_again(given, visit.once))
     except ApiError as error:
         call = Call("GET", f"/v1/jobs/{job_id}")
         return await _shown(visit, (await visit.api.send(call)).data, call, error)
@@ -92,14 +94,21 @@ async def _shown(visit: Visit, job: dict[str, Any], call: Call, error: ApiError 
         active=job["status"] in _ACTIVE,
         repeatable=repeatable,
         call=call,
-        again=_again(given) if repeatable else None,
+        buttons=_buttons(job, given),
+        once=secrets.token_urlsafe(16),
         samples=[("Python", code_samples.python(job["type"], given["body"], base))] if repeatable else [],
         error=error,
     )
 
 
-def _again(given: dict[str, Any]) -> Call:
-    return Call("POST", "/v1/jobs", body={"type": given["type"], **given["body"]})
+def _again(given: dict[str, Any], headers: Mapping[str, str] = {}) -> Call:
+    return Call("POST", "/v1/jobs", body={"type": given["type"], **given["body"]}, headers=headers)
+
+
+def _buttons(job: dict[str, Any], given: dict[str, Any]) -> list[tuple[str, Call]]:
+    """What the page's buttons send."""
+    found = [("Cancel", Call("POST", f"/v1/jobs/{job['id']}/cancel"))] if job["status"] in _ACTIVE else []
+    return [*found, ("Run again", _again(given))] if given["url"] in _NATIVE else found
 
 
 async def _linked(visit: Visit, url: str) -> tuple[bytes, str] | None:

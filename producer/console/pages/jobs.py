@@ -30,9 +30,10 @@ async def show(visit: Visit) -> Response:
     """A page of the list."""
     query = {name: visit.query.get(name, "").strip() for name in (*FILTERS, "after")}
     error, page = None, _NOTHING
-    call = Call("GET", "/v1/jobs", {"limit": str(SHOWN)})
+    alone = {"limit": str(SHOWN), "include_results": "false"}
+    call = Call("GET", "/v1/jobs", alone)
     try:
-        call = Call("GET", "/v1/jobs", {**asked(query), "limit": str(SHOWN)})
+        call = Call("GET", "/v1/jobs", {**asked(query), **alone})
         page = (await visit.api.send(call)).data
     except ApiError as refused:
         error = refused

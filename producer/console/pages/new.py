@@ -51,8 +51,7 @@ async def submit(visit: Visit) -> Response:
 
 async def _sent(visit: Visit, body: dict[str, Any]) -> Response:
     """Make the job, once for a form however often it is sent."""
-    headers = {"Idempotency-Key": visit.field("once")} if visit.field("once") else {}
-    made = await visit.change(Call("POST", "/v1/jobs", body=body, headers=headers))
+    made = await visit.change(Call("POST", "/v1/jobs", body=body, headers=visit.once))
     return visit.see(f"/console/jobs/{made.data['id']}", "The job is sent.")
 
 

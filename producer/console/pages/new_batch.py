@@ -74,8 +74,7 @@ async def send(visit: Visit, id: str) -> Response:
     """Make the batch, once for a form however often it is sent."""
     try:
         body = {"input_file_id": id, **_spec(visit)}
-        headers = {"Idempotency-Key": visit.field("once")} if visit.field("once") else {}
-        made = await visit.change(Call("POST", "/v1/batches", body=body, headers=headers))
+        made = await visit.change(Call("POST", "/v1/batches", body=body, headers=visit.once))
     except FormError as error:
         refused = ApiError(400, {"message": error.message, "param": error.param})
         return await _checked(visit, await visit.api.get(f"/v1/files/{id}"), refused)

@@ -14,9 +14,8 @@ from shared import clock
 
 router = PageRouter()
 
-#: Days of the charts, and jobs that are counted of a status: more are "100+".
+#: Days of the charts.
 _DAYS: Final = 30
-_MOST: Final = 100
 #: Seconds in which a job that failed is of late.
 _LATE: Final = 86_400
 #: Jobs in the lists of the page.
@@ -30,10 +29,14 @@ async def show(visit: Visit) -> Response:
     since = str(today - timedelta(days=_DAYS - 1))
     file = Call("GET", "/v1/usage", {"from": since, "to": str(today), "group_by": "day,model", "format": "csv"})
     after = clock.now_seconds() - _LATE
-    queued, running, failed, newest = await asyncio.gather(
-        _jobs(visit, status="queued", order="asc", limit=_MOST),
-        _jobs(visit, status="running", limit=_MOST),
-        _jobs(visit, status="failed,expired", created_after=after, limit=_MOST),
+    queued, running, failed = await asyncio.gather(
+        _count(visit, status="queued"),
+        _count(visit, status="running"),
+        _count(visit, status="failed,expired", created_after=after),
+    )
+    oldest, failures, newest = await asyncio.gather(
+        _jobs(visit, status="queued", order="asc", limit=1),
+        _jobs(visit, status="failed,expired", created_after=after, limit=_SHOWN),
         _jobs(visit, limit=_SHOWN),
     )
     groups, balance, hours = await asyncio.gather(_groups(visit, file), _balance(visit), _hours(visit))
@@ -47,23 +50,28 @@ async def show(visit: Visit) -> Response:
         today=of_today,
         month=of_month.credits if balance is None else balance["spent"]["credits"],
         day=str(today),
-        queued=_number(queued),
-        oldest=clock.now_seconds() - queued["data"][0]["created_at"] if queued["data"] else None,
-        running=_number(running),
-        failed=_number(failed),
-        failures=failed["data"][:_SHOWN],
-        jobs=newest["data"],
-        active=bool(queued["data"] or running["data"]),
-        after=after,
+        queued=queued,
+        oldest=clock.now_seconds() - oldest[0]["created_at"] if oldest else None,
+        running=running,
+        failed=failed,
+        failures=failures,
+        jobs=newest,
+        active=(queued, running) != ("0", "0"),
+        yesterday=str(today - timedelta(days=1)),
         chart=usage_groups.chart(groups, lines, since, str(today), {}),
         rate=hours,
         used=bool(groups),
     )
 
 
-async def _jobs(visit: Visit, **query: object) -> dict[str, Any]:
-    found: dict[str, Any] = await visit.api.get("/v1/jobs", **query)
+async def _jobs(visit: Visit, **query: object) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await visit.api.get("/v1/jobs", include_results="false", **query))["data"]
     return found
+
+
+async def _count(visit: Visit, **query: object) -> str:
+    found = await visit.api.get("/v1/jobs/count", **query)
+    return f"{found['count']:,}{'+' if found['has_more'] else ''}"
 
 
 async def _groups(visit: Visit, file: Call) -> list[usage_groups.Group]:
@@ -93,7 +101,3 @@ async def _balance(visit: Visit) -> dict[str, Any] | None:
         return found
     except ApiError:
         return None
-
-
-def _number(page: dict[str, Any]) -> str:
-    return f"{len(page['data'])}{'+' if page['has_more'] else ''}"

@@ -57,6 +57,10 @@ async def _page(visit: Visit, error: ApiError | None = None) -> Response:
         oldest_of=waits,
         workers=workers["data"],
         call=call,
+        buttons=[
+            ("Pause", Call("POST", "/v1/operator/queues/openai/pause", body={"reason": "maintenance at the provider"})),
+            ("Resume", Call("POST", "/v1/operator/queues/openai/resume", body={})),
+        ],
         form=visit.form,
         error=error,
     )

@@ -51,7 +51,7 @@ async def create(visit: Visit) -> Response:
     """Make it, and show its secret, this once."""
     given = _given(visit)
     try:
-        made = await visit.change(Call("POST", "/v1/webhooks", body=given, headers=_once(visit)))
+        made = await visit.change(Call("POST", "/v1/webhooks", body=given, headers=visit.once))
     except ApiError as error:
         return await _form(visit, given=given, error=error)
     return _secret(visit, made.data, "The endpoint is made.")
@@ -111,7 +111,7 @@ async def rotate(visit: Visit, id: str) -> Response:
     """Give it a new secret, and show that, this once."""
     has_leaked = visit.field("leaked") == "yes"
     body = {"overlap_seconds": 0} if has_leaked else {}
-    made = await visit.change(Call("POST", f"/v1/webhooks/{id}/rotate", body=body, headers=_once(visit)))
+    made = await visit.change(Call("POST", f"/v1/webhooks/{id}/rotate", body=body, headers=visit.once))
     said = "The old secrets sign nothing any more." if has_leaked else "The old secret signs beside it for a day."
     return _secret(visit, made.data, said)
 
@@ -159,6 +159,7 @@ async def _webhook(visit: Visit, id: str, error: ApiError | None = None) -> Resp
         deliveries=page["data"],
         active=any(one["status"] == "pending" for one in page["data"]),
         call=call,
+        buttons=_buttons(found),
         periods=PERIODS,
         which=WHICH,
         once=secrets.token_urlsafe(16),
@@ -167,6 +168,25 @@ async def _webhook(visit: Visit, id: str, error: ApiError | None = None) -> Resp
         first=visit.url(after=None) if after else "",
         error=error,
     )
+
+
+def _buttons(webhook: dict[str, Any]) -> list[tuple[str, Call]]:
+    """What the page's buttons send."""
+    path, enabled = f"/v1/webhooks/{webhook['id']}", webhook["status"] == "enabled"
+    status = "disabled" if enabled else "enabled"
+    since = clock.now_seconds() // 60 * 60 - int(PERIODS[2][0])
+    sending = [
+        ("Send a test event", Call("POST", f"{path}/test", body={})),
+        ("Send again", Call("POST", f"{path}/redeliver", body={"since": since, "status": "failed"})),
+    ]
+    return [
+        *(sending if enabled else ()),
+        ("Edit", Call("PATCH", path, body={"url": webhook["url"], "events": webhook["events"]})),
+        ("Rotate", Call("POST", f"{path}/rotate", body={})),
+        ("It has leaked", Call("POST", f"{path}/rotate", body={"overlap_seconds": 0})),
+        ("Disable" if enabled else "Enable", Call("PATCH", path, body={"status": status})),
+        ("Delete", Call("DELETE", path)),
+    ]
 
 
 async def _form(
@@ -197,11 +217,6 @@ def _given(visit: Visit) -> dict[str, Any]:
     if description := visit.field("description"):
         given["description"] = description
     return given
-
-
-def _once(visit: Visit) -> dict[str, str]:
-    """A form that is sent twice, as by reloading the page that shows the secret, does its thing once."""
-    return {"Idempotency-Key": f"console-{visit.field('once')}"} if visit.field("once") else {}
 
 
 async def _types(visit: Visit) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from producer.dialects.fusionai import (
     completions,
     files,
     invoice_documents,
+    job_lists,
     jobs,
     manners,
     operator,
@@ -27,6 +28,7 @@ from producer.web.router import Router
 router = Router()
 for part in (
     completions,
+    job_lists,
     jobs,
     streams,
     files,

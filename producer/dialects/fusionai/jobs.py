@@ -2,7 +2,7 @@
 
 import asyncio
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import orjson
 from starlette.requests import Request
@@ -10,30 +10,24 @@ from starlette.responses import Response
 
 from producer import objects
 from producer.dialects.fusionai.docs import HELLO, MAKES_JOBS
-from producer.operations import files, job_cancels, job_filters, job_quotes
+from producer.operations import files, job_quotes
 from producer.operations import jobs as jobs_ops
 from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.call_rows import ACCEPTED
-from producer.web.request import answer, claim_of, enter, enter_to_submit, page_of, replayable, valid, wait_of
+from producer.web.request import answer, claim_of, enter, enter_to_submit, replayable, wait_of
 from producer.web.router import Router
-from producer.web.rows import JSON, PAGE, Answer, Row, Schema, binary, one, query
+from producer.web.rows import JSON, Answer, Row, binary, one, query
 from producer.web.token_limit import take_tokens
 from shared.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge
 from shared.files import images
 from shared.files.images import MEDIA_TYPES
-from shared.jobs.outcomes import JobStatus
 from shared.network import receivers
 from shared.objects.addresses import job_url
 from shared.submissions.job_types import JOB_TYPES
 from shared.submissions.schemas import Submission, read_submission
-from shared.submissions.sizes import MOST_JOBS, MOST_PAGE
+from shared.submissions.sizes import MOST_JOBS
 
 router = Router()
-
-_WORDS = "|".join(get_args(JobStatus))
-_STATUSES: Schema = {"type": "string", "pattern": f"^({_WORDS})(,({_WORDS}))*$"}
-_NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
-_TIME: Schema = {"type": "integer", "minimum": 0, "maximum": job_filters.MOST_TIME}
 
 #: When to ask again for a job that has just been accepted, in seconds.
 RETRY_AFTER = "1"
@@ -94,63 +88,6 @@ async def create_jobs(request: Request) -> Response:
         response.headers["Location"] = job_url(job_id)
         response.headers["FusionAI-Job-Id"] = job_id
     return response
-
-
-@router.get(
-    "/jobs",
-    doc=Row(
-        "Jobs",
-        one("A page of jobs.", objects.JobPage),
-        parameters=(
-            *PAGE,
-            query("status", _STATUSES, "Only jobs with this status, or one of several, separated by commas."),
-            query("ids", {"type": "string"}, f"Only jobs with these ids: up to {MOST_PAGE}, separated by commas."),
-            query("type", {"type": "string", "enum": [*JOB_TYPES]}, "Only jobs of this type."),
-            query("model", _NAME, "Only jobs that asked for this model."),
-            query("key_id", _NAME, "Only jobs of this API key."),
-            query("batch_id", _NAME, "Only jobs of this batch."),
-            query("created_after", _TIME, "Only jobs created at this time or later."),
-            query("created_before", _TIME, "Only jobs created before this time."),
-            query(
-                "metadata.NAME",
-                {"type": "string"},
-                "Only jobs whose metadata has this value under this name: `metadata.team=search`; may be repeated.",
-            ),
-        ),
-    ),
-)
-async def list_jobs(request: Request) -> Response:
-    """List jobs of the key's mode (live or test), newest first; filters can be combined."""
-    context, holder = await enter(request)
-    labels = [name for name in request.query_params if name.startswith(job_filters.LABEL)]
-    page, rest = page_of(request, "ids", *job_filters.FILTERS, *labels)
-    ids = [id for id in rest.pop("ids", "").split(",") if id]
-    if len(ids) > MOST_PAGE:
-        raise InvalidRequest(f"ids: at most {MOST_PAGE} ids are allowed", param="ids")
-    if ids and "limit" not in request.query_params:
-        page.limit = MOST_PAGE
-    wanted = job_filters.read_filter(rest)
-    return answer(await context.database.read(jobs_ops.list_jobs, holder, page, wanted, ids))
-
-
-@router.post(
-    "/jobs/cancel",
-    doc=Row(
-        "Jobs",
-        one("What was cancelled, and whether there is more.", objects.JobsCancelled),
-        "CancelSpec",
-        examples={
-            "All that wait for a model": {"status": ["queued"], "model": "gpt-4"},
-            "How many that would be": {"metadata": {"team": "search"}, "dry_run": True},
-        },
-    ),
-)
-async def cancel_jobs(request: Request) -> Response:
-    """Cancel all jobs that meet a filter: up to 2,000 in one call; with `dry_run`, only count them."""
-    context, holder = await enter(request)
-    spec = valid(job_cancels.CancelSpec, await read_body(request))
-    parts = (context.database, context.bell, context.notifier)
-    return answer(await job_cancels.cancel_jobs(*parts, holder, spec))
 
 
 @router.get(

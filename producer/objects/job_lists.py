@@ -1,0 +1,47 @@
+"""Pages of jobs, how many jobs there are, and what a call that cancels several did."""
+
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from producer.objects.jobs import Job
+
+
+class JobPage(TypedDict):
+    """A page of jobs. If `has_more` is true, request the next page with `after=last_id`, whether the page is full."""
+
+    object: Literal["list"]
+    data: list[Job]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+    incomplete: NotRequired[
+        Annotated[
+            Literal[True],
+            Field(
+                description="The page ends before it is full: so many jobs were looked through that do not match. Go "
+                "on with `after=last_id`."
+            ),
+        ]
+    ]
+
+
+class JobCount(TypedDict):
+    """How many jobs match the filters."""
+
+    object: Literal["jobs.count"]
+    count: Annotated[int, Field(ge=0, description="Jobs that match; counting stops at 10,000.")]
+    has_more: Annotated[bool, Field(description="Whether counting stopped before all jobs were looked at.")]
+
+
+class JobsCancelled(TypedDict):
+    """What a call that cancels by a filter did. If `has_more` is true, call again with `after=last_id`."""
+
+    object: Literal["jobs.cancellation"]
+    dry_run: bool
+    matched: Annotated[int, Field(ge=0, description="Jobs that were found, of those that are not over.")]
+    cancelled: Annotated[int, Field(ge=0, description="Queued jobs that were cancelled.")]
+    cancelling: Annotated[int, Field(ge=0, description="Running jobs, which end as soon as their worker is notified.")]
+    has_more: bool
+    last_id: str | None
