@@ -214,14 +214,16 @@ def revoke_key(connection: Connection, told: str) -> str:
 
 def named_key(connection: Connection, told: str) -> str:
     """The id of the one key of that id (or its end after `…`), name or beginning, or of a whole key."""
-    matches = or_(api_keys.c.id == told, api_keys.c.name == told)
+    matches: ColumnElement[bool] = api_keys.c.id == told
     if (end := told.removeprefix("…").removeprefix("...")) != told and end:
         matches = api_keys.c.id.endswith(end, autoescape=True)
     elif well_formed(told):
         matches = api_keys.c.hash == key_hash(told)
     elif told.startswith(_PREFIXES) and len(told) > len(_PREFIXES[0]):
         matches = _begins(told)
-    found = [row.id for row in connection.execute(select(api_keys.c.id).where(matches))]
+    ids = select(api_keys.c.id)
+    # By its name only what is nothing else: no name stands in the way of an id.
+    found = list(connection.scalars(ids.where(matches))) or list(connection.scalars(ids.where(api_keys.c.name == told)))
     if len(found) != 1:
         raise NotFound(
             f"{len(found) or 'no'} keys match {told[:_SHOWN]!r}; give the id, the name or the first characters of one, "

@@ -27,6 +27,7 @@ POINTS = (
     "settle.after_commit",
     "tell.after",
     "cancel.after_commit",
+    "cancel_several.after_commit",
     "credit.before_commit",
     "credit.after_commit",
     "deliver.after_claim",

@@ -71,7 +71,7 @@ async def cancel_jobs(
     ids, done = found.ids[:most], _Done()
     for start in range(0, 0 if spec.dry_run else len(ids), CHUNK):
         some = await database.write(_cancel, holder, ids[start : start + CHUNK])
-        crash.point("cancel.after_commit")
+        crash.point("cancel_several.after_commit")
         ring_deliveries(bell, some.deliveries)
         notifier.publish(DONE, some.cancelled)
         notifier.publish(CANCEL, some.flagged)

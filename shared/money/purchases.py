@@ -4,6 +4,7 @@ An invoice's row is locked before the account's, and that before its wish for to
 lost: a payment that its provider proves is granted, once, also for an invoice that had expired or was voided meanwhile.
 """
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -153,7 +154,8 @@ def pay(
     now = clock.now_micros()
     if not _change(connection, row, now, "paid", paid_at=now):
         raise Conflict(f"invoice {invoice_id} was changed at the same moment; try again")
-    of_purchase = {"payment": payment or row["payment"], "note": note or row["note"], "problem": None, "doubt": None}
+    of_purchase = {"payment": payment or row["payment"], "note": note or row["note"], "problem": None}
+    of_purchase["doubt"] = _still_doubted(row, payment)
     connection.execute(of_invoice(invoice_id).values(**of_purchase))
     account_id = row["account_id"]
     book = Book(connection, [account_id], now=now)
@@ -161,6 +163,12 @@ def pay(
     book.grant(account_id, row["total_micros"], ("invoice", invoice_id), note)
     _emit(book, account_id, "invoice.paid", shown(connection, invoice_id))
     return book.close()
+
+
+def _still_doubted(row: Mapping[str, Any], payment: str | None) -> str | None:
+    """The doubt of an invoice that is paid now: of another payment, which is to be given back; else None."""
+    doubt: str | None = row["doubt"]
+    return doubt if doubt and payment and json.loads(doubt)["payment"] != payment else None
 
 
 def close(connection: Connection, invoice_id: str, status: str, *, problem: str | None = None) -> bool:

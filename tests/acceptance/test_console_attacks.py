@@ -1,11 +1,15 @@
 """The console under attack: forms of another account, of any size and kind; pages of what is large; many sign-ins."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from producer.admission.limits import Limits
+from producer.admission.limits.rates import RateLimit
+from producer.console import signing
 from shared import accounts, clock, key_limits
 from shared.db import models as m
 from shared.key_limits import Change
@@ -157,12 +161,21 @@ def test_a_restricted_key_sees_itself_alone(stack: Stack, account: Account) -> N
     assert "reader" in page and account.live_key[:19] not in page and account.test_key[:19] not in page
 
 
+async def _wrong_sign_ins(redis_url: str, number: int) -> None:
+    """Count so many of them as the web process does: as many by HTTP may take longer than the minute of the limit."""
+    limits = Limits(redis_url)
+    try:
+        for _ in range(number):
+            await limits.admit(RateLimit("console.sign_in", signing.TRIES, 60.0))
+    finally:
+        await limits.close()
+
+
 def test_wrong_sign_ins_of_many_addresses_lock_nobody_out(stack: Stack, account: Account) -> None:
-    for number in range(14):
-        attacker = Browser(stack.url)
-        attacker.http.headers["x-forwarded-for"] = f"203.0.113.{number}"
-        codes = [attacker.sign_in(key="nonsense").status_code for _ in range(100)]
-    assert codes[-1] == 429, "they are too many together"
+    asyncio.run(_wrong_sign_ins(stack.environment["FUSIONAI_REDIS_URL"], signing.TRIES))
+    attacker = Browser(stack.url)
+    attacker.http.headers["x-forwarded-for"] = "203.0.113.1"
+    assert attacker.sign_in(key="nonsense").status_code == 429, "they are too many together"
     mine = Browser(stack.url)
     mine.http.headers["x-forwarded-for"] = "198.51.100.1"
     assert mine.sign_in(key=account.live_key).status_code == 303

@@ -120,6 +120,24 @@ def cancel_running(stack: Stack, account: Account, mark: str) -> None:
     assert stack.job(id).status == "cancelled"
 
 
+def cancel_queued_by_filter(stack: Stack, account: Account, mark: str) -> None:
+    stack.take_down("worker")
+    ids = stack.submit(account, [chat(f"{mark} {n}") for n in range(3)])
+    stack.call(account.live_key, "POST", "/v1/jobs/cancel", {"status": ["queued"]})
+    stack.start("worker")
+    stack.await_all_terminal(ids)
+    assert {stack.job(id).status for id in ids} == {"cancelled"}
+
+
+def cancel_running_by_filter(stack: Stack, account: Account, mark: str) -> None:
+    stack.script({"fault": {"latency_seconds": 6}, "contains": mark})
+    (id,) = stack.submit(account, [chat(mark)])
+    stack.until(lambda: stack.calls(mark), what="the call")
+    stack.call(account.live_key, "POST", "/v1/jobs/cancel", {"status": ["running"]})
+    stack.await_all_terminal([id])
+    assert stack.job(id).status == "cancelled"
+
+
 def cancelled_while_lost(stack: Stack, account: Account, mark: str) -> None:
     """A running job is flagged, and its worker dies before it hears."""
     stack.script({"fault": {"latency_seconds": 2}, "contains": mark})
@@ -203,6 +221,8 @@ CASES = (
     Case("tell.after", "worker", jobs_of_all_kinds),
     Case("cancel.after_commit", "web", cancel_queued),
     Case("cancel.after_commit", "web", cancel_running),
+    Case("cancel_several.after_commit", "web", cancel_queued_by_filter),
+    Case("cancel_several.after_commit", "web", cancel_running_by_filter),
     Case("credit.before_commit", "sweeper", waiting_for_credit),
     Case("credit.after_commit", "sweeper", waiting_for_credit),
     Case("deliver.after_claim", "worker", failing_receiver),

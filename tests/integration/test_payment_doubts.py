@@ -50,15 +50,15 @@ def test_a_payment_that_was_given_back_voids_the_invoice_and_top_ups_go_on(
     wish = {"enabled": True, "threshold_micros": 10 * world.CREDIT, "credits_micros": 500 * world.CREDIT}
     wish |= {"monthly_micros": 5000 * world.CREDIT, "changed_at": 0, "account_id": holder.account_id}
     database.write_sync(lambda connection: connection.execute(m.auto_top_ups.insert(), [wish]).rowcount)
-    assert database.read_sync(top_ups.lacking, []) == [holder.account_id]
+    assert database.read_sync(top_ups.lacking)[0] == [holder.account_id]
     database.write_sync(top_ups.make, holder.account_id, "stripe")
     (id,) = [row["invoice_id"] for row in world.rows(database, m.purchases)]
     collector.record(replace(ODD, invoice_id=id))
     (stopped,) = world.rows(database, m.auto_top_ups)
-    assert id in stopped["stopped"] and database.read_sync(top_ups.lacking, []) == []
+    assert id in stopped["stopped"] and database.read_sync(top_ups.lacking)[0] == []
     database.write_sync(payment_doubts.given_back, id, "given back")
     assert shown(database, holder, id)["status"] == "void" and available(database, holder) == 0
-    assert database.read_sync(top_ups.lacking, []) == [holder.account_id], "the next one is made"
+    assert database.read_sync(top_ups.lacking)[0] == [holder.account_id], "the next one is made"
     assert world.violations(database) == []
 
 
@@ -72,6 +72,20 @@ def test_an_odd_payment_of_a_paid_invoice_can_only_be_given_back(database: Datab
     database.write_sync(payment_doubts.given_back, id, "given back")
     assert (shown(database, holder, id)["status"], available(database, holder)) == ("paid", 500)
     assert database.read_sync(payment_doubts.all_of) == []
+
+
+def test_an_odd_payment_is_in_doubt_still_when_the_price_has_been_paid_beside_it(
+    database: Database, collector: Collector
+) -> None:
+    holder = world.open_account(database, credits=0)
+    id = bought(database, holder)
+    collector.record(replace(ODD, invoice_id=id))
+    collector.record(Standing("paid", "cs_test_2", id, 1, 750, "usd", payment="pi_right"))
+    assert (shown(database, holder, id)["status"], available(database, holder)) == ("paid", 500)
+    (doubt,) = database.read_sync(payment_doubts.all_of)
+    assert (doubt["invoice_id"], doubt["status"], doubt["payment"]) == (id, "paid", "pi_odd")
+    database.write_sync(payment_doubts.given_back, id, "given back")
+    assert database.read_sync(payment_doubts.all_of) == [] and available(database, holder) == 500
 
 
 def test_what_can_be_paid_at_another_provider_is_neither_paid_by_hand_nor_voided(

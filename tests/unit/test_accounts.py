@@ -150,6 +150,8 @@ def test_a_key_is_found_by_its_name_and_by_the_end_of_its_id(connection: Connect
     accounts.create_key(connection, account, "live", name="twice")
     assert accounts.named_key(connection, "team-a") == id
     assert accounts.named_key(connection, f"…{id[-8:]}") == accounts.named_key(connection, f"...{id[-8:]}") == id
+    other, _ = accounts.create_key(connection, account, "live", name=id)
+    assert accounts.named_key(connection, id) == id and accounts.named_key(connection, other) == other
     for wrong in ("twice", "team-b", "…", "…%", "…_"):
         with pytest.raises(NotFound, match="keys match"):
             accounts.named_key(connection, wrong)
