@@ -74,7 +74,7 @@ def test_endpoints_are_made_and_each_page_shows_them(database: Database, monkeyp
         page = f"/console/webhooks/{hook['id']}"
         listed = await seen(client, "/console/webhooks")
         assert "whsec_" not in listed and "&lt;b&gt;Orders" in listed and "credit.expiring" in listed
-        assert "Nothing has been sent to it yet" in await seen(client, page)
+        assert "Nothing has been sent to this endpoint yet" in await seen(client, page)
         await sent(client, page, f"{page}/test")
         (waiting,) = world.rows(database, m.deliveries)
         (claimed,) = database.write_sync(claims.claim, [waiting["id"]])
