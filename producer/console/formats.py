@@ -1,12 +1,15 @@
 """How values look in pages: amounts of credit, counts, times, durations, sizes. Pure."""
 
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from json import dumps
 from typing import Any, Final
 
 from shared.money.currencies import money_text
 
+#: What an <input type="number"> takes.
+_NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?", re.IGNORECASE)
 #: Bytes of a request's body that a page shows as commands and code: writing it out takes a moment for each value.
 MOST_SHOWN_BYTES: Final = 100_000
 
@@ -149,6 +152,23 @@ def price(value: Mapping[str, Any] | None) -> str:
     return "–" if value is None else money_text(value["amount"], value["currency"])
 
 
+def typed(value: object, type: str) -> str:
+    """A field's value as an <input> of the type takes it; empty if it is none of that type.
+
+    >>> typed("2026-13-01", "date"), typed("20261129", "date"), typed("ten", "number"), typed(1.5, "number")
+    ('', '2026-11-29', '', '1.5')
+    """
+    text = str(value)
+    if type == "number":
+        return text if _NUMBER.fullmatch(text) else ""
+    if type != "date" or not text:
+        return text
+    try:
+        return str(date.fromisoformat(text))
+    except ValueError:
+        return ""
+
+
 def json(value: Any) -> str:
     """A value as JSON to read, its fields in their own order.
 
@@ -169,6 +189,7 @@ FILTERS: Final[dict[str, Any]] = {
     "short": short,
     "size": size,
     "took": took,
+    "typed": typed,
     "json": json,
     "price": price,
 }

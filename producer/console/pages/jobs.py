@@ -1,5 +1,6 @@
 """The list of jobs, filtered as the URL says."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, get_args
@@ -18,7 +19,8 @@ router.include(job.router)
 
 #: Parameters of the page that go to the API as they are; and all by which the list is filtered.
 _AS_THEY_ARE: Final = ("status", "type", "model", "key_id", "batch_id")
-FILTERS: Final = (*_AS_THEY_ARE, "metadata", "from", "to")
+FILTERS: Final = (*_AS_THEY_ARE, "metadata", "from", "to", "since")
+_SECONDS: Final = re.compile(r"[0-9]{1,12}")
 #: Jobs of a page of the list.
 SHOWN: Final = 25
 #: Statuses that are chosen together.
@@ -43,6 +45,7 @@ async def show(visit: Visit) -> Response:
         here="jobs",
         jobs=page["data"],
         active=any(one["status"] in ("queued", "running") for one in page["data"]),
+        since=int(query["since"]) if _SECONDS.fullmatch(query["since"]) else None,
         filtered=any(query[name] for name in FILTERS),
         query=query,
         statuses=[("", "Any"), *((one, one.capitalize()) for one in get_args(JobStatus)), *_TOGETHER],
@@ -69,9 +72,13 @@ def asked(query: Mapping[str, str]) -> dict[str, str]:
         if not (name and equals):
             raise _wrong("metadata", "write it as name=value, such as team=growth")
         found[f"metadata.{name}"] = value
+    if since := query.get("since"):
+        if not _SECONDS.fullmatch(since):
+            raise _wrong("since", "must be seconds since 1970, such as 1764374400")
+        found["created_after"] = since
     for name, param, later in (("from", "created_after", 0), ("to", "created_before", 1)):
         if query.get(name):
-            found[param] = str(_begin(name, query[name], later))
+            found[param] = str(max(int(found.get(param, 0)), _begin(name, query[name], later)))
     return found
 
 
@@ -80,7 +87,7 @@ def _begin(name: str, day: str, later: int) -> int:
     try:
         found = date.fromisoformat(day) + timedelta(days=later)
     except (ValueError, OverflowError):
-        raise _wrong(name, "must be a day, such as 2026-11-29") from None
+        raise _wrong(name, f"{day[:20]!r} is no day: write it as 2026-11-29") from None
     return max(0, int(datetime(found.year, found.month, found.day, tzinfo=UTC).timestamp()))
 
 

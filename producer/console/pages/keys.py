@@ -55,7 +55,8 @@ async def create(visit: Visit) -> Response:
         return id, key
 
     id, key = await visit.context.database.write(make)
-    return visit.show("key_made.html", here="keys", id=id, key=key, mode=wanted.mode)
+    made = await visit.context.database.read(keys.one, account_id, id)
+    return visit.show("key_made.html", here="keys", key=key, made=made)
 
 
 @router.post("/console/keys/{key_id}/revoke")
@@ -66,7 +67,8 @@ async def revoke(visit: Visit, key_id: str) -> Response:
     action = audit.Action(visit.session.who, "console.keys.revoke")
 
     def end(connection: Connection) -> None:
-        accounts.read_key(connection, account_id, key_id)
+        if accounts.read_key(connection, account_id, key_id)["revoked_at"] is not None:
+            return
         accounts.revoke_key(connection, key_id)
         audit.record(connection, action, account_id, ("key", key_id))
 
