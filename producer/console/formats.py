@@ -140,6 +140,16 @@ def price(value: Mapping[str, Any] | None) -> str:
     return "–" if value is None else money_text(value["amount"], value["currency"])
 
 
+def worded(message: str, param: str, label: str) -> str:
+    """The API's words about a parameter in those of a form, whose field has a label.
+
+    >>> worded("monthly_limit must be above 0", "monthly_limit", "At most in a month")
+    '“At most in a month” must be above 0'
+    """
+    rest = message.removeprefix(param)
+    return f"“{label}”{rest}" if rest != message and rest[:1] in (" ", ":") else message
+
+
 def json(value: Any) -> str:
     """A value as JSON to read, its fields in their own order.
 
@@ -161,4 +171,5 @@ FILTERS: Final[dict[str, Any]] = {
     "size": size,
     "json": json,
     "price": price,
+    "worded": worded,
 }
