@@ -169,6 +169,16 @@ def typed(value: object, type: str) -> str:
         return ""
 
 
+def worded(message: str, param: str, label: str) -> str:
+    """The API's words about a parameter in those of a form, whose field has a label.
+
+    >>> worded("monthly_limit must be above 0", "monthly_limit", "At most in a month")
+    '“At most in a month” must be above 0'
+    """
+    rest = message.removeprefix(param)
+    return f"“{label}”{rest}" if rest != message and rest[:1] in (" ", ":") else message
+
+
 def json(value: Any) -> str:
     """A value as JSON to read, its fields in their own order.
 
@@ -192,4 +202,5 @@ FILTERS: Final[dict[str, Any]] = {
     "typed": typed,
     "json": json,
     "price": price,
+    "worded": worded,
 }
