@@ -13,7 +13,7 @@ from shared.db import Database
 
 _VERBS = {"POST": "create", "PATCH": "update", "PUT": "set", "DELETE": "delete"}
 #: What an id looks like: `job_019a…`.
-_ID = re.compile(r"[a-z]+_[0-9a-f]{6,}|[a-z_-]+[0-9a-f]{16,}")
+_ID = re.compile(r"[a-z]+[_-][0-9a-f]{6,}")
 
 
 async def note_call(database: Database, session: Session, account_id: str | None, call: Call, answer: Answer) -> None:
