@@ -148,3 +148,11 @@ def test_an_event_shows_its_body_and_every_attempt(visit: Visit, account: Accoun
     expect(page.locator(".attempts").get_by_text("200")).to_be_visible()
     page.get_by_role("button", name="Send again").click()
     receiver.wait_for(lambda seen: len(seen) == 2)
+
+
+@pytest.mark.parametrize("width", [1024, 1280])
+def test_deliveries_are_seen_whole(world: World, visit: Visit, width: int) -> None:
+    shop = world.customers["shop"]
+    page = visit(shop.live_key, width=width).open(f"/console/webhooks/{shop.ids['webhook']}")
+    cut = page.locator("#deliveries .scroll").evaluate("one => one.scrollWidth - one.clientWidth")
+    assert cut <= 0, f"{cut} pixels are to the right of what is seen"
