@@ -72,6 +72,15 @@ def duration(seconds: float | None) -> str:
     return f"{whole} s"
 
 
+def took(seconds: float | None) -> str:
+    """How long something that is over took, by clocks that tell whole seconds.
+
+    >>> took(0), took(75), took(None)
+    ('< 1 s', '1 min 15 s', '–')
+    """
+    return "< 1 s" if seconds is not None and seconds < 1 else duration(seconds)
+
+
 def size(value: int | None) -> str:
     """A number of bytes.
 
@@ -160,6 +169,16 @@ def typed(value: object, type: str) -> str:
         return ""
 
 
+def worded(message: str, param: str, label: str) -> str:
+    """The API's words about a parameter in those of a form, whose field has a label.
+
+    >>> worded("monthly_limit must be above 0", "monthly_limit", "At most in a month")
+    '“At most in a month” must be above 0'
+    """
+    rest = message.removeprefix(param)
+    return f"“{label}”{rest}" if rest != message and rest[:1] in (" ", ":") else message
+
+
 def json(value: Any) -> str:
     """A value as JSON to read, its fields in their own order.
 
@@ -179,7 +198,9 @@ FILTERS: Final[dict[str, Any]] = {
     "rate": rate,
     "short": short,
     "size": size,
+    "took": took,
     "typed": typed,
     "json": json,
     "price": price,
+    "worded": worded,
 }

@@ -1,6 +1,7 @@
 """The pages of webhooks and events, without a browser: rendered with what the API says, and changing by forms."""
 
 import asyncio
+import base64
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -62,10 +63,15 @@ async def sent(client: httpx.AsyncClient, page: str, path: str, **fields: object
     return answer
 
 
+def notice(answer: httpx.Response) -> str:
+    """The sentence that the next page shows."""
+    return base64.urlsafe_b64decode(answer.cookies["fusionai_notice"].strip('"')).decode()
+
+
 def test_endpoints_are_made_and_each_page_shows_them(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(client: httpx.AsyncClient, database: Database) -> None:
         assert "There is no endpoint yet" in await seen(client, "/console/webhooks")
-        assert "Nothing has happened yet" in await seen(client, "/console/events")
+        assert "No events yet" in await seen(client, "/console/events")
         form = {"url": URL, "description": "<b>Orders</b>", "every": "yes", "once": "n1"}
         first, again = [await sent(client, "/console/webhooks/new", "/console/webhooks/new", **form) for _ in "12"]
         secret = re.search(r"whsec_[A-Za-z0-9+/=]+", first.text)
@@ -74,7 +80,7 @@ def test_endpoints_are_made_and_each_page_shows_them(database: Database, monkeyp
         page = f"/console/webhooks/{hook['id']}"
         listed = await seen(client, "/console/webhooks")
         assert "whsec_" not in listed and "&lt;b&gt;Orders" in listed and "credit.expiring" in listed
-        assert "Nothing has been sent to it yet" in await seen(client, page)
+        assert "Nothing has been sent to this endpoint yet" in await seen(client, page)
         await sent(client, page, f"{page}/test")
         (waiting,) = world.rows(database, m.deliveries)
         (claimed,) = database.write_sync(claims.claim, [waiting["id"]])
@@ -125,5 +131,46 @@ def test_what_the_api_refuses_is_said_beside_its_field(database: Database, monke
         assert answer.status_code == 400 and 'id="e-url"' in answer.text and "http://10.0.0.1/" in answer.text
         assert re.search(r'value="job.failed" checked', answer.text)
         assert world.rows(database, m.webhooks) == []
+
+    play(database, scene, monkeypatch)
+
+
+def test_types_are_chosen_or_all_and_nothing_chosen_is_an_error(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(client: httpx.AsyncClient, database: Database) -> None:
+        new = "/console/webhooks/new"
+        page = await seen(client, new)
+        assert 'name="was_every"' in page and "http://127.0.0.1" in page, "a loopback address is allowed here"
+        csrf = re.search(r'name="csrf" value="([^"]+)"', page)
+        assert csrf is not None
+        refused = await client.post(new, data={"csrf": csrf[1], "url": URL, "was_every": "yes"})
+        assert refused.status_code == 400 and refused.text.count("choose All, or at least one type") == 1
+        assert 'id="e-events"' in refused.text and not world.rows(database, m.webhooks)
+        await sent(client, new, new, url=URL, every="yes", was_every="yes", events=["job.failed"])
+        (hook,) = world.rows(database, m.webhooks)
+        assert hook["events"] == '["job.failed"]', "types that are ticked hold, though All was left ticked"
+        edit = f"/console/webhooks/{hook['id']}/edit"
+        assert 'name="was_every"' not in await seen(client, edit)
+        await sent(client, edit, edit, url=URL, every="yes", events=["job.failed"])
+        (hook,) = world.rows(database, m.webhooks)
+        assert hook["events"] == '["*"]', "All, ticked last, holds"
+
+    play(database, scene, monkeypatch)
+
+
+def test_sending_again_says_why_nothing_is_sent(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(client: httpx.AsyncClient, database: Database) -> None:
+        await sent(client, "/console/webhooks/new", "/console/webhooks/new", url=URL, every="yes")
+        (hook,) = world.rows(database, m.webhooks)
+        page = f"/console/webhooks/{hook['id']}"
+        nothing = await sent(client, page, f"{page}/redeliver", which="failed", period="86400")
+        assert notice(nothing).endswith("no delivery of that time has failed for good.")
+        await sent(client, page, f"{page}/test")
+        (waiting,) = world.rows(database, m.deliveries)
+        (claimed,) = database.write_sync(claims.claim, [waiting["id"]])
+        database.write_sync(results.record, [results.result(claimed, SendResult(503, b"", 0.2))])
+        nothing = await sent(client, page, f"{page}/redeliver", which="failed", period="86400")
+        assert "1 is being retried, next at 20" in notice(nothing)
 
     play(database, scene, monkeypatch)

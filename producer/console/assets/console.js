@@ -49,6 +49,16 @@
     if (question && !confirm(question)) event.preventDefault();
   });
 
+  // A choice of "All" or of some: ticking one unticks the other.
+  document.addEventListener("change", (event) => {
+    const group = event.target.closest("[data-either]");
+    if (!group || !event.target.checked) return;
+    const isAll = "eitherAll" in event.target.dataset;
+    for (const box of group.querySelectorAll("input[type=checkbox]")) {
+      if ("eitherAll" in box.dataset !== isAll) box.checked = false;
+    }
+  });
+
   // What scrolls by itself is reached by the keyboard.
   function regions(root) {
     for (const region of root.querySelectorAll(".scroll")) {

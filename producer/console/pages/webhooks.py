@@ -2,14 +2,17 @@
 
 import re
 import secrets
+from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.responses import Response
 
 from producer.console.api import ApiError, Call
+from producer.console.formats import moment
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
 from shared import clock
+from shared.settings import settings
 
 router = PageRouter()
 
@@ -51,6 +54,7 @@ async def create(visit: Visit) -> Response:
     """Make it, and show its secret, this once."""
     given = _given(visit)
     try:
+        _check_chosen(given)
         made = await visit.change(Call("POST", "/v1/webhooks", body=given, headers=visit.once))
     except ApiError as error:
         return await _form(visit, given=given, error=error)
@@ -75,6 +79,7 @@ async def edit(visit: Visit, id: str) -> Response:
     """Change it."""
     given = {"description": None, **_given(visit)}
     try:
+        _check_chosen(given)
         await visit.change(Call("PATCH", f"/v1/webhooks/{id}", body=given))
     except ApiError as error:
         return await _form(visit, id=id, given=given, error=error)
@@ -132,6 +137,8 @@ async def redeliver(visit: Visit, id: str) -> Response:
         return await _webhook(visit, id, error)
     number = part["redelivered"]
     said = f"{number:,} {'delivery is' if number == 1 else 'deliveries are'} sent again."
+    if not number and wanted["status"] == "failed" and not part["has_more"]:
+        said = await _why_nothing(visit, id)
     rest = {"since": since, "which": wanted["status"], "rest": part["last_id"]} if part["has_more"] else {}
     return visit.see(f"/console/webhooks/{id}", said + (" There are more." if rest else ""), **rest)
 
@@ -170,6 +177,19 @@ async def _webhook(visit: Visit, id: str, error: ApiError | None = None) -> Resp
     )
 
 
+async def _why_nothing(visit: Visit, id: str) -> str:
+    """Says why nothing that failed was sent again: what fails now and then is repeated without being asked."""
+    page = await visit.api.get(f"/v1/webhooks/{id}/deliveries", limit=_MOST)
+    tried = [one["next_attempt_at"] for one in page["data"] if one["status"] == "pending" and one["attempts"]]
+    if not tried:
+        return "Nothing is sent again: no delivery of that time has failed for good."
+    many = "is" if len(tried) == 1 else "are"
+    number = f"{len(tried)}{' or more' if page['has_more'] else ''}"
+    soonest = min((at for at in tried if at is not None), default=None)
+    when = f", next at {moment(soonest)}" if soonest is not None else ""
+    return f"Nothing is sent again: no delivery of that time has failed for good. {number} {many} being retried{when}."
+
+
 def _buttons(webhook: dict[str, Any]) -> list[tuple[str, Call]]:
     """What the page's buttons send."""
     path, enabled = f"/v1/webhooks/{webhook['id']}", webhook["status"] == "enabled"
@@ -199,9 +219,19 @@ async def _form(
         id=id,
         given=given or {},
         types=await _types(visit),
+        reach=_reach(),
         once=visit.field("once") or secrets.token_urlsafe(16),
         error=error,
     )
+
+
+def _reach() -> str:
+    """From where an endpoint must be reachable, by the settings."""
+    if settings().webhooks_allow_private:
+        return "this server, at a public or a private address"
+    if settings().webhooks_allow_loopback:
+        return "the internet, or on the machine of this server, as http://127.0.0.1:9000/hooks"
+    return "the internet"
 
 
 def _secret(visit: Visit, made: dict[str, Any], said: str) -> Response:
@@ -210,13 +240,22 @@ def _secret(visit: Visit, made: dict[str, Any], said: str) -> Response:
 
 
 def _given(visit: Visit) -> dict[str, Any]:
-    """What a form says of an endpoint; all events where none is chosen."""
+    """What a form says of an endpoint.
+
+    Where types are ticked beside "All", what was ticked last holds: "All", if the form came without it (`was_every`).
+    """
     chosen = [value for value in visit.form.getlist("events") if isinstance(value, str)]
-    every = visit.field("every") == "yes" or not chosen
+    every = visit.field("every") == "yes" and not (chosen and visit.field("was_every") == "yes")
     given: dict[str, Any] = {"url": visit.field("url"), "events": ["*"] if every else chosen}
     if description := visit.field("description"):
         given["description"] = description
     return given
+
+
+def _check_chosen(given: Mapping[str, Any]) -> None:
+    if not given["events"]:
+        message = "choose All, or at least one type of event"
+        raise ApiError(400, {"message": message, "type": "invalid_request", "param": "events"})
 
 
 async def _types(visit: Visit) -> list[dict[str, Any]]:
