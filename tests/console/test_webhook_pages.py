@@ -158,6 +158,14 @@ def test_an_event_shows_its_body_and_every_attempt(visit: Visit, account: Accoun
     receiver.wait_for(lambda seen: len(seen) == 2)
 
 
+@pytest.mark.parametrize("width", [1024, 1280])
+def test_deliveries_are_seen_whole(world: World, visit: Visit, width: int) -> None:
+    shop = world.customers["shop"]
+    page = visit(shop.live_key, width=width).open(f"/console/webhooks/{shop.ids['webhook']}")
+    cut = page.locator("#deliveries .scroll").evaluate("one => one.scrollWidth - one.clientWidth")
+    assert cut <= 0, f"{cut} pixels are to the right of what is seen"
+
+
 def test_an_event_is_sent_again(account: Account, receiver: Receiver, visit: Visit) -> None:
     webhook = made(account, receiver, events=["job.completed"])
     account.run(chat("hello"))
