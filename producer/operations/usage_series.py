@@ -1,7 +1,7 @@
 """Usage over time: by day from the daily sums, exact however long ago; by hour or minute from jobs that have ended.
 
-Jobs are found by when they ended, the newest first, and up to MOST_LOOKED_AT are looked at: of an account that ends more in
-the time that is asked for, the answer says since when it is complete.
+Jobs are found by when they ended, the newest first, and up to MOST_LOOKED_AT are looked at: of an account that ends
+more in the time that is asked for, the answer says since when it is complete.
 """
 
 from collections.abc import Mapping
