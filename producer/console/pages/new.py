@@ -12,6 +12,7 @@ from producer.console.pages import new_batch
 from producer.console.pages.new_batch import TYPES
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
+from shared.submissions.job_types import JobType
 
 router = PageRouter()
 router.include(new_batch.router)
