@@ -125,7 +125,8 @@ async def _answer(page: Page, route: PageRoute, request: Request) -> Response:
     except FusionError as error:
         return visit.show_error(ApiError(error.status, error.as_json()))
     except HTTPException as error:
-        return visit.show_error(ApiError(error.status_code, {"message": error.detail}))
+        refused = ApiError(error.status_code, {"message": error.detail})
+        return visit.show_error(refused, _TITLES.get(error.status_code, "Error"))
     finally:
         await visit.form.close()
 
@@ -203,6 +204,7 @@ _TITLES = {
     403: "Not allowed",
     404: "Not found",
     405: "Not allowed",
+    409: "Another account",
     413: "Too large",
     429: "Too many requests",
 }

@@ -132,11 +132,10 @@ class Visit:
             response.delete_cookie(NOTICE, path="/console")
         return response
 
-    def show_error(self, error: ApiError) -> Response:
+    def show_error(self, error: ApiError, title: str = "") -> Response:
         """A page of nothing but what the API said."""
-        return self.show(
-            "error.html", status=error.status, error=error, here="", title=_TITLES.get(error.status, "Error")
-        )
+        title = title or _TITLES.get(error.status, "Error")
+        return self.show("error.html", status=error.status, error=error, here="", title=title)
 
     def see(self, path: str, notice: str = "", **query: str) -> Response:
         """Go on to another page after a POST, which shows the notice once."""
