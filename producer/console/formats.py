@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from json import dumps
 from typing import Any, Final
 
+from producer.console import line_faults
 from shared.money.currencies import money_text
 
 #: Bytes of a request's body that a page shows as commands and code: writing it out takes a moment for each value.
@@ -172,4 +173,6 @@ FILTERS: Final[dict[str, Any]] = {
     "json": json,
     "price": price,
     "worded": worded,
+    "line_fault": line_faults.shown,
+    "faults_counted": line_faults.counted,
 }

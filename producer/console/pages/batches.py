@@ -1,5 +1,6 @@
 """The list of batches, and a batch: how far it is, why lines failed, its lines, its files, cancelling it."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.responses import Response
@@ -11,6 +12,7 @@ from producer.console.router import PageRouter
 from producer.console.visit import Visit
 from shared import clock
 from shared.objects.batches import BATCH_OVER
+from shared.submissions.job_types import URLS
 
 router = PageRouter()
 router.include(batch_retry.router)
@@ -103,6 +105,7 @@ async def _batch(visit: Visit, id: str, error: ApiError | None = None) -> Respon
         error=error,
         here="batches",
         batch=batch,
+        endpoint=batch["endpoint"] or _endpoint(batch, lines["data"]),
         counts=counts,
         errors=await visit.api.get(f"/v1/batches/{id}/errors") if batch["request_counts"]["failed"] else None,
         found=found,
@@ -114,6 +117,12 @@ async def _batch(visit: Visit, id: str, error: ApiError | None = None) -> Respon
         next=visit.url(after=lines["last_id"]) if lines["has_more"] else "",
         first=visit.url(after=None) if query.get("after") else "",
     )
+
+
+def _endpoint(batch: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> str:
+    """The endpoint of all lines of a batch that names none, if the page has them all; empty: several, or not known."""
+    types = {one["type"] for one in lines}
+    return URLS[types.pop()] if len(types) == 1 and len(lines) == batch["request_counts"]["total"] else ""
 
 
 def _buttons(batch: dict[str, Any]) -> list[tuple[str, Call]]:
