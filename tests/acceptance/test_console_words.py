@@ -56,3 +56,43 @@ def test_bad_lines_of_a_file_are_counted_and_placed(account: Account, browser: B
     assert "2 errors were found in 2 lines; 1 other line that was read is valid." in text
     assert "the whole line" in text and "at column 1" in text and "at line 1" not in text
     assert '<a href="/console/models">Models</a>' in browser.page and "unknown model 'nope' (see Models )" in text
+
+
+def test_batches_are_found_by_their_metadata(account: Account, browser: Browser) -> None:
+    line = {"custom_id": "a", "body": {"model": "text-embedding-3-large", "input": "x"}}
+    made = {}
+    for run in ("nightly", "by hand"):
+        body = {"endpoint": "/v1/embeddings", "requests": [line], "metadata": {"run": run, "of": "all"}}
+        made[run] = account.live.post("/batches", json=body).json()["id"]
+    for asked, found in (("run=nightly", ["nightly"]), ("of=all", ["by hand", "nightly"]), ("run=never", [])):
+        name, _, value = asked.partition("=")
+        page = account.live.get("/batches", params={f"metadata.{name}": value}).json()
+        assert [one["id"] for one in page["data"]] == [made[run] for run in found] and not page["has_more"]
+        shown = browser.get("/console/batches", params={"metadata": asked}).text
+        assert [run for run, id in made.items() if f"/console/batches/{id}" in shown] == sorted(found, reverse=True)
+    assert "No batches with the metadata run=never" in words(browser, "/console/batches", metadata="run=never")
+    assert browser.get("/console/batches", params={"metadata": "nightly"}).status_code == 400
+    assert browser.page.count("write it as name=value") == 1, "said once, at the field"
+
+
+def test_events_are_narrowed_to_a_type_and_lead_to_what_they_are_about(account: Account, browser: Browser) -> None:
+    account.live.post("/webhooks", json={"url": "http://127.0.0.1:9/x"})
+    job = account.run(chat("an event"))
+    with account.stack.script({"contains": "fails", "fault": {"status": 400, "message": "no"}}):
+        failed = account.run(chat("this fails"))
+    page = account.live.get("/events", params={"type": "job.failed"}).json()
+    assert [one["data"]["job"]["id"] for one in page["data"]] == [failed["id"]] and not page["has_more"]
+    assert account.live.get("/events", params={"type": "nonsense"}).status_code == 400
+    shown = browser.get("/console/events", params={"type": "job.failed"}).text
+    assert f'href="/console/jobs/{failed["id"]}"' in shown and job["id"] not in shown
+    assert "No events of the type batch.expired" in words(browser, "/console/events", type="batch.expired")
+
+
+def test_jobs_are_filtered_by_keys_and_models_to_choose_from(account: Account, browser: Browser) -> None:
+    job = account.run(chat("of this key"))
+    key_id = account.live.get(f"/jobs/{job['id']}/input").json()["key_id"]
+    page = browser.get("/console/jobs").text
+    assert f'<option value="{key_id}"' in page and '<datalist id="o-model"><option value="' in page
+    assert job["id"] in browser.get("/console/jobs", params={"key_id": key_id}).text
+    text = words(browser, "/console/jobs", key_id=key_id, model="nothing")
+    assert f"Filtered by model nothing, key {key_id}." in text

@@ -1,11 +1,11 @@
 """The list of batches, and a batch: how far it is, why lines failed, its lines, its files, cancelling it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from starlette.responses import Response
 
-from producer.console import progress
+from producer.console import labels, progress
 from producer.console.api import ApiError, Call
 from producer.console.pages import batch_retry
 from producer.console.router import PageRouter
@@ -33,6 +33,7 @@ STATUSES = (
     ("cancelling", "Cancelling"),
     ("cancelled", "Cancelled"),
 )
+_NOTHING: Final[dict[str, Any]] = {"data": [], "has_more": False, "last_id": None}
 LINE_STATUSES = (
     ("", "All"),
     ("queued", "Queued"),
@@ -48,13 +49,21 @@ LINE_STATUSES = (
 async def show_list(visit: Visit) -> Response:
     """A page of the list, as the URL says."""
     query = {name: visit.query[name] for name in ("status", "after") if visit.query.get(name)}
+    label, error, page = visit.query.get("metadata", "").strip(), None, _NOTHING
     call = Call("GET", "/v1/batches", {"limit": str(_BATCHES), **query})
-    page = (await visit.api.send(call)).data
+    try:
+        call = Call(call.method, call.path, {**call.query, **labels.asked(label)})
+        page = (await visit.api.send(call)).data
+    except ApiError as refused:
+        error = refused
     now = clock.now_seconds()
     rows = [(batch, progress.of(batch, now)) for batch in page["data"]]
     return visit.show(
         "batches.html",
+        status=error.status if error else 200,
+        error=error,
         here="batches",
+        label=label,
         rows=rows,
         call=call,
         statuses=STATUSES,

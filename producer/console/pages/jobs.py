@@ -6,10 +6,13 @@ from typing import Any, Final, get_args
 
 from starlette.responses import Response
 
+from producer.console import labels
 from producer.console.api import ApiError, Call
+from producer.console.formats import short
 from producer.console.pages import job
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
+from shared import accounts
 from shared.jobs.outcomes import JobStatus
 from shared.submissions.job_types import JOB_TYPES
 
@@ -19,8 +22,12 @@ router.include(job.router)
 #: Parameters of the page that go to the API as they are; and all by which the list is filtered.
 _AS_THEY_ARE: Final = ("status", "type", "model", "key_id", "batch_id")
 FILTERS: Final = (*_AS_THEY_ARE, "metadata", "from", "to")
+#: What a page calls those that have other names there.
+_NAMES: Final = {"key_id": "key", "batch_id": "batch"}
 #: Jobs of a page of the list.
 SHOWN: Final = 25
+#: Keys that are offered, the newest.
+_KEYS: Final = 200
 #: Statuses that are chosen together.
 _TOGETHER: Final = (("queued,running", "Unfinished"), ("failed,expired", "Failed or expired"))
 
@@ -45,13 +52,24 @@ async def show(visit: Visit) -> Response:
         active=any(one["status"] in ("queued", "running") for one in page["data"]),
         filtered=any(query[name] for name in FILTERS),
         query=query,
+        filters=[f"{_NAMES.get(name, name)} {query[name]}" for name in FILTERS if query[name]],
         statuses=[("", "Any"), *((one, one.capitalize()) for one in get_args(JobStatus)), *_TOGETHER],
         types=[("", "Any"), *((one, one) for one in JOB_TYPES)],
+        keys=await _keys(visit, query["key_id"]),
+        models=[one["id"] for one in (await visit.api.get("/v1/models"))["data"]],
         call=call,
         next=visit.url(after=page["last_id"]) if page["has_more"] else "",
         first=visit.url(after=None) if query["after"] else "",
         error=error,
     )
+
+
+async def _keys(visit: Visit, chosen: str) -> list[tuple[str, str]]:
+    """The account's keys to choose from, the newest first; beside them one that is asked for and is not there."""
+    rows = await visit.context.database.read(accounts.newest_keys, visit.holder.account_id, limit=_KEYS)
+    mine = [row for row in rows if row["mode"] == visit.holder.mode]
+    found = [(row["id"], f"{row['name'] or 'Without a name'} ({short(row['id'])})") for row in mine]
+    return [("", "Any"), *found, *([(chosen, chosen)] if chosen and chosen not in dict(found) else [])]
 
 
 _NOTHING: Final[dict[str, Any]] = {"data": [], "has_more": False, "last_id": None}
@@ -64,11 +82,7 @@ def asked(query: Mapping[str, str]) -> dict[str, str]:
     {'status': 'failed', 'metadata.team': 'growth', 'created_before': '86400'}
     """
     found = {name: query[name] for name in (*_AS_THEY_ARE, "after") if query.get(name)}
-    if wanted := query.get("metadata"):
-        name, equals, value = wanted.partition("=")
-        if not (name and equals):
-            raise _wrong("metadata", "write it as name=value, such as team=growth")
-        found[f"metadata.{name}"] = value
+    found |= labels.asked(query.get("metadata", ""))
     for name, param, later in (("from", "created_after", 0), ("to", "created_before", 1)):
         if query.get(name):
             found[param] = str(_begin(name, query[name], later))
