@@ -290,7 +290,7 @@ def test_usage_is_what_the_ledger_charged(account: Account, browser: Browser) ->
 
 def test_what_the_api_refuses_is_shown_where_it_was_written(browser: Browser) -> None:
     answer = browser.get("/console/usage", params={"from": "2026-13-01"})
-    assert answer.status_code == 400 and "from must be a date" in answer.text
+    assert answer.status_code == 400 and "“From” must be a date" in answer.text
     answer = browser.get("/console/jobs", params={"metadata": "team"})
     assert answer.status_code == 400 and 'aria-describedby="e-metadata"' in answer.text
 

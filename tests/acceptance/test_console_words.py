@@ -8,6 +8,7 @@ import pytest
 
 from tests.acceptance.stack import Account, Stack, chat, own_stack
 from tests.acceptance.test_console import PASSWORD, Browser, closed
+from tests.conditions import await_condition
 
 __all__ = ["closed"]
 
@@ -96,3 +97,39 @@ def test_jobs_are_filtered_by_keys_and_models_to_choose_from(account: Account, b
     assert job["id"] in browser.get("/console/jobs", params={"key_id": key_id}).text
     text = words(browser, "/console/jobs", key_id=key_id, model="nothing")
     assert f"Filtered by model nothing, key {key_id}." in text
+
+
+def test_a_job_of_a_paused_provider_says_so(account: Account, browser: Browser, stack: Stack) -> None:
+    operator = Browser(stack.url)
+    operator.sign_in(password=PASSWORD, name="ada")
+    operator.get("/console/queues")
+    operator.post("/console/queues/pause", provider="openai", reason="maintenance there")
+    try:
+        job = account.submit(chat("waits", model="gpt-4"))["id"]
+        page = f"/console/jobs/{job}"
+        await_condition(lambda: "provider is paused by the operator" in words(browser, page), what="the word of it")
+        queues = words(operator, "/console/queues")
+        assert "Reason: maintenance there" in queues and "oldest since" not in queues
+    finally:
+        operator.get("/console/queues")
+        operator.post("/console/queues/openai/resume")
+    assert account.finished(job)["status"] == "succeeded"
+    assert "paused by the operator" not in words(browser, page)
+    assert "sold as gpt-4" in words(operator, "/console/queues")
+
+
+def test_models_are_searched_and_thresholds_that_are_crossed_are_named(browser: Browser) -> None:
+    text = words(browser, "/console/models", q="EMBEDDING-3-large")
+    assert "text-embedding-3-large" in text and "gpt-4" not in text
+    assert "No model has “nothing at all” in its name" in words(browser, "/console/models", q="nothing at all")
+    browser.get("/console/credits")
+    browser.post("/console/credits/thresholds", kind="remaining", level="100000000")
+    assert "Remaining 100,000,000.00 is crossed already" in words(browser, "/console/credits")
+
+
+def test_an_amount_that_is_refused_is_named_once_in_the_forms_words(browser: Browser) -> None:
+    browser.get("/console/credits")
+    refused = browser.post("/console/credits/top-up", enabled="on", threshold="1", amount="none", monthly_limit="5")
+    text = unescape(refused.text)
+    assert refused.status_code == 400 and 'id="e-amount"' in text and "notice-bad" not in text
+    assert "“Buy”" in text
