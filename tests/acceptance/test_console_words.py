@@ -133,3 +133,14 @@ def test_an_amount_that_is_refused_is_named_once_in_the_forms_words(browser: Bro
     text = unescape(refused.text)
     assert refused.status_code == 400 and 'id="e-amount"' in text and "notice-bad" not in text
     assert "“Buy”" in text
+
+
+def test_the_audit_log_is_narrowed_to_actions_and_leads_to_accounts(account: Account, stack: Stack) -> None:
+    operator = Browser(stack.url)
+    operator.sign_in(password=PASSWORD, name="ada")
+    operator.get("/console/account")
+    operator.post("/console/account", account_id=account.id)
+    shown = operator.get("/console/accounts", params={"action": "console.look_at"}).text
+    assert "console.look_at" in shown and ">console.sign_in" not in shown
+    assert shown.count(f'href="/console/accounts/{account.id}" title') == 2, "under its action, and as what it is about"
+    assert "No entry of nothing" in words(operator, "/console/accounts", action="nothing")
