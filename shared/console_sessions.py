@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
 from shared import clock, operator_password
-from shared.accounts import KeyHolder, Mode, find_key_by_id, operator_as
+from shared.accounts import KeyHolder, Mode, find_key_by_id, operator_as, read_account
 from shared.db.models import api_keys, console_sessions
 from shared.errors import NotFound
 from shared.settings import settings
@@ -38,6 +38,8 @@ class Session:
     key_prefix: str = ""
     used_at: int = 0
     created_at: int = 0
+    #: Of the account at which an operator looks.
+    account_name: str = ""
 
     @property
     def who(self) -> str:
@@ -75,7 +77,10 @@ def find(connection: Connection, token: str) -> Session | None:
         return None
     if row.operator is not None:
         seen = operator_as(connection, row.account_id, row.mode) if row.account_id else None
-        return Session(row.id, row.operator, seen, used_at=row.used_at, created_at=row.created_at)
+        name = read_account(connection, row.account_id)["name"] if seen else ""
+        return Session(
+            row.id, row.operator, seen, used_at=row.used_at, created_at=row.created_at, account_name=name or ""
+        )
     holder = find_key_by_id(connection, row.key_id)
     if holder is None:
         return None

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy import Connection
 
 from producer.cli.auditing import action, operator_option
 from producer.cli.connection import api_command
@@ -143,28 +142,16 @@ def pay(database: Database, output: Output, id: str, note: str, page_closed: boo
     Paid twice, it is granted once. A page to pay it at is closed first; one at a provider that FUSIONAI_PAYMENTS does
     not name any more has to be closed there. Webhooks are sent by the running system.
     """
-    from shared import audit
     from shared.money import purchases
-    from shared.payments import payments
+    from shared.payments import by_hand, payments
     from shared.payments.collecting import Collector
-
-    def mark(connection: Connection) -> tuple[bool, Any]:
-        before = purchases.locked(connection, id)
-        purchases.pay(connection, id, note=note)
-        after = purchases.shown(connection, id)
-        if is_done := before["status"] != "paid":
-            changed = {"credits": after["credits"], "status": after["status"]}
-            subject, what = ("invoice", id), action("invoices.pay", note)
-            was = {"status": before["status"]}
-            audit.record(connection, what, before["account_id"], subject, before=was, after=changed)
-        return not is_done, after
 
     found = database.read_sync(purchases.shown, id)
     if found["status"] == "open" and not page_closed:
         Collector(database, payments()).withdraw(id)  # nobody is to pay it twice
-    already, invoice = database.write_sync(mark)
+    is_done, invoice = database.write_sync(by_hand.mark_paid, action("invoices.pay", note), id)
     credits = credits_text(invoice["credits"])
-    said = "was paid already" if already else f"is paid: {credits} credits granted"
+    said = f"is paid: {credits} credits granted" if is_done else "was paid already"
     output.value(invoice, lambda: output.line(f"invoice {invoice['number']} {said}"))
 
 

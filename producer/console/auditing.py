@@ -13,11 +13,13 @@ from shared.db import Database
 
 _VERBS = {"POST": "create", "PATCH": "update", "PUT": "set", "DELETE": "delete"}
 #: What an id looks like: `job_019a…`.
-_ID = re.compile(r"[a-z]+_[0-9a-f]{6,}|[a-z_-]+[0-9a-f]{16,}")
+_ID = re.compile(r"[a-z]+[_-][0-9a-f]{6,}")
 
 
 async def note_call(database: Database, session: Session, account_id: str | None, call: Call, answer: Answer) -> None:
-    """Add the entry of a call that was answered well."""
+    """Add the entry of a call that was answered well; none for the answer of a call that was sent before."""
+    if answer.headers.get("idempotent-replayed") == "true":
+        return
     name, subject = described(call, answer)
     await note(database, session, name, account_id, subject)
 

@@ -1,13 +1,16 @@
 """How values look in pages: amounts of credit, counts, times, durations, sizes. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from json import dumps
 from typing import Any, Final
 
 from producer.console import line_faults
 from shared.money.currencies import money_text
 
+#: What an <input type="number"> takes.
+_NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?", re.IGNORECASE)
 #: Bytes of a request's body that a page shows as commands and code: writing it out takes a moment for each value.
 MOST_SHOWN_BYTES: Final = 100_000
 
@@ -77,6 +80,15 @@ def duration(seconds: float | None) -> str:
             rest = whole % unit // lesser
             return f"{whole // unit} {name}" + (f" {rest} {lesser_name}" if rest else "")
     return f"{whole} s"
+
+
+def took(seconds: float | None) -> str:
+    """How long something that is over took, by clocks that tell whole seconds.
+
+    >>> took(0), took(75), took(None)
+    ('< 1 s', '1 min 15 s', '–')
+    """
+    return "< 1 s" if seconds is not None and seconds < 1 else duration(seconds)
 
 
 def size(value: int | None) -> str:
@@ -150,6 +162,23 @@ def price(value: Mapping[str, Any] | None) -> str:
     return "–" if value is None else money_text(value["amount"], value["currency"])
 
 
+def typed(value: object, type: str) -> str:
+    """A field's value as an <input> of the type takes it; empty if it is none of that type.
+
+    >>> typed("2026-13-01", "date"), typed("20261129", "date"), typed("ten", "number"), typed(1.5, "number")
+    ('', '2026-11-29', '', '1.5')
+    """
+    text = str(value)
+    if type == "number":
+        return text if _NUMBER.fullmatch(text) else ""
+    if type != "date" or not text:
+        return text
+    try:
+        return str(date.fromisoformat(text))
+    except ValueError:
+        return ""
+
+
 def worded(message: str, param: str, label: str) -> str:
     """The API's words about a parameter in those of a form, whose field has a label.
 
@@ -180,6 +209,8 @@ FILTERS: Final[dict[str, Any]] = {
     "rate": rate,
     "short": short,
     "size": size,
+    "took": took,
+    "typed": typed,
     "json": json,
     "price": price,
     "worded": worded,

@@ -1,6 +1,7 @@
 """Signing in and out. The key is in the body of one POST, and nowhere else; what the browser keeps is a session."""
 
-from urllib.parse import urlencode
+import logging
+from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -14,6 +15,8 @@ from shared.audit import MOST_NAME
 from shared.console_sessions import NOTE_SECONDS, Session
 from shared.errors import FusionError, RateLimited, Unauthorized
 from shared.settings import settings
+
+log = logging.getLogger(__name__)
 
 COOKIE = "fusionai_session"
 #: Sign-ins that are tried in a minute: from one address, and wrong ones in all. A right one is let in whatever others
@@ -36,9 +39,9 @@ async def session_of(request: Request, token: str) -> Session | None:
 def to_sign_in(request: Request) -> Response:
     """Away to the page for signing in, and back to this one after it; htmx has the whole page go."""
     target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    place = "/console/sign-in" + (
-        "" if target == _HOME or request.method != "GET" else f"?{urlencode({'next': target})}"
-    )
+    if request.method != "GET":
+        target = _page_before(request)
+    place = "/console/sign-in" + ("" if target in ("", _HOME) else f"?{urlencode({'next': target})}")
     if request.headers.get("hx-request") == "true":
         return Response(status_code=204, headers={"HX-Redirect": place})
     return RedirectResponse(place, 303)
@@ -46,9 +49,22 @@ def to_sign_in(request: Request) -> Response:
 
 async def show(request: Request) -> Response:
     """The page for signing in."""
-    if await session_of(request, request.cookies.get(COOKIE, "")) is not None:
-        return RedirectResponse(_HOME, 303)
-    return _page(request.query_params.get("next", ""))
+    token = request.cookies.get(COOKIE, "")
+    if await session_of(request, token) is not None:
+        return RedirectResponse(_safe(request.query_params.get("next", "")), 303)
+    return _page(request.query_params.get("next", ""), was_in=bool(token or _page_before(request)))
+
+
+def _page_before(request: Request) -> str:
+    """The page of the console that the visitor comes from, with its query; empty: from elsewhere, or signing in."""
+    try:
+        before = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return ""
+    is_page = before.path != "/console/sign-in" and (before.path + "/").startswith(_HOME + "/")
+    if before.netloc != request.headers.get("host") or not is_page:
+        return ""
+    return before.path + (f"?{before.query}" if before.query else "")
 
 
 async def sign_in(request: Request) -> Response:
@@ -63,7 +79,7 @@ async def sign_in(request: Request) -> Response:
             token = await _customer(request, context, given["key"])
     except FusionError as refused:
         error = await _counted(context, refused)
-        return _page(given["next"], error, as_operator=bool(given["password"]))
+        return _page(given["next"], error, as_operator=bool(given["password"]), name=given["name"])
     if earlier := request.cookies.get(COOKIE, ""):
         await context.database.write(console_sessions.end, earlier)
     response = RedirectResponse(_safe(given["next"]), 303)
@@ -93,6 +109,7 @@ async def _operator(request: Request, context: Context, password: str, name: str
     await _count(context, f"console.sign_in.{address(request)}", TRIES_OF_ADDRESS)
     context.share.check_operator(address(request))
     if not operator_password.matches(password):
+        log.warning("console: a wrong operator password from %s", address(request))
         context.share.guess_operator(address(request))
         raise Unauthorized("wrong operator password")
     name = (name or settings().operator or "operator")[:MOST_NAME]
@@ -138,8 +155,17 @@ async def _count(context: Context, name: str, most: int) -> None:
         raise RateLimited("too many sign-ins; try again in a minute")
 
 
-def _page(following: str, error: FusionError | None = None, *, as_operator: bool = False) -> Response:
+def _page(
+    following: str,
+    error: FusionError | None = None,
+    *,
+    as_operator: bool = False,
+    name: str = "",
+    was_in: bool = False,
+) -> Response:
     values = {
+        "was_in": was_in,
+        "name": name,
         "next": _safe(following),
         "error": error,
         "as_operator": as_operator,

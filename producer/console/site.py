@@ -58,6 +58,7 @@ class Site:
         ]
         for page, router in ((choosing.PAGE, choosing.router), *pages.BUILT):
             routes += [Route(one.path, _endpoint(page, one), methods=[one.method]) for one in router.routes]
+        routes += [Route(path, _to_page_of(shown), methods=["GET"]) for path, shown in _without_page(routes)]
         self._router = Router(routes, redirect_slashes=False, default=_lost)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,32 +90,62 @@ def _endpoint(page: Page, route: PageRoute) -> Any:
     return answer
 
 
+def _without_page(routes: list[Route]) -> list[tuple[str, int]]:
+    """The paths that forms are sent to and nothing is shown at; with how many of their parts lead to the page."""
+    shown = {route.path for route in routes if "GET" in (route.methods or ())}
+    return [(route.path, _parts_shown(route.path, shown)) for route in routes if route.path not in shown]
+
+
+def _parts_shown(path: str, shown: set[str]) -> int:
+    while path not in shown and path != "/console":
+        path = path.rpartition("/")[0]
+    return path.count("/")
+
+
+def _to_page_of(parts: int) -> Any:
+    """Leads to the page of a form: a refused one is shown at the form's own address, which may be loaded again."""
+
+    async def to_page(request: Request) -> Response:
+        return RedirectResponse("/".join(request.scope["path"].split("/")[: parts + 1]), 303)
+
+    return to_page
+
+
 async def _answer(page: Page, route: PageRoute, request: Request) -> Response:
-    """Answer for a page, if its visitor is signed in and may see it."""
+    """Answer for a page, if its visitor is signed in; what is refused is said in a page with the menu."""
     token = request.cookies.get(signing.COOKIE, "")
     session = await signing.session_of(request, token)
     if session is None:
         return signing.to_sign_in(request)
+    visit = Visit(request, session, token, FormData())
+    try:
+        return await _seen(page, route, visit, token)
+    except ApiError as error:
+        return visit.show_error(error)
+    except FusionError as error:
+        return visit.show_error(ApiError(error.status, error.as_json()))
+    except HTTPException as error:
+        return visit.show_error(ApiError(error.status_code, {"message": error.detail}))
+    finally:
+        await visit.form.close()
+
+
+async def _seen(page: Page, route: PageRoute, visit: Visit, token: str) -> Response:
+    """Answer for a page, if its visitor may see it, and for its form, if it is one of ours."""
+    request, session = visit.request, visit.session
     if page.audience == "operators" and session.operator is None:
         raise HTTPException(404, "There is no such page.")
     if page.audience == "customers" and session.holder is None:
         return RedirectResponse(choosing.PATH, 303)
     if "\x00" in request.scope["path"] or b"%00" in request.scope["query_string"]:
         raise HTTPException(404, "There is no such page: its address contains a NUL character.")
-    form = FormData()
     if route.method == "POST":
         _check_origin(request)
-        form = await (forms.read_with_file if route.takes_file else forms.read)(request)
-        _check_form(page, session, token, form)
+        visit.form = await (forms.read_with_file if route.takes_file else forms.read)(request)
+        _check_form(page, session, token, visit.form)
         if settings().console_read_only and page is not choosing.PAGE:
             raise HTTPException(403, "The console is read-only here. Nothing was changed.")
-    visit = Visit(request, session, token, form)
-    try:
-        return await route.handler(visit, **request.path_params)
-    except ApiError as error:
-        return visit.show_error(error)
-    finally:
-        await form.close()
+    return await route.handler(visit, **request.path_params)
 
 
 def _check_form(page: Page, session: Session, token: str, form: FormData) -> None:
@@ -155,14 +186,23 @@ async def _asset(request: Request) -> Response:
 
 
 async def _lost(scope: Scope, receive: Receive, send: Send) -> None:
-    raise HTTPException(404, "There is no such page.")
+    """A path of no page: without the slash at its end it may be one."""
+    request, path = Request(scope, receive), scope["path"].rstrip("/")
+    if request.method == "GET" and path != scope["path"]:
+        query = f"?{request.url.query}" if request.url.query else ""
+        return await RedirectResponse(path + query, 303)(scope, receive, send)
+    token = request.cookies.get(signing.COOKIE, "")
+    session = await signing.session_of(request, token)
+    if session is None:
+        raise HTTPException(404, "There is no such page.")
+    visit = Visit(request, session, token, FormData())
+    await visit.show_error(ApiError(404, {"message": "There is no such page."}))(scope, receive, send)
 
 
 _TITLES = {
     403: "Not allowed",
     404: "Not found",
     405: "Not allowed",
-    409: "Another account",
     413: "Too large",
     429: "Too many requests",
 }

@@ -104,8 +104,12 @@ class Visit:
     async def change(self, call: Call) -> Answer:
         """Send a call that changes something, and write down who did."""
         answer = await self.api.send(call)
-        await auditing.note_call(self.context.database, self.session, self.account_id, call, answer)
+        await self.note(call, answer)
         return answer
+
+    async def note(self, call: Call, answer: Answer) -> None:
+        """Write down who sent a call that has changed something."""
+        await auditing.note_call(self.context.database, self.session, self.account_id, call, answer)
 
     def relay(self, call: Call) -> Response:
         """The API's own answer to a call, piece by piece: for files."""
@@ -150,7 +154,14 @@ def looks_at(session: Session) -> str:
     return "" if session.holder is None else f"{session.holder.account_id}:{session.holder.mode}"
 
 
-_TITLES = {404: "Not found", 403: "Not allowed", 429: "Too many requests", 503: "Not available"}
+_TITLES = {
+    403: "Not allowed",
+    404: "Not found",
+    409: "Not changed",
+    413: "Too large",
+    429: "Too many requests",
+    503: "Not available",
+}
 
 
 def _unpacked(cookie: str | None) -> str:

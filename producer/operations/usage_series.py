@@ -1,7 +1,7 @@
 """Usage over time: by day from the daily sums, exact however long ago; by hour or minute from jobs that have ended.
 
-Jobs are found by when they ended, the newest first, and up to MOST_JOBS are looked at: of an account that ends more in
-the time that is asked for, the answer says since when it is complete.
+Jobs are found by when they ended, the newest first, and up to MOST_LOOKED_AT are looked at: of an account that ends
+more in the time that is asked for, the answer says since when it is complete.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ SECONDS: Final[Mapping[str, int]] = {"minute": 60, "hour": 3600, "day": 86_400}
 USUAL: Final[Mapping[str, int]] = {"minute": 3600, "hour": 86_400, "day": 30 * 86_400}
 MOST: Final[Mapping[str, int]] = {"minute": 6 * 3600, "hour": 7 * 86_400, "day": 400 * 86_400}
 #: Jobs that are looked at.
-MOST_JOBS: Final = 50_000
+MOST_LOOKED_AT: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def _complete_since(connection: Connection, wanted: Wanted) -> int:
     """From which interval on all jobs that ended can be looked at."""
     ended = m.jobs.c.finished_at
     statement = select(ended).where(*_whose(wanted), text(ENDED), ended >= wanted.since, ended < wanted.until)
-    oldest = connection.execute(statement.order_by(ended.desc()).offset(MOST_JOBS).limit(1)).scalar()
+    oldest = connection.execute(statement.order_by(ended.desc()).offset(MOST_LOOKED_AT).limit(1)).scalar()
     return wanted.since if oldest is None else (oldest // wanted.width + 1) * wanted.width
 
 
@@ -179,7 +179,7 @@ def _accepted(connection: Connection, wanted: Wanted, since: int) -> list[tuple[
     jobs = m.jobs.c
     low, high = (f"job_{max(at, 0) // 1000 << 16:016x}" for at in (since - MICROS, wanted.until + MICROS))
     newest = select(jobs.created_at).where(*_whose(wanted), jobs.id > low, jobs.id < high, *_of(m.jobs, wanted))
-    some = newest.order_by(jobs.id.desc()).limit(MOST_JOBS).subquery()
+    some = newest.order_by(jobs.id.desc()).limit(MOST_LOOKED_AT).subquery()
     start = (some.c.created_at - some.c.created_at % wanted.width).label("start")
     statement = select(start, func.count()).where(some.c.created_at >= since, some.c.created_at < wanted.until)
     return [(int(at) // MICROS, count) for at, count in connection.execute(statement.group_by(start))]

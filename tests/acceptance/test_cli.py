@@ -75,6 +75,7 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("job {job} --wait", 0, ["succeeded"]),
     ("jobs", 0, ["{job}", "tries"]),
     ("jobs --limit 1", 0, ["More: fusionai jobs --after"]),
+    ("jobs --count --model no-such-model", 0, ["0"]),
     ("jobs --status succeeded --batch {batch} --after {job}", 0, []),
     ("batch {batch}", 0, ["succeeded", "4", "window"]),
     ("batch {batch} --wait -o {directory}/again.out.jsonl", 0, ["again.out.jsonl"]),

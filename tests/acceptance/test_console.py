@@ -245,6 +245,19 @@ def test_a_picture_is_shown_by_its_bytes(account: Account, browser: Browser) -> 
     assert browser.http.get(source.replace("/0", "/1")).status_code == 404
 
 
+def test_running_again_is_done_once_a_form_and_every_button_has_its_curl(account: Account, browser: Browser) -> None:
+    job = account.run(chat("once"))["id"]
+    page = browser.get(f"/console/jobs/{job}").text
+    assert f"/v1/jobs/{job}" in page and "/v1/jobs \\" in page, "the page's own call, and that of Run again"
+    once = re.search(r'name="once" value="([^"]+)"', page)
+    assert once is not None
+    made = {browser.post(f"/console/jobs/{job}/again", once=once[1]).headers["location"] for _ in range(2)}
+    assert len(made) == 1 and account.live.get("/jobs/count").json()["count"] == 2
+    counted = account.live.get("/jobs/count", params={"status": "queued", "unknown": "1"})
+    assert counted.status_code == 400 and counted.json()["error"]["param"] == "unknown"
+    assert account.live.get("/jobs", params={"include_results": "perhaps"}).status_code == 400
+
+
 def test_a_job_is_run_again_and_cancelled_and_who_did_is_written_down(account: Account, browser: Browser) -> None:
     with account.stack.script({"contains": "slowly", "fault": {"latency_seconds": 30}}):
         first = account.submit(chat("go slowly"))["id"]

@@ -14,7 +14,7 @@ RULES: tuple[dict[str, Any], ...] = (
     {"contains": REFUSED, "each": True, "times": 1, "fault": {"status": 400, "message": "the prompt was refused"}},
     {"contains": BUSY, "each": True, "times": 1, "fault": {"status": 503, "message": "overloaded"}},
     {"contains": "refuse forever", "fault": {"status": 400, "message": MARKUP}},
-    {"contains": SLOW, "fault": {"latency_seconds": 2}},
+    {"contains": SLOW, "fault": {"latency_seconds": 8}},
     {"contains": HELD, "fault": {"latency_seconds": 600}},
 )
 _SHOP = ("oak table", "linen shirt", "copper kettle", "wool blanket", "brass lamp", "clay mug", "rattan chair")

@@ -56,7 +56,7 @@ _ROWS: Final = (
     ConsolePage("accounts", "accounts", "/console/accounts", operator=True),
     ConsolePage("account", "accounts", "/console/accounts/{account}", operator=True),
 )
-_BUILT = {page.module for page, _ in pages.built()}
+_BUILT = {page.module for page, _ in pages.BUILT}
 PAGES: Final = tuple(row for row in _ROWS if row.module in _BUILT)
 CUSTOMERS: Final = tuple(row for row in PAGES if not row.operator)
 

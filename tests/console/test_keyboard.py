@@ -49,6 +49,27 @@ def test_the_first_stop_skips_to_the_content(row: ConsolePage, world: World, vis
     expect(page.get_by_role("main")).to_be_focused()
 
 
+@pytest.mark.parametrize("width", [360, 768])
+def test_the_first_stop_is_the_same_where_the_menu_is_scrolled(
+    width: int, world: World, visit: Callable[..., Visitor]
+) -> None:
+    visitor = visit(world.customers["shop"].live_key, width=width)
+    page = visitor.open("/console/keys")
+    expect(page.locator(".nav [aria-current]")).to_be_in_viewport(ratio=1)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+
+
+def test_a_wrong_operator_password_is_typed_again_at_once(visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    visitor.watch.expect("status of 401")
+    page = visitor.open("/console/sign-in")
+    page.get_by_text("Sign in as the operator").first.click()
+    page.get_by_label("Operator password").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Operator password")).to_be_focused()
+
+
 def test_from_signing_in_to_signing_out(account: Account, visit: Callable[..., Visitor]) -> None:
     held = account.submit(chat(f"this one {HELD}"))["id"]
     lines = [line(0, "Describe a vase."), line(1, f"Describe {REFUSED} shoes of {account.id}.")]

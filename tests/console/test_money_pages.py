@@ -82,3 +82,16 @@ def test_a_customer_sees_keys_and_makes_none(account: Account, visit: Callable[.
 def test_a_test_key_sees_no_money(account: Account, visit: Callable[..., Visitor]) -> None:
     page = visit(account.test_key).open("/console/credits")
     expect(page.locator("main")).to_contain_text("A test key has no credits.")
+
+
+def test_a_balance_is_on_one_line_on_a_telephone(world: World, visit: Callable[..., Visitor]) -> None:
+    account = world.account(credits=1_234_567.123456)
+    page = visit(account.live_key, width=360).open("/console/credits")
+    value = page.get_by_text("1,234,567.123456").first
+    assert value.evaluate("one => one.getClientRects().length && one.offsetHeight < 30")
+    account.close()
+
+
+def test_every_tab_is_seen_on_a_telephone(world: World, visit: Callable[..., Visitor]) -> None:
+    page = visit(world.customers["shop"].live_key, width=360).open("/console/new")
+    expect(page.get_by_role("link", name="Batch from a file")).to_be_in_viewport(ratio=1)

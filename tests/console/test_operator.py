@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.acceptance.command import Command
 from tests.acceptance.stack import Account
+from tests.conditions import await_condition
 from tests.console.visitor import Visitor
 from tests.console.world import World
 
@@ -63,7 +64,7 @@ def test_a_key_is_shown_once_and_revoked(account: Account, world: World, visit: 
     row.get_by_role("button", name="Revoke").click()
     expect(page.get_by_role("row").filter(has_text="nightly export")).to_contain_text("revoked")
     assert len(visitor.watch.questions) == 1
-    assert _status(world, key) == 401
+    await_condition(lambda: _status(world, key) == 401, seconds=10, what="the refusal of a key that was revoked")
 
 
 def _status(world: World, key: str) -> int:

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 from standardwebhooks import Webhook
 
-from tests.acceptance.stack import Account
+from tests.acceptance.stack import Account, chat
 from tests.console.visitor import Visitor
 from tests.console.world import World
 from tests.receiver import Answer, Receiver
@@ -21,11 +22,18 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
+def made(account: Account, receiver: Receiver, **more: Any) -> dict[str, Any]:
+    """A webhook to the receiver, by the API."""
+    answer = account.live.post("/webhooks", json={"url": receiver.url, **more})
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
 def secret_on(page: Page, world: World) -> str:
     """The secret that the page shows."""
     secret = page.locator("pre", has_text="whsec_").first.inner_text()
     world.keep_secret(secret)
-    assert re.fullmatch(r"whsec_[A-Za-z0-9+/=]{44}", secret)
+    assert re.fullmatch(r"whsec_[A-Za-z0-9+/=]{44}", secret) and secret not in page.url
     return secret
 
 
@@ -148,3 +156,38 @@ def test_an_event_shows_its_body_and_every_attempt(visit: Visit, account: Accoun
     expect(page.locator(".attempts").get_by_text("200")).to_be_visible()
     page.get_by_role("button", name="Send again").click()
     receiver.wait_for(lambda seen: len(seen) == 2)
+
+
+@pytest.mark.parametrize("width", [1024, 1280])
+def test_deliveries_are_seen_whole(world: World, visit: Visit, width: int) -> None:
+    shop = world.customers["shop"]
+    page = visit(shop.live_key, width=width).open(f"/console/webhooks/{shop.ids['webhook']}")
+    cut = page.locator("#deliveries .scroll").evaluate("one => one.scrollWidth - one.clientWidth")
+    assert cut <= 0, f"{cut} pixels are to the right of what is seen"
+
+
+def test_an_event_is_sent_again(account: Account, receiver: Receiver, visit: Visit) -> None:
+    webhook = made(account, receiver, events=["job.completed"])
+    account.run(chat("hello"))
+    receiver.wait_for(lambda seen: len(seen) == 1)
+    visitor = visit(account.live_key)
+    page = visitor.open(f"/console/webhooks/{webhook['id']}")
+    row = page.get_by_role("row").filter(has_text="job.completed")
+    expect(row).to_contain_text("delivered")
+    row.get_by_role("button", name="Send again").click()
+    first, second = receiver.wait_for(lambda seen: len(seen) == 2, timeout=30)
+    assert first.headers["webhook-id"] == second.headers["webhook-id"] and first.body == second.body
+
+
+def test_what_failed_is_seen_to_be_delivered(account: Account, receiver: Receiver, visit: Visit) -> None:
+    receiver.answer = Answer(503, body=b"come back later")
+    webhook = made(account, receiver, events=["job.completed"])
+    account.run(chat("hello"))
+    receiver.wait_for(lambda seen: len(seen) >= 1)
+    visitor = visit(account.live_key)
+    page = visitor.open(f"/console/webhooks/{webhook['id']}")
+    expect(page.locator("#deliveries")).to_contain_text("come back later")
+    page.evaluate("window.same = true")
+    receiver.answer = Answer()
+    expect(page.locator("#deliveries")).to_contain_text("delivered", timeout=60_000)
+    assert page.evaluate("window.same") is True

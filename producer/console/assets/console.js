@@ -118,6 +118,15 @@
   addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(drawAgain, 150); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAgain);
 
+  // The menu is scrolled to the page that is shown, if that is out of sight. Not by scrollIntoView, after which
+  // Chromium has the Tab key begin there.
+  function reveal(item) {
+    const nav = item.closest(".nav"), side = item.closest(".side");
+    const at = item.getBoundingClientRect(), across = nav.getBoundingClientRect(), down = side.getBoundingClientRect();
+    if (at.left < across.left || at.right > across.right) nav.scrollLeft += (at.left + at.right - across.left - across.right) / 2;
+    if (at.top < down.top || at.bottom > down.bottom) side.scrollTop += (at.top + at.bottom - down.top - down.bottom) / 2;
+  }
+
   function prepare(root) {
     regions(root);
     localTimes(root);
@@ -127,7 +136,8 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     prepare(document);
-    document.querySelector(".nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+    const current = document.querySelector(".nav [aria-current]");
+    if (current) reveal(current);
   });
   document.addEventListener("htmx:afterSwap", () => prepare(document)); // before it is painted
   document.addEventListener("htmx:afterSettle", () => prepare(document));

@@ -3,12 +3,12 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from producer.console.amounts import micros_of
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
 from shared import accounts, audit
@@ -22,9 +22,8 @@ router = PageRouter()
 
 #: Accounts, and entries of the audit log, of one page.
 SHOWN: Final = 25
-#: Characters of an account's name; credits in one grant.
+#: Characters of an account's name.
 MOST_NAME: Final = 200
-MOST_GRANTED: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ async def show(visit: Visit, account_id: str) -> Response:
 async def grant(visit: Visit, account_id: str) -> Response:
     """Give it credit, once for each form that was shown."""
     try:
-        micros, reason = _micros(visit.field("credits")), _reason(visit)
+        micros, reason = micros_of("credits", visit.field("credits")), _reason(visit)
         reference = f"console {visit.field('reference')[:100]}" if visit.field("reference") else None
         action = Action(visit.session.who, "credits.grant", reason, reference)
         done = await visit.context.database.write(_grant, action, account_id, micros)
@@ -115,23 +114,6 @@ def _reason(visit: Visit) -> str:
     if not 0 < len(reason) <= MOST_REASON:
         raise InvalidRequest(f"a reason has 1 to {MOST_REASON} characters", param="reason")
     return reason
-
-
-def _micros(text: str) -> int:
-    """Credits as they are typed in micro-credits, exactly.
-
-    >>> _micros("1,000.5")
-    1000500000
-    """
-    try:
-        given = Decimal(text.replace(",", ""))
-    except InvalidOperation:
-        given = Decimal(0)
-    if not given.is_finite() or not 0 < given <= MOST_GRANTED or (micros := given * MICROS) != int(micros):
-        raise InvalidRequest(
-            f"credits must be a number above 0, up to {MOST_GRANTED:,}, with at most six decimals", param="credits"
-        )
-    return int(micros)
 
 
 async def _list(visit: Visit, error: FusionError | None = None) -> Response:

@@ -12,6 +12,9 @@ from producer.console.api import ApiError, Call
 from producer.console.formats import credits
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
+from shared.audit import MOST_REASON, Action
+from shared.errors import Conflict, FusionError, InvalidRequest, NotFound
+from shared.payments import by_hand
 
 router = PageRouter()
 
@@ -48,6 +51,7 @@ async def _page(visit: Visit, error: ApiError | None = None, of: str = "", given
         invoices=(await visit.api.get("/v1/invoices", limit=_SHORT))["data"],
         levels=[*balance["thresholds"], *({"kind": "remaining", "credits": ""} for _ in range(_EMPTY))],
         once=secrets.token_hex(16),
+        online=_is_online(visit),
         call=Call("GET", "/v1/credits"),
         buttons=_buttons(balance),
         error=error,
@@ -160,23 +164,69 @@ async def show_invoices(visit: Visit) -> Response:
 @router.get("/console/credits/invoices/{invoice_id}")
 async def show_invoice(visit: Visit, invoice_id: str) -> Response:
     """An invoice, with links to its documents."""
+    return await _invoice(visit, invoice_id)
+
+
+async def _invoice(visit: Visit, invoice_id: str, error: ApiError | None = None) -> Response:
     call = Call("GET", f"/v1/invoices/{invoice_id}")
     invoice = (await visit.api.send(call)).data
     links = await visit.api.get(f"/v1/invoices/{invoice_id}/links")
-    online = visit.context.paying.provider != "manual"
     voids = []
     if invoice["kind"] == "purchase" and invoice["status"] in ("open", "expired"):
         voids.append(("Void", Call("POST", f"/v1/invoices/{invoice_id}/void")))
     return visit.show(
-        "invoice.html", here="credits", invoice=invoice, links=links, call=call, buttons=voids, online=online
+        "invoice.html",
+        status=error.status if error else 200,
+        here="credits",
+        invoice=invoice,
+        links=links,
+        call=call,
+        buttons=voids,
+        online=_is_online(visit),
+        note=by_hand.NOTE,
+        error=error,
     )
+
+
+def _is_online(visit: Visit) -> bool:
+    """Whether purchases are paid at a provider, and not to the operator."""
+    return visit.context.paying.provider != "manual"
 
 
 @router.post("/console/credits/invoices/{invoice_id}/void")
 async def void(visit: Visit, invoice_id: str) -> Response:
-    """Void an open purchase."""
-    await visit.change(Call("POST", f"/v1/invoices/{invoice_id}/void"))
-    return visit.see(f"/console/credits/invoices/{invoice_id}", "The invoice is void.")
+    """Void an open purchase; one that is void stays as it is."""
+    place = f"/console/credits/invoices/{invoice_id}"
+    if (await visit.api.get(f"/v1/invoices/{invoice_id}"))["status"] == "void":
+        return visit.see(place, "The invoice was void already.")
+    try:
+        await visit.change(Call("POST", f"/v1/invoices/{invoice_id}/void"))
+    except ApiError as error:
+        return await _invoice(visit, invoice_id, error)
+    return visit.see(place, "The invoice is void.")
+
+
+@router.post("/console/credits/invoices/{invoice_id}/pay")
+async def pay(visit: Visit, invoice_id: str) -> Response:
+    """Mark a purchase paid that is paid to the operator, as `fusionai invoices pay` does."""
+    if not visit.is_operator:
+        raise NotFound("not found: only operators mark invoices as paid")
+    note = visit.field("note") or by_hand.NOTE
+    await visit.api.get(f"/v1/invoices/{invoice_id}")  # it is the account's
+    try:
+        if len(note) > MOST_REASON:
+            raise InvalidRequest(f"a note has at most {MOST_REASON} characters", param="note")
+        if _is_online(visit):
+            raise Conflict(
+                "purchases are paid at a provider here: only the command `fusionai invoices pay` may do this"
+            )
+        await visit.context.paying.withdraw(invoice_id)  # a provider that was in use before may have a page of it
+        action = Action(visit.session.who, "invoices.pay", note)
+        is_done, paid = await visit.context.database.write(by_hand.mark_paid, action, invoice_id)
+    except FusionError as error:
+        return await _invoice(visit, invoice_id, ApiError(error.status, error.as_json()))
+    said = f"is paid: {paid['credits']:,} credits are granted." if is_done else "was paid already."
+    return visit.see(f"/console/credits/invoices/{invoice_id}", f"Invoice {paid['number']} {said}")
 
 
 def _pager(visit: Visit, page: Mapping[str, Any]) -> dict[str, Any]:

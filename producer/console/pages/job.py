@@ -46,8 +46,12 @@ async def show_picture(visit: Visit, job_id: str, number: str) -> Response:
 @router.post("/console/jobs/{job_id}/cancel")
 async def cancel(visit: Visit, job_id: str) -> Response:
     """Cancel the job."""
-    answer = await visit.change(Call("POST", f"/v1/jobs/{job_id}/cancel"))
+    call = Call("POST", f"/v1/jobs/{job_id}/cancel")
+    was_active = (await visit.api.get(f"/v1/jobs/{job_id}"))["status"] in _ACTIVE
+    answer = await visit.api.send(call)
     ended = answer.data["status"]
+    if was_active and ended in ("cancelled", "running"):
+        await visit.note(call, answer)
     said = {"cancelled": "The job is cancelled.", "running": "The job ends as soon as its worker hears of it."}
     return visit.see(f"/console/jobs/{job_id}", said.get(ended, f"The job had ended already: {ended}."))
 

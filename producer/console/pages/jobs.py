@@ -1,5 +1,6 @@
 """The list of jobs, filtered as the URL says."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, get_args
@@ -21,9 +22,10 @@ router.include(job.router)
 
 #: Parameters of the page that go to the API as they are; and all by which the list is filtered.
 _AS_THEY_ARE: Final = ("status", "type", "model", "key_id", "batch_id")
-FILTERS: Final = (*_AS_THEY_ARE, "metadata", "from", "to")
+FILTERS: Final = (*_AS_THEY_ARE, "metadata", "from", "to", "since")
 #: What a page calls those that have other names there.
 _NAMES: Final = {"key_id": "key", "batch_id": "batch"}
+_SECONDS: Final = re.compile(r"[0-9]{1,12}")
 #: Jobs of a page of the list.
 SHOWN: Final = 25
 #: Keys that are offered, the newest.
@@ -50,6 +52,7 @@ async def show(visit: Visit) -> Response:
         here="jobs",
         jobs=page["data"],
         active=any(one["status"] in ("queued", "running") for one in page["data"]),
+        since=int(query["since"]) if _SECONDS.fullmatch(query["since"]) else None,
         filtered=any(query[name] for name in FILTERS),
         query=query,
         filters=[f"{_NAMES.get(name, name)} {query[name]}" for name in FILTERS if query[name]],
@@ -83,9 +86,13 @@ def asked(query: Mapping[str, str]) -> dict[str, str]:
     """
     found = {name: query[name] for name in (*_AS_THEY_ARE, "after") if query.get(name)}
     found |= labels.asked(query.get("metadata", ""))
+    if since := query.get("since"):
+        if not _SECONDS.fullmatch(since):
+            raise _wrong("since", "must be seconds since 1970, such as 1764374400")
+        found["created_after"] = since
     for name, param, later in (("from", "created_after", 0), ("to", "created_before", 1)):
         if query.get(name):
-            found[param] = str(_begin(name, query[name], later))
+            found[param] = str(max(int(found.get(param, 0)), _begin(name, query[name], later)))
     return found
 
 
@@ -94,7 +101,7 @@ def _begin(name: str, day: str, later: int) -> int:
     try:
         found = date.fromisoformat(day) + timedelta(days=later)
     except (ValueError, OverflowError):
-        raise _wrong(name, "must be a day, such as 2026-11-29") from None
+        raise _wrong(name, f"{day[:20]!r} is no day: write it as 2026-11-29") from None
     return max(0, int(datetime(found.year, found.month, found.day, tzinfo=UTC).timestamp()))
 
 

@@ -1,12 +1,12 @@
 """API keys: what each may do and how its budgets stand. An operator makes and revokes them; a new key is shown once."""
 
 from dataclasses import dataclass
-from decimal import Decimal, DecimalException
 from typing import Any, Final
 
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from producer.console.amounts import micros_of
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
 from producer.operations import keys
@@ -55,7 +55,8 @@ async def create(visit: Visit) -> Response:
         return id, key
 
     id, key = await visit.context.database.write(make)
-    return visit.show("key_made.html", here="keys", id=id, key=key, mode=wanted.mode)
+    made = await visit.context.database.read(keys.one, account_id, id)
+    return visit.show("key_made.html", here="keys", key=key, made=made)
 
 
 @router.post("/console/keys/{key_id}/revoke")
@@ -66,7 +67,8 @@ async def revoke(visit: Visit, key_id: str) -> Response:
     action = audit.Action(visit.session.who, "console.keys.revoke")
 
     def end(connection: Connection) -> None:
-        accounts.read_key(connection, account_id, key_id)
+        if accounts.read_key(connection, account_id, key_id)["revoked_at"] is not None:
+            return
         accounts.revoke_key(connection, key_id)
         audit.record(connection, action, account_id, ("key", key_id))
 
@@ -137,7 +139,7 @@ def _read(visit: Visit) -> _Wanted:
         if text := visit.field(limit):
             values[limit] = _whole(limit, text)
     given = {period: visit.field(f"budget_{period}") for period in BUDGET_PERIODS}
-    budgets = {period: _micros(f"budget_{period}", text) for period, text in given.items() if text}
+    budgets = {period: micros_of(f"budget_{period}", text, least=0) for period, text in given.items() if text}
     if mode == "test" and budgets:
         raise InvalidRequest("a test key is never charged, so it has no budget", param=f"budget_{next(iter(budgets))}")
     until = clock.now_micros() + int(days) * 86_400 * clock.MICROS if days in _DAYS[1:] else None
@@ -148,13 +150,3 @@ def _whole(param: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 16):
         raise InvalidRequest(f"{text[:50]!r} is no whole number", param=param)
     return int(text)
-
-
-def _micros(param: str, text: str) -> int:
-    try:
-        micros = Decimal(text.replace(",", "")) * clock.MICROS
-        if not micros.is_finite() or micros != micros.to_integral_value() or not 0 <= micros < 10**16:
-            raise InvalidRequest(f"{text[:50]!r} is no amount of credits", param=param)
-    except DecimalException:
-        raise InvalidRequest(f"{text[:50]!r} is no amount of credits", param=param) from None
-    return int(micros)

@@ -42,6 +42,12 @@ def show(visit: Visit, error: ApiError | None = None) -> Response:
     )
 
 
+@router.get("/console/new/file")
+async def show_form(visit: Visit) -> Response:
+    """Where a refused file is shown: the form is at another address."""
+    return visit.see("/console/new", type="batch")
+
+
 @router.post("/console/new/file", takes_file=True)
 async def upload(visit: Visit) -> Response:
     """Keep a file, and go on to its check."""

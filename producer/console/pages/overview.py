@@ -29,9 +29,11 @@ async def show(visit: Visit) -> Response:
     since = str(today - timedelta(days=_DAYS - 1))
     file = Call("GET", "/v1/usage", {"from": since, "to": str(today), "group_by": "day,model", "format": "csv"})
     after = clock.now_seconds() - _LATE
-    queued, running, failed = await asyncio.gather(
+    midnight = clock.now_seconds() // 86_400 * 86_400
+    queued, running, done, failed = await asyncio.gather(
         _count(visit, status="queued"),
         _count(visit, status="running"),
+        _count(visit, status="succeeded", created_after=midnight),
         _count(visit, status="failed,expired", created_after=after),
     )
     oldest, failures, newest = await asyncio.gather(
@@ -53,11 +55,12 @@ async def show(visit: Visit) -> Response:
         queued=queued,
         oldest=clock.now_seconds() - oldest[0]["created_at"] if oldest else None,
         running=running,
+        done=done,
+        after=after,
         failed=failed,
         failures=failures,
         jobs=newest,
         active=(queued, running) != ("0", "0"),
-        yesterday=str(today - timedelta(days=1)),
         chart=usage_groups.chart(groups, lines, since, str(today), {}),
         rate=hours,
         used=bool(groups),

@@ -33,6 +33,7 @@ def to_chat(body: dict[str, Any]) -> dict[str, Any]:
         errors=(InsufficientCredits,),
         once=True,
         examples={"Hello": {"to": "gpt-4", "text": "hello"}},
+        needs="jobs:write",
     ),
 )
 async def say(request: Request) -> Response:
@@ -40,7 +41,10 @@ async def say(request: Request) -> Response:
     return await serve(request, "chat.completion", translate=to_chat)
 
 
-@router.get("/sayings/{id}", doc=Row("Example", {200: Answer("It.", {JSON: SAID})}, errors=(NotFound,)))
+@router.get(
+    "/sayings/{id}",
+    doc=Row("Example", {200: Answer("It.", {JSON: SAID})}, errors=(NotFound,), needs="jobs:read"),
+)
 async def show_saying(request: Request, id: str) -> Response:
     """One of the sayings that there are not."""
     context, holder = await enter(request)
