@@ -3,14 +3,14 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from starlette.datastructures import FormData
 
 from shared import strict_json
 from shared.errors import InvalidRequest
+from shared.submissions.job_types import JobType
 
-Kind = Literal["chat.completion", "embedding", "image"]
 TYPES: Final = (("chat.completion", "Chat"), ("embedding", "Embedding"), ("image", "Image"))
 ROLES: Final = (("system", "System"), ("user", "User"), ("assistant", "Assistant"), ("developer", "Developer"))
 #: Messages of the form; a conversation that is longer goes in a file.
@@ -81,7 +81,7 @@ METADATA: Final = Input("metadata", "Metadata", _labels, "Your own labels, by wh
 #: Whatever else the request may have.
 OTHERS: Final = Input("others", "Other fields", _text)
 #: What stands first, and what most requests leave as it is.
-FIRST: Final[Mapping[Kind, Sequence[Input]]] = {
+FIRST: Final[Mapping[JobType, Sequence[Input]]] = {
     "chat.completion": (
         Input("max_tokens", "Max tokens", _integer, "At most so many in the answer; it bounds the price.", "200"),
         Input("temperature", "Temperature", _number, "0 to 2; empty: the model's own.", "1"),
@@ -96,7 +96,7 @@ FIRST: Final[Mapping[Kind, Sequence[Input]]] = {
         Input("n", "How many", _integer, "", "1"),
     ),
 }
-MORE: Final[Mapping[Kind, Sequence[Input]]] = {
+MORE: Final[Mapping[JobType, Sequence[Input]]] = {
     "chat.completion": (
         Input("top_p", "Top p", _number, "", "1"),
         Input("seed", "Seed", _integer, "The same answer again, where the model can.", "7"),
@@ -112,7 +112,7 @@ MORE: Final[Mapping[Kind, Sequence[Input]]] = {
 }
 
 
-def body_of(type: Kind, form: FormData) -> dict[str, Any]:
+def body_of(type: JobType, form: FormData) -> dict[str, Any]:
     """The request that a form makes, without its type; FormError: it makes none. What is empty is left out."""
     body: dict[str, Any] = {"model": _given(form, "model")}
     if type == "chat.completion":

@@ -84,6 +84,7 @@ def test_from_signing_in_to_signing_out(account: Account, visit: Callable[..., V
     visitor.heading("Jobs")
     tab_to(page, held[-8:])
     page.keyboard.press("Enter")
+    page.wait_for_url(f"**/console/jobs/{held}")
     tab_to(page, "Cancel", tag="BUTTON")
     page.keyboard.press("Enter")
     expect(page.locator("#job")).to_contain_text("cancelled", timeout=60_000)

@@ -7,11 +7,12 @@ from starlette.responses import Response
 
 from producer.console import code_samples, composing
 from producer.console.api import ApiError, Call
-from producer.console.composing import OTHERS, FormError, Kind
+from producer.console.composing import OTHERS, FormError
 from producer.console.pages import new_batch
 from producer.console.pages.new_batch import TYPES
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
+from shared.submissions.job_types import JobType
 
 router = PageRouter()
 router.include(new_batch.router)
@@ -57,7 +58,7 @@ async def _sent(visit: Visit, body: dict[str, Any]) -> Response:
 
 async def _form(
     visit: Visit,
-    kind: Kind,
+    kind: JobType,
     error: ApiError | None = None,
     *,
     quoted: dict[str, Any] | None = None,
@@ -124,5 +125,5 @@ def _price(model: dict[str, Any]) -> int:
     return int(min(price["images"].values()) if price.get("images") else price.get("output") or price.get("input") or 0)
 
 
-def _kind(text: str) -> Kind:
-    return cast(Kind, text) if text in dict(composing.TYPES) else "chat.completion"
+def _kind(text: str) -> JobType:
+    return cast(JobType, text) if text in dict(composing.TYPES) else "chat.completion"
