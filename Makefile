@@ -51,14 +51,16 @@ tests/node/node_modules/.package-lock.json: tests/node/package.json tests/node/p
 	npm --prefix tests/node ci --silent
 	@touch $@
 
-test-console: chromium ## the console in headless Chromium against a running system; screenshots in .screenshots
+test-console: chromium ## the console in headless Chromium against a running system (Debian: apt-get install chromium; or CHROMIUM=/path/to/it)
 	$(BIN)/python -m tests.console
 
 screenshots: chromium ## the README's pictures of the console, anew
 	$(BIN)/python -m tests.console --screenshots
 
-chromium: dev ## what drives a browser, into .venv, and whether there is one
-	@$(BIN)/python -m tests.console.chromium
+# Before anything is installed: its module needs no package.
+chromium: ## whether there is a Chromium, and what drives it, into .venv
+	@$(PYTHON) tests/console/chromium.py
+	@$(MAKE) --no-print-directory dev
 	@deploy/install.sh browser "$(PYTHON)"
 
 check: dev ## lint, format, types, the direction of imports, and whether the lock is complete

@@ -18,6 +18,8 @@ from shared.strict_json import dumps
 
 #: Characters of a reason, a reference, a name of an operator.
 MOST_REASON, MOST_NAME = 500, 200
+#: Entries that are looked through for those of an action.
+SEARCHED = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +93,26 @@ def earlier(
 
 
 def entries(
-    connection: Connection, account_id: str | None = None, *, limit: int = 20, after: str | None = None
+    connection: Connection,
+    account_id: str | None = None,
+    *,
+    limit: int = 20,
+    after: str | None = None,
+    action: str = "",
 ) -> list[dict[str, Any]]:
-    """Entries, the newest first: of an account, or of all; `after`: older than this one."""
+    """Entries, the newest first: of an account, or of all; `after`: older than this one.
+
+    `action`: those whose action begins with it, among the next SEARCHED entries.
+    """
     statement = select(audit_log).order_by(audit_log.c.id.desc()).limit(limit)
     if account_id is not None:
         statement = statement.where(audit_log.c.account_id == account_id)
     if after is not None:
         statement = statement.where(audit_log.c.id < after)
+    if action:
+        ids = statement.with_only_columns(audit_log.c.id, audit_log.c.action).limit(SEARCHED)
+        named = [row.id for row in connection.execute(ids) if row.action.startswith(action)][:limit]
+        statement = select(audit_log).where(audit_log.c.id.in_(named)).order_by(audit_log.c.id.desc())
     return [shown(dict(row)) for row in connection.execute(statement).mappings()]
 
 

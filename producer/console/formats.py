@@ -1,11 +1,12 @@
 """How values look in pages: amounts of credit, counts, times, durations, sizes. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from json import dumps
 from typing import Any, Final
 
+from producer.console import line_faults
 from shared.money.currencies import money_text
 
 #: What an <input type="number"> takes.
@@ -14,17 +15,26 @@ _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?", re.IGNORECASE
 MOST_SHOWN_BYTES: Final = 100_000
 
 
-def credits(value: float | None) -> str:
-    """An amount of credit: at least two decimals, and as many as it has.
+def credits(value: float | None, least: int = 2) -> str:
+    """An amount of credit: at least so many decimals, and as many as it has.
 
-    >>> credits(1234.5), credits(0.000007), credits(None), credits(3)
-    ('1,234.50', '0.000007', '–', '3.00')
+    >>> credits(1234.5), credits(0.000007), credits(None), credits(3), credits(3, 4)
+    ('1,234.50', '0.000007', '–', '3.00', '3.0000')
     """
     if value is None:
         return "–"
     text = f"{value:,.6f}".rstrip("0")
     whole, _, rest = text.partition(".")
-    return f"{whole}.{rest:0<2}"
+    return f"{whole}.{rest:0<{least}}"
+
+
+def decimals(values: Iterable[float | None]) -> int:
+    """As many decimals as the amounts of a column need, so that their points stand beneath each other.
+
+    >>> decimals([3, None, 0.0125]), decimals([])
+    (4, 2)
+    """
+    return max((len(credits(value).partition(".")[2]) for value in values if value is not None), default=2)
 
 
 def count(value: int | None) -> str:
@@ -190,6 +200,7 @@ def json(value: Any) -> str:
 
 FILTERS: Final[dict[str, Any]] = {
     "credits": credits,
+    "decimals": decimals,
     "count": count,
     "gist": gist,
     "instant": instant,
@@ -203,4 +214,6 @@ FILTERS: Final[dict[str, Any]] = {
     "json": json,
     "price": price,
     "worded": worded,
+    "line_fault": line_faults.shown,
+    "faults_counted": line_faults.counted,
 }

@@ -54,11 +54,13 @@ def _spans(job: Mapping[str, Any], now: int) -> Iterator[Span]:
         yield Span("call", "Running", job["model"], begin - came, max(now, begin) - came, open=True)
     elif ended is None:
         yield Span("wait", _waiting(job, before), "", at - came, max(now, at) - came, open=True)
-    elif ended > at or before is None:
+    elif before is None or ended - at > _ROUNDING or (ended > at and job["status"] != "failed"):
         yield Span("wait", f"Waited until it was {_ENDS.get(job['status'], 'over')}", "", at - came, ended - came)
 
 
 _ENDS = {"cancelled": "cancelled", "expired": "expired", "failed": "given up"}
+#: Seconds between a call's end and the failure of its job that are no wait: times are whole seconds.
+_ROUNDING = 1
 
 
 def _gap(before: Mapping[str, Any] | None, attempt: Mapping[str, Any], begin: int, end: int) -> Span:

@@ -1,5 +1,6 @@
 """Operations on batches: quote, create, show, list, cancel."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, BinaryIO, Final, Literal, get_args
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, insert, select
 from producer import objects
 from producer.objects import Afforded, Batch, List, Quoted, Shortage
 from producer.operations import files
-from producer.operations.pages import PageQuery, paged
+from producer.operations.pages import SEARCHED, PageQuery, paged, searched
 from shared import clock
 from shared.accounts import KeyHolder
 from shared.batches import json_lines, transitions
@@ -243,16 +244,36 @@ def show(connection: Connection, holder: KeyHolder, id: str) -> Batch:
     return objects.batch_object(visible(connection, holder, id))
 
 
-def list_all(connection: Connection, holder: KeyHolder, page: PageQuery, *, status: str | None = None) -> List[Batch]:
-    """A page of batches, newest first; of one status."""
+def list_all(
+    connection: Connection,
+    holder: KeyHolder,
+    page: PageQuery,
+    *,
+    status: str | None = None,
+    labels: Mapping[str, str] = {},
+) -> List[Batch]:
+    """A page of batches, newest first; of one status; with these labels, among the next SEARCHED batches."""
     statement = _batches(holder)
     if status is not None:
         if status not in get_args(BatchStatus):
             raise InvalidRequest(f"status: unknown status {status[:50]!r}", param="status")
         meant = UNREAD if status == "validating" else (status,)
         statement = statement.where(m.batches.c.status.in_(meant))
+    if labels:
+        return _labelled(connection, statement, page, labels)
     rows = connection.execute(paged(statement, m.batches.c.id, page)).mappings()
     return objects.page([objects.batch_object(dict(row)) for row in rows], page.limit)
+
+
+def _labelled(connection: Connection, statement: Any, page: PageQuery, labels: Mapping[str, str]) -> List[Batch]:
+    """A page of those with labels; `has_more` with fewer than a page: the next ones have not been searched yet."""
+    wide = page.model_copy(update={"limit": SEARCHED - 1})
+    narrow = statement.with_only_columns(m.batches.c.id, m.batches.c.labels)
+    rows = connection.execute(paged(narrow, m.batches.c.id, wide)).all()
+    ids = [row.id for row in rows if row.labels and labels.items() <= json.loads(row.labels).items()]
+    chosen = statement.where(m.batches.c.id.in_(ids[: page.limit + 1]))
+    found = connection.execute(paged(chosen, m.batches.c.id, page)).mappings()
+    return searched(objects.page([objects.batch_object(dict(row)) for row in found], page.limit), rows)
 
 
 def cancel(connection: Connection, holder: KeyHolder, id: str) -> Batch:

@@ -1,22 +1,31 @@
 """Operations on events: list, show, redeliver."""
 
+from typing import Any
+
 from sqlalchemy import Connection, or_, select, update
 
 from producer import objects
 from producer.objects import Event, List
-from producer.operations.pages import PageQuery, owned_by
+from producer.operations.pages import SEARCHED, PageQuery, owned_by, searched
 from shared import db
 from shared.accounts import KeyHolder
 from shared.db import models as m
 from shared.errors import InvalidRequest, NotFound
+from shared.webhooks import events
 
 
 def list_events(
-    connection: Connection, holder: KeyHolder, page: PageQuery, *, newest_first: bool = False
+    connection: Connection,
+    holder: KeyHolder,
+    page: PageQuery,
+    *,
+    newest_first: bool = False,
+    type: str | None = None,
 ) -> List[Event]:
     """Every event after the one given, in order: usually oldest first, so that a reader who follows misses none.
 
-    Of the key's mode alone: live and test events are numbered apart, each from 1 without gaps.
+    Of the key's mode alone: live and test events are numbered apart, each from 1 without gaps. `type`: of this alone,
+    among the next SEARCHED events.
     """
     statement = select(m.events).where(*owned_by(holder, m.events))
     if page.after is not None:
@@ -27,8 +36,21 @@ def list_events(
         number = m.events.c.sequence
         statement = statement.where(number < sequence if newest_first else number > sequence)
     in_order = m.events.c.sequence.desc() if newest_first else m.events.c.sequence
+    if type is not None:
+        if type not in events.TYPES:
+            raise InvalidRequest(f"type: unknown type {type[:50]!r}", param="type")
+        return _of_type(connection, statement.order_by(in_order), page, type)
     rows = connection.execute(statement.order_by(in_order).limit(page.limit + 1)).mappings()
     return objects.page([objects.event_object(dict(row)) for row in rows], page.limit)
+
+
+def _of_type(connection: Connection, statement: Any, page: PageQuery, type: str) -> List[Event]:
+    """A page of one type; `has_more` with fewer than a page: the next ones have not been searched yet."""
+    narrow = statement.with_only_columns(m.events.c.id, m.events.c.type).limit(SEARCHED)
+    rows = connection.execute(narrow).all()
+    ids = [row.id for row in rows if row.type == type][: page.limit + 1]
+    found = connection.execute(statement.where(m.events.c.id.in_(ids))).mappings()
+    return searched(objects.page([objects.event_object(dict(row)) for row in found], page.limit), rows)
 
 
 def show_event(connection: Connection, holder: KeyHolder, event_id: str) -> Event:

@@ -95,9 +95,8 @@ def read_filter(given: Mapping[str, str]) -> JobFilter:
     for name in ("model", "key_id", "batch_id"):
         if name in values and not 0 < len(values[name]) <= 200:
             raise InvalidRequest(f"{name}: must have 1 to 200 characters", param=name)
-    labels = {name.removeprefix(LABEL): value for name, value in given.items() if name.startswith(LABEL)}
-    if labels:
-        values["metadata"] = _labels(labels)
+    if labels := read_labels(given):
+        values["metadata"] = labels
     return JobFilter.model_validate(values)
 
 
@@ -114,7 +113,9 @@ def _time(name: str, given: str) -> int:
     return int(given)
 
 
-def _labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+def read_labels(given: Mapping[str, str]) -> Mapping[str, str]:
+    """The labels that a list's parameters ask for, `metadata.NAME` each; 400: one cannot be."""
+    labels = {name.removeprefix(LABEL): value for name, value in given.items() if name.startswith(LABEL)}
     if len(labels) > MAX_LABELS:
         raise InvalidRequest(f"metadata: at most {MAX_LABELS} labels", param="metadata")
     for name, value in labels.items():

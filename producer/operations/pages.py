@@ -1,10 +1,12 @@
 """Pagination of lists, and the condition for the rows that a key may see."""
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Final, Literal
 
 from pydantic import Field
 from sqlalchemy import Table
 
+from producer.objects import List
 from shared.accounts import KeyHolder
 from shared.db import models as m
 from shared.submissions.schemas import Shape
@@ -17,6 +19,17 @@ class PageQuery(Shape):
     limit: int = Field(default=20, ge=1, le=MOST_PAGE)
     after: str | None = Field(default=None, max_length=100)
     order: Literal["asc", "desc"] = "desc"
+
+
+#: Rows that a list looks through for a page, where it is narrowed by what no index has.
+SEARCHED: Final = 2_000
+
+
+def searched(page: List[Any], rows: Sequence[Any]) -> List[Any]:
+    """The page of a search through `rows` (at most SEARCHED, with their ids); there may be more beyond them."""
+    if page["has_more"] or len(rows) < SEARCHED:
+        return page
+    return {**page, "has_more": True, "last_id": rows[-1].id}
 
 
 def owned_by(holder: KeyHolder, table: Table = m.jobs) -> tuple[Any, ...]:

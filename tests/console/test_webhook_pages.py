@@ -191,3 +191,13 @@ def test_what_failed_is_seen_to_be_delivered(account: Account, receiver: Receive
     receiver.answer = Answer()
     expect(page.locator("#deliveries")).to_contain_text("delivered", timeout=60_000)
     assert page.evaluate("window.same") is True
+
+
+def test_ticking_a_type_unticks_all_and_the_other_way_round(visit: Visit, account: Account) -> None:
+    page = visit(account.live_key).open("/console/webhooks/new")
+    every, failed = page.get_by_label("All, including"), page.get_by_label("job.failed", exact=True)
+    expect(every).to_be_checked()
+    failed.check()
+    expect(every).not_to_be_checked()
+    every.check()
+    expect(failed).not_to_be_checked()

@@ -141,6 +141,13 @@ def test_a_timeline_has_the_waits_the_calls_and_the_pauses() -> None:
     assert "Fallback" in [line.name for line in timeline.spans(job, 200)]
 
 
+def test_a_failure_that_is_not_repeated_waits_for_nothing() -> None:
+    failed = timeline.spans(_job("failed", _attempt(102, 109, 400)), 200)
+    assert [line.kind for line in failed] == ["wait", "failed"], "the second until it was written down is no wait"
+    waited = timeline.spans(_job("failed", _attempt(102, 104, 503)), 200)
+    assert waited[-1].name == "Waited until it was given up"
+
+
 def test_a_timeline_goes_on_until_now() -> None:
     waits = timeline.spans(_job("queued", finished_at=None, started_at=None), 130)
     assert [(line.kind, line.seconds, line.open) for line in waits] == [("wait", 30, True)]

@@ -120,10 +120,13 @@ async def _list(visit: Visit, error: FusionError | None = None) -> Response:
     after, older = visit.query.get("after") or None, visit.query.get("older") or None
     read = visit.context.database.read
     rows = await read(accounts.newest_accounts, after=after, limit=SHOWN + 1)
-    entries = await read(audit.entries, limit=SHOWN + 1, after=older)
+    action = visit.query.get("action", "").strip()
+    entries = await read(audit.entries, limit=SHOWN + 1, after=older, action=action)
     shown = rows[:SHOWN]
     return visit.show(
         "accounts.html",
+        action=action,
+        searched=audit.SEARCHED,
         status=error.status if error else 200,
         here="accounts",
         accounts=[_shown(row) for row in shown],

@@ -1,16 +1,18 @@
 """The list of batches, and a batch: how far it is, why lines failed, its lines, its files, cancelling it."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from starlette.responses import Response
 
-from producer.console import progress
+from producer.console import labels, progress
 from producer.console.api import ApiError, Call
 from producer.console.pages import batch_retry
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
 from shared import clock
 from shared.objects.batches import BATCH_OVER
+from shared.submissions.job_types import URLS
 
 router = PageRouter()
 router.include(batch_retry.router)
@@ -31,6 +33,7 @@ STATUSES = (
     ("cancelling", "Cancelling"),
     ("cancelled", "Cancelled"),
 )
+_NOTHING: Final[dict[str, Any]] = {"data": [], "has_more": False, "last_id": None}
 LINE_STATUSES = (
     ("", "All"),
     ("queued", "Queued"),
@@ -46,13 +49,21 @@ LINE_STATUSES = (
 async def show_list(visit: Visit) -> Response:
     """A page of the list, as the URL says."""
     query = {name: visit.query[name] for name in ("status", "after") if visit.query.get(name)}
+    label, error, page = visit.query.get("metadata", "").strip(), None, _NOTHING
     call = Call("GET", "/v1/batches", {"limit": str(_BATCHES), **query})
-    page = (await visit.api.send(call)).data
+    try:
+        call = Call(call.method, call.path, {**call.query, **labels.asked(label)})
+        page = (await visit.api.send(call)).data
+    except ApiError as refused:
+        error = refused
     now = clock.now_seconds()
     rows = [(batch, progress.of(batch, now)) for batch in page["data"]]
     return visit.show(
         "batches.html",
+        status=error.status if error else 200,
+        error=error,
         here="batches",
+        label=label,
         rows=rows,
         call=call,
         statuses=STATUSES,
@@ -103,6 +114,7 @@ async def _batch(visit: Visit, id: str, error: ApiError | None = None) -> Respon
         error=error,
         here="batches",
         batch=batch,
+        endpoint=batch["endpoint"] or _endpoint(batch, lines["data"]),
         counts=counts,
         errors=await visit.api.get(f"/v1/batches/{id}/errors") if batch["request_counts"]["failed"] else None,
         found=found,
@@ -114,6 +126,12 @@ async def _batch(visit: Visit, id: str, error: ApiError | None = None) -> Respon
         next=visit.url(after=lines["last_id"]) if lines["has_more"] else "",
         first=visit.url(after=None) if query.get("after") else "",
     )
+
+
+def _endpoint(batch: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> str:
+    """The endpoint of all lines of a batch that names none, if the page has them all; empty: several, or not known."""
+    types = {one["type"] for one in lines}
+    return URLS[types.pop()] if len(types) == 1 and len(lines) == batch["request_counts"]["total"] else ""
 
 
 def _buttons(batch: dict[str, Any]) -> list[tuple[str, Call]]:

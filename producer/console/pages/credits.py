@@ -9,6 +9,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from producer.console.api import ApiError, Call
+from producer.console.formats import credits
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
 from shared.audit import MOST_REASON, Action
@@ -106,7 +107,26 @@ async def set_thresholds(visit: Visit) -> Response:
         await visit.change(Call("PUT", "/v1/credits/thresholds", body={"thresholds": rows}))
     except ApiError as error:
         return await _page(visit, error, "thresholds", visit.form)
-    return visit.see("/console/credits", "The thresholds are set.")
+    return visit.see("/console/credits", "The thresholds are set." + crossed(await visit.api.get("/v1/credits")))
+
+
+def crossed(balance: Mapping[str, Any]) -> str:
+    """Words on thresholds that are crossed already, for which no event comes now; empty: there are none.
+
+    >>> crossed({"available": 5, "spent": {"credits": 1}, "thresholds": [{"kind": "remaining", "credits": 10}]})
+    ' Remaining 10.00 is crossed already: its next event comes after the balance has risen above it and fallen again.'
+    """
+    said = ""
+    for one in balance["thresholds"]:
+        if one["kind"] == "remaining" and balance["available"] < one["credits"]:
+            when = "after the balance has risen above it and fallen again"
+        elif one["kind"] == "spent" and balance["spent"]["credits"] >= one["credits"]:
+            when = "in the next month in which that much is spent"
+        else:
+            continue
+        name = f"{one['kind'].capitalize()} {credits(one['credits'])}"
+        said += f" {name} is crossed already: its next event comes {when}."
+    return said
 
 
 @router.post("/console/credits/top-up")

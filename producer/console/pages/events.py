@@ -1,5 +1,8 @@
 """Events: all that happened, the newest first; of one its body, and where it was sent."""
 
+from collections.abc import Mapping
+from typing import Any, Final
+
 from starlette.responses import Response
 
 from producer.console import exchange
@@ -9,6 +12,13 @@ from producer.console.visit import Visit
 
 router = PageRouter()
 
+#: What an event may be about, and where the pages of these are.
+_ABOUT: Final = (
+    ("job", "/console/jobs"),
+    ("batch", "/console/batches"),
+    ("invoice", "/console/credits/invoices"),
+    ("webhook", "/console/webhooks"),
+)
 #: Events of a page.
 _EVENTS = 50
 
@@ -17,16 +27,31 @@ _EVENTS = 50
 async def show_list(visit: Visit) -> Response:
     """A page of the list, as the URL says."""
     after = {"after": visit.query["after"]} if visit.query.get("after") else {}
-    call = Call("GET", "/v1/events", {"order": "desc", "limit": str(_EVENTS), **after})
+    wanted = {"type": visit.query["type"]} if visit.query.get("type") else {}
+    call = Call("GET", "/v1/events", {"order": "desc", "limit": str(_EVENTS), **wanted, **after})
     page = (await visit.api.send(call)).data
     return visit.show(
         "events.html",
         here="events",
-        events=page["data"],
+        events=[(event, about(event)) for event in page["data"]],
+        types=[("", "All"), *((one["id"], one["id"]) for one in (await visit.api.get("/v1/events/types"))["data"])],
+        wanted=wanted.get("type", ""),
         call=call,
         next=visit.url(after=page["last_id"]) if page["has_more"] else "",
         first=visit.url(after=None) if after else "",
     )
+
+
+def about(event: Mapping[str, Any]) -> tuple[str, str]:
+    """The id that an event is about, and the path of its page; empty where there is none.
+
+    >>> about({"data": {"job": {"id": "job_1"}}})
+    ('job_1', '/console/jobs/job_1')
+    """
+    for name, path in _ABOUT:
+        if isinstance(found := event["data"].get(name), dict) and found.get("id"):
+            return found["id"], f"{path}/{found['id']}"
+    return str(event["data"].get("id") or ""), ""
 
 
 @router.get("/console/events/{id}")

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from starlette.responses import Response
 
@@ -96,6 +96,7 @@ async def _shown(visit: Visit, job: dict[str, Any], call: Call, error: ApiError 
         whole=timeline.whole(lines),
         deliveries=deliveries,
         active=job["status"] in _ACTIVE,
+        paused=job["status"] == "queued" and await _is_paused(visit, job["model"]),
         repeatable=repeatable,
         call=call,
         buttons=_buttons(job, given),
@@ -103,6 +104,15 @@ async def _shown(visit: Visit, job: dict[str, Any], call: Call, error: ApiError 
         samples=[("Python", code_samples.python(job["type"], given["body"], base))] if repeatable else [],
         error=error,
     )
+
+
+async def _is_paused(visit: Visit, model: str) -> bool:
+    """Whether operators have paused the provider of a model; False: it is not sold any longer."""
+    try:
+        found = await visit.api.get(f"/v1/models/{quote(model, safe='/')}")
+    except ApiError:
+        return False
+    return bool(found["health"]["status"] == "paused")
 
 
 def _again(given: dict[str, Any], headers: Mapping[str, str] = {}) -> Call:

@@ -7,10 +7,13 @@ from typing import Any, Final, get_args
 
 from starlette.responses import Response
 
+from producer.console import labels
 from producer.console.api import ApiError, Call
+from producer.console.formats import short
 from producer.console.pages import job
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
+from shared import accounts
 from shared.jobs.outcomes import JobStatus
 from shared.submissions.job_types import JOB_TYPES
 
@@ -20,9 +23,13 @@ router.include(job.router)
 #: Parameters of the page that go to the API as they are; and all by which the list is filtered.
 _AS_THEY_ARE: Final = ("status", "type", "model", "key_id", "batch_id")
 FILTERS: Final = (*_AS_THEY_ARE, "metadata", "from", "to", "since")
+#: What a page calls those that have other names there.
+_NAMES: Final = {"key_id": "key", "batch_id": "batch"}
 _SECONDS: Final = re.compile(r"[0-9]{1,12}")
 #: Jobs of a page of the list.
 SHOWN: Final = 25
+#: Keys that are offered, the newest.
+_KEYS: Final = 200
 #: Statuses that are chosen together.
 _TOGETHER: Final = (("queued,running", "Unfinished"), ("failed,expired", "Failed or expired"))
 
@@ -48,13 +55,24 @@ async def show(visit: Visit) -> Response:
         since=int(query["since"]) if _SECONDS.fullmatch(query["since"]) else None,
         filtered=any(query[name] for name in FILTERS),
         query=query,
+        filters=[f"{_NAMES.get(name, name)} {query[name]}" for name in FILTERS if query[name]],
         statuses=[("", "Any"), *((one, one.capitalize()) for one in get_args(JobStatus)), *_TOGETHER],
         types=[("", "Any"), *((one, one) for one in JOB_TYPES)],
+        keys=await _keys(visit, query["key_id"]),
+        models=[one["id"] for one in (await visit.api.get("/v1/models"))["data"]],
         call=call,
         next=visit.url(after=page["last_id"]) if page["has_more"] else "",
         first=visit.url(after=None) if query["after"] else "",
         error=error,
     )
+
+
+async def _keys(visit: Visit, chosen: str) -> list[tuple[str, str]]:
+    """The account's keys to choose from, the newest first; beside them one that is asked for and is not there."""
+    rows = await visit.context.database.read(accounts.newest_keys, visit.holder.account_id, limit=_KEYS)
+    mine = [row for row in rows if row["mode"] == visit.holder.mode]
+    found = [(row["id"], f"{row['name'] or 'Without a name'} ({short(row['id'])})") for row in mine]
+    return [("", "Any"), *found, *([(chosen, chosen)] if chosen and chosen not in dict(found) else [])]
 
 
 _NOTHING: Final[dict[str, Any]] = {"data": [], "has_more": False, "last_id": None}
@@ -67,11 +85,7 @@ def asked(query: Mapping[str, str]) -> dict[str, str]:
     {'status': 'failed', 'metadata.team': 'growth', 'created_before': '86400'}
     """
     found = {name: query[name] for name in (*_AS_THEY_ARE, "after") if query.get(name)}
-    if wanted := query.get("metadata"):
-        name, equals, value = wanted.partition("=")
-        if not (name and equals):
-            raise _wrong("metadata", "write it as name=value, such as team=growth")
-        found[f"metadata.{name}"] = value
+    found |= labels.asked(query.get("metadata", ""))
     if since := query.get("since"):
         if not _SECONDS.fullmatch(since):
             raise _wrong("since", "must be seconds since 1970, such as 1764374400")

@@ -12,6 +12,8 @@ from shared.submissions.job_types import JOB_TYPES
 
 router = PageRouter()
 
+#: More models than that have a field to search them.
+_MANY: Final = 50
 #: Micro-credits of a credit: prices are in micro-credits per million tokens, which are credits per token times 10^12.
 _MICROS: Final = 1_000_000
 #: The names of prices in the order of the page.
@@ -30,15 +32,29 @@ async def show(visit: Visit) -> Response:
     """The models, of one type, or all."""
     wanted = visit.query.get("type", "")
     call = Call("GET", "/v1/models")
-    found = [model for model in (await visit.api.send(call)).data["data"] if wanted in ("", model["type"])]
+    text = visit.query.get("q", "").strip()
+    every = (await visit.api.send(call)).data["data"]
+    found = [model for model in every if wanted in ("", model["type"]) and _has(model, text)]
     return visit.show(
         "models.html",
         here="models",
-        models=[(model, prices(model["price"])) for model in found],
+        models=[(model, prices(model["price"]), _next_prices(model["price"])) for model in found],
         types=[("", "All"), *((one, one) for one in JOB_TYPES)],
         wanted=wanted,
+        text=text,
+        many=len(every) > _MANY,
         call=call,
     )
+
+
+def _has(model: Mapping[str, Any], text: str) -> bool:
+    """Whether a text is in what a model is called, whose it is or what it is for."""
+    return text.lower() in f"{model['id']} {model['provider']} {model.get('purpose') or ''}".lower()
+
+
+def _next_prices(price: Mapping[str, Any]) -> tuple[str, list[tuple[str, float]]] | None:
+    """The day on which a price changes next, and the usual tier's amounts from then on."""
+    return (price["changes"][0]["from"], _amounts(price["changes"][0])) if price.get("changes") else None
 
 
 def prices(price: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, float]]]]:

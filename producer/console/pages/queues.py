@@ -10,6 +10,8 @@ from starlette.responses import Response
 from producer.console.api import ApiError, Call
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
+from shared import clock
+from shared.submissions.catalogue import catalogue
 
 router = PageRouter()
 
@@ -56,6 +58,8 @@ async def _page(visit: Visit, error: ApiError | None = None) -> Response:
         oldest=_oldest(lanes),
         oldest_of=waits,
         workers=workers["data"],
+        now=clock.now_seconds(),
+        names=_sold_names(),
         call=call,
         buttons=[
             ("Pause", Call("POST", "/v1/operator/queues/openai/pause", body={"reason": "maintenance at the provider"})),
@@ -69,6 +73,15 @@ async def _page(visit: Visit, error: ApiError | None = None) -> Response:
 def _oldest(lanes: Sequence[Mapping[str, Any]]) -> int | None:
     """When the oldest waiting job of some queues was created."""
     return min((at for lane in lanes if (at := lane["oldest_waiting_at"]) is not None), default=None)
+
+
+def _sold_names() -> dict[tuple[str, str], list[str]]:
+    """The names by which customers know a provider's models, by the provider and its own name; those that differ."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for id, model in catalogue().models.items():
+        if id != model.upstream:
+            found.setdefault((model.provider, model.upstream), []).append(id)
+    return found
 
 
 def _is_busy(queue: Mapping[str, Any]) -> bool:

@@ -26,6 +26,8 @@ async def show(visit: Visit) -> Response:
     asked = {name: value for name, value in given.items() if value}
     values: dict[str, Any] = {"by": by, "tag": tag, "given": given, "ranges": _ranges(), "bys": list(_BY.items())}
     if by == "tag" and not tag:
+        _, first, last = _ranges()[2]
+        values["given"] = {**given, "from": given["from"] or first, "to": given["to"] or last}
         return _empty(visit, values, None)
     dimension = f"metadata.{tag}" if by == "tag" else by
     call = Call("GET", "/v1/usage", {**asked, "group_by": f"day,{dimension}", "limit": "100"})

@@ -220,9 +220,17 @@ async def _form(
         given=given or {},
         types=await _types(visit),
         reach=_reach(),
+        call=_sending(id, given),
         once=visit.field("once") or secrets.token_urlsafe(16),
         error=error,
     )
+
+
+def _sending(id: str, given: Mapping[str, Any] | None) -> Call:
+    """What the form sends, with an example where nothing has been filled in."""
+    shown = given or {"url": "https://example.com/hooks", "events": ["*"]}
+    body = {name: shown[name] for name in ("url", "events", "description") if shown.get(name)}
+    return Call("PATCH", f"/v1/webhooks/{id}", body=body) if id else Call("POST", "/v1/webhooks", body=body)
 
 
 def _reach() -> str:

@@ -13,7 +13,7 @@ from producer.admission.idempotency import KEEP_BATCH_SECONDS
 from producer.admission.run_once import run_once
 from producer.context import Context
 from producer.objects import Afforded, DryRun, Quoted
-from producer.operations import batch_errors, batch_retries, batches, files
+from producer.operations import batch_errors, batch_retries, batches, files, job_filters
 from producer.operations.batch_making import make_once
 from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import BatchSpec
@@ -73,14 +73,22 @@ async def create_batch(request: Request) -> Response:
         parameters=(
             *PAGE,
             query("status", {"type": "string", "enum": list(get_args(BatchStatus))}, "Only batches with this status."),
+            query(
+                "metadata.NAME",
+                {"type": "string"},
+                "Only batches whose metadata has this value under this name: `metadata.run=nightly`; may be repeated. "
+                "A page may then have fewer than `limit` though `has_more` is true: go on with `after=last_id`.",
+            ),
         ),
     ),
 )
 async def list_batches(request: Request) -> Response:
     """List batches, newest first."""
     context, holder = await enter(request)
-    page, rest = page_of(request, "status")
-    return answer(await context.database.read(batches.list_all, holder, page, status=rest.get("status")))
+    names = [name for name in request.query_params if name.startswith(job_filters.LABEL)]
+    page, rest = page_of(request, "status", *names)
+    status, labels = rest.get("status"), job_filters.read_labels(rest)
+    return answer(await context.database.read(batches.list_all, holder, page, status=status, labels=labels))
 
 
 @router.get("/batches/{id}", doc=Row("Batches", one("The batch.", objects.Batch), errors=(NotFound,)))

@@ -28,6 +28,12 @@ _EVENT_ORDER = query(
     {"type": "string", "enum": ["asc", "desc"], "default": "asc"},
     "Oldest first (`asc`), which a reader who follows misses none by, or newest first (`desc`).",
 )
+_EVENT_TYPE = query(
+    "type",
+    {"type": "string", "enum": [*events.TYPES]},
+    "Only events of this type. A page may then have fewer than `limit` though `has_more` is true: go on with "
+    "`after=last_id`.",
+)
 _ROTATIONS = {"As usual": {}, "The old secret has leaked": {"overlap_seconds": 0}}
 
 
@@ -211,15 +217,16 @@ async def list_deliveries(request: Request, id: str) -> Response:
     doc=Row(
         "Events",
         one("A page of events, oldest first unless `order` says otherwise.", objects.List[objects.Event]),
-        parameters=("limit", "after", _EVENT_ORDER),
+        parameters=("limit", "after", _EVENT_ORDER, _EVENT_TYPE),
     ),
 )
 async def list_events(request: Request) -> Response:
     """List events in order, optionally after a given event."""
     context, holder = await enter(request)
-    page, _ = page_of(request)
-    newest_first = request.query_params.get("order") == "desc"
-    return answer(await context.database.read(events_ops.list_events, holder, page, newest_first=newest_first))
+    page, rest = page_of(request, "type")
+    newest_first, type = request.query_params.get("order") == "desc", rest.get("type")
+    found = await context.database.read(events_ops.list_events, holder, page, newest_first=newest_first, type=type)
+    return answer(found)
 
 
 @router.get("/events/types", doc=Row("Events", one("All types.", objects.List[objects.EventType])))
