@@ -61,7 +61,7 @@ def test_a_dropped_file_becomes_a_batch_that_is_watched_downloaded_and_retried(
     page.get_by_role("link", name="Retry failed lines").click()
     page.get_by_role("main").get_by_role("button", name="Retry").first.click()
     visitor.heading("Batch")
-    expect(page.locator("#batch")).to_contain_text("1 of 1 lines have ended", timeout=60_000)
+    expect(page.locator("#batch")).to_contain_text("1 of 1 line has ended", timeout=60_000)
     expect(page.locator("h1")).to_contain_text("completed")
     expect(page.locator("#failures")).to_have_count(0)
     newest = account.live.get("/batches").json()["data"][0]

@@ -35,7 +35,7 @@ def test_what_the_api_refuses_is_said_beside_the_field(account: Account, visit: 
     page = visitor.open("/console/credits")
     page.get_by_label("Credits", exact=True).fill("0")
     page.get_by_role("button", name="Make the invoice").click()
-    expect(page.locator("#e-credits")).to_contain_text("credits")
+    expect(page.locator("#e-credits")).to_contain_text("“Credits”")
     assert account.live.get("/invoices").json()["data"] == []
 
 

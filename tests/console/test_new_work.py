@@ -68,7 +68,7 @@ def test_a_retry_takes_the_lines_that_are_chosen(account: Account, visit: Callab
     visitor = visit(account.live_key)
     page = visitor.open(f"/console/batches/{id}")
     page.get_by_role("link", name="Retry these").click()
-    expect(page.locator("#retry-form")).to_contain_text("At most")
+    expect(page.locator("#retry-page")).to_contain_text("At most")
     assert len(account.live.get("/batches").json()["data"]) == 1, "asking for the price has made a batch"
     visitor.open(f"/console/batches/{id}/retry?reason=weather")
     expect(page.get_by_role("alert")).to_contain_text("no line of batch")
@@ -82,7 +82,7 @@ def test_what_is_refused_is_said_at_its_field(account: Account, visit: Callable[
     page.get_by_label("Text of message 2").fill("Name three colours.")
     page.get_by_label("Temperature").fill("9")
     page.locator("#check-price").click()
-    expect(page.locator("#e-temperature")).to_contain_text("temperature")
+    expect(page.locator("#e-temperature")).to_contain_text("“Temperature”")
     expect(page.get_by_label("Text of message 2")).to_have_value("Name three colours.")
     page.get_by_role("button", name="Add a message").click()
     expect(page.get_by_label("Text of message 3")).to_be_visible()
