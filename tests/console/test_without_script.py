@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.acceptance.stack import Account, chat
+from tests.conditions import await_condition
 from tests.console import pages
 from tests.console.filling import HELD, line
 from tests.console.pages import ConsolePage
@@ -42,7 +43,13 @@ def test_a_job_is_found_and_cancelled(account: Account, visit: Callable[..., Vis
     expect(page.locator("tbody tr")).to_have_count(2)
     page.get_by_role("link", name=re.compile(held[-8:])).click()
     page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_role("main")).to_contain_text(re.compile("cancelled"))
+    visitor.heading("chat.completion")
+
+    def cancelled() -> bool:
+        visitor.open(f"/console/jobs/{held}")
+        return "cancelled" in page.get_by_role("main").inner_text()
+
+    await_condition(cancelled, what="the end of a job whose worker hears of it")
     page.get_by_role("button", name="Sign out").click()
     visitor.heading("Sign in")
 
