@@ -74,7 +74,7 @@ def jobs(client: FusionAI, output: Output, limit: int, after: str | None, count:
     """List jobs, the newest first."""
     if count:
         counted = client.count_jobs(metadata=filters.metadata, **filters.parameters())
-        more = " or more" if counted["has_more"] else ""
+        more = "" if counted["exact"] else " or more"
         return output.value(counted, lambda: output.line(f"{counted['count']:,}{more}"))
     page = client.jobs(limit=limit, after=after, metadata=filters.metadata, **filters.parameters())
 

@@ -32,7 +32,7 @@ class JobCount(TypedDict):
 
     object: Literal["jobs.count"]
     count: Annotated[int, Field(ge=0, description="Jobs that match; counting stops at 10,000.")]
-    has_more: Annotated[bool, Field(description="Whether counting stopped before all jobs were looked at.")]
+    exact: Annotated[bool, Field(description="False: counting stopped before all jobs were looked at.")]
 
 
 class JobsCancelled(TypedDict):

@@ -156,7 +156,7 @@ def count(connection: Connection, holder: KeyHolder, wanted: JobFilter) -> JobCo
     page = PageQuery.model_construct(limit=MOST_COUNTED, after=None, order="desc")
     found = find(connection, holder, wanted, page)
     number = min(len(found.ids), MOST_COUNTED)
-    return {"object": "jobs.count", "count": number, "has_more": found.until is not None or len(found.ids) > number}
+    return {"object": "jobs.count", "count": number, "exact": found.until is None and len(found.ids) <= number}
 
 
 def _within(holder: KeyHolder, wanted: JobFilter) -> list[ColumnElement[bool]]:

@@ -1,6 +1,7 @@
 """What a route reads from a request, and how it answers."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, cast
 
 import orjson
@@ -11,6 +12,8 @@ from starlette.responses import Response
 from producer.admission import idempotency
 from producer.admission.idempotency import Claim
 from producer.context import Context
+from producer.objects import lists
+from producer.objects.lists import I, List
 from producer.operations.pages import PageQuery
 from producer.waiting import stream_starts
 from producer.waiting.stream_starts import StreamLimits
@@ -108,6 +111,16 @@ def page_of(request: Request, *others: str) -> tuple[PageQuery, dict[str, str]]:
             raise InvalidRequest(f"limit must be an integer from 1 to {MOST_PAGE}", param="limit")
         given["limit"] = int(given["limit"].lstrip("0")[:10] or "0")
     return cast(PageQuery, valid(PageQuery, given)), rest
+
+
+def page_of_all(request: Request, found: Sequence[I]) -> List[I]:
+    """The page asked for of a list that is there as a whole: all of it unless `limit` is given."""
+    page, _ = page_of(request)
+    ids = [one["id"] for one in found]
+    if page.after is not None and page.after not in ids:
+        raise InvalidRequest(f"after: {page.after[:100]!r} is not in the list", param="after")
+    rest = found[ids.index(page.after) + 1 :] if page.after is not None else found
+    return lists.page(rest, page.limit if "limit" in request.query_params else len(rest))
 
 
 def flag_of(request: Request, name: str, *, usual: bool) -> bool:

@@ -29,6 +29,8 @@ CREDIT = 1_000_000
 #: The key of the web search, which is to be seen nowhere.
 SEARCH_KEY = "tvly-canary-of-the-search"
 PROCESSES = ("producer.app", "workers.app", "workers.batches", "workers.maintenance.sweep")
+#: Of the operator of these stacks, unless they have another.
+OPERATOR_PASSWORD = "an-operators-password"
 
 
 class Stack:
@@ -61,6 +63,7 @@ class Stack:
             "FUSIONAI_PORT": str(self.port),
             "FUSIONAI_PUBLIC_URL": self.url,
             "FUSIONAI_WEBHOOKS_ALLOW_LOOPBACK": "true",
+            "FUSIONAI_OPERATOR_PASSWORD": OPERATOR_PASSWORD,
             "FUSIONAI_SEARCH_KIND": "tavily",
             "FUSIONAI_SEARCH_URL": f"{simulator.url}/tavily",
             "FUSIONAI_SEARCH_KEY": SEARCH_KEY,

@@ -149,6 +149,8 @@ def test_every_command(stack: Stack, stranger: Account, tmp_path: Path) -> None:
         "providers": [["providers"]],
         "reconcile": [["reconcile", str(export)], ["reconcile", str(export), "--provider", "openai"]],
         "verify": [["verify"]],
+        "queues": [["queues"]],
+        "workers": [["workers"]],
     }
     assert commands.keys() == cli.COMMANDS.keys() - LEFT_OUT, "a new command is tried here"
     assert isinstance(cli.main, Group)

@@ -11,7 +11,7 @@ from shared.providers import states
 from shared.providers.states import ProviderState
 from tests.conditions import eventually
 from tests.servers import RedisServer
-from workers.pacing import Pace, PaceStore, Pauses, Permit, Wait, law
+from workers.pacing import Pace, PaceStore, Pauses, Permit, Wait, law, outages
 from workers.pacing.outages import FAILURES
 
 DOWN = ProviderError("", upstream_status=503)
@@ -164,7 +164,7 @@ def test_jobs_that_failed_before_tell_of_an_outage_unless_others_were_served_sin
         else:
             assert (await told_to_wait(other)).paused
 
-    monkeypatch.setattr(law, "QUIET", -1.0)
+    monkeypatch.setattr(outages, "QUIET", -1.0)
     server = redis.from_url(redis_server.url)
     server.flushall()
     together(redis_server.url, scene)

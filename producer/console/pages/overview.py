@@ -74,7 +74,7 @@ async def _jobs(visit: Visit, **query: object) -> list[dict[str, Any]]:
 
 async def _count(visit: Visit, **query: object) -> str:
     found = await visit.api.get("/v1/jobs/count", **query)
-    return f"{found['count']:,}{'+' if found['has_more'] else ''}"
+    return f"{found['count']:,}{'' if found['exact'] else '+'}"
 
 
 async def _groups(visit: Visit, file: Call) -> list[usage_groups.Group]:

@@ -9,7 +9,7 @@ from producer import objects
 from producer.operations import queues
 from producer.web.body import read_body
 from producer.web.operator import enter_operator
-from producer.web.request import answer, has_body, valid
+from producer.web.request import answer, has_body, page_of_all, valid
 from producer.web.router import Router
 from producer.web.rows import Row, one
 from shared import clock, redis_clients
@@ -21,31 +21,36 @@ from shared.settings import settings
 
 router = Router()
 
+#: Parameters of these lists, which are whole without them.
+_PAGE = ("limit", "after")
 #: How long Redis may take, in seconds.
 REDIS_SECONDS = 1.0
 
 
 @router.get(
     "/operator/queues",
-    doc=Row("Operator", one("Every provider's queues.", objects.List[objects.Queue]), operator=True),
+    doc=Row("Operator", one("Every provider's queues.", objects.List[objects.Queue]), parameters=_PAGE, operator=True),
 )
 async def list_queues(request: Request) -> Response:
     """List each provider's queues: what waits and runs, pauses, breakers, pace."""
     context, _ = enter_operator(request)
     rows, standings = await asyncio.gather(context.database.read(queues.read_rows), asyncio.to_thread(_standings))
-    found = queues.queue_objects(rows, standings, clock.now_seconds())
-    return answer(objects.page(found, len(found)))
+    return answer(page_of_all(request, queues.queue_objects(rows, standings, clock.now_seconds())))
 
 
 @router.get(
     "/operator/workers",
-    doc=Row("Operator", one("The worker processes that live.", objects.List[objects.Worker]), operator=True),
+    doc=Row(
+        "Operator",
+        one("The worker processes that live.", objects.List[objects.Worker]),
+        parameters=_PAGE,
+        operator=True,
+    ),
 )
 async def list_workers(request: Request) -> Response:
     """List the worker processes: last beat, and how many jobs each holds."""
     context, _ = enter_operator(request)
-    found = await context.database.read(queues.read_workers)
-    return answer(objects.page(found, len(found)))
+    return answer(page_of_all(request, await context.database.read(queues.read_workers)))
 
 
 @router.post(

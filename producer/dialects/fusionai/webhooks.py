@@ -14,7 +14,7 @@ from producer.operations import callbacks, event_types, webhooks
 from producer.operations import events as events_ops
 from producer.operations.redeliveries import RedeliverSpec, redeliver
 from producer.web.body import read_body
-from producer.web.request import answer, claim_of, enter, has_body, page_of, replayable, valid
+from producer.web.request import answer, claim_of, enter, has_body, page_of, page_of_all, replayable, valid
 from producer.web.router import Router
 from producer.web.rows import PAGE, Row, one, query
 from shared.accounts import KeyHolder
@@ -119,7 +119,7 @@ async def remove_webhook(request: Request, id: str) -> Response:
         "Webhooks",
         one("The webhook, with its new secret.", objects.NewSecret),
         "RotateSpec",
-        errors=(NotFound,),
+        errors=(NotFound, Conflict),
         once=True,
         optional=True,
         examples=_ROTATIONS,
@@ -182,6 +182,7 @@ async def show_webhook_secret(request: Request) -> Response:
         "Webhooks",
         one("The new secret.", objects.NewCallbackSecret),
         "RotateSpec",
+        errors=(Conflict,),
         once=True,
         optional=True,
         examples=_ROTATIONS,
@@ -229,11 +230,14 @@ async def list_events(request: Request) -> Response:
     return answer(found)
 
 
-@router.get("/events/types", doc=Row("Events", one("All types.", objects.List[objects.EventType])))
+@router.get(
+    "/events/types",
+    doc=Row("Events", one("All types.", objects.List[objects.EventType]), parameters=("limit", "after")),
+)
 async def list_event_types(request: Request) -> Response:
     """List the types of events, each with when it is sent and an example of its body."""
     await enter(request)
-    return answer(event_types.list_event_types())
+    return answer(page_of_all(request, event_types.list_event_types()["data"]))
 
 
 @router.get("/events/{event_id}", doc=Row("Events", one("The event.", objects.Event), errors=(NotFound,)))
