@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from shared import clock
 from shared.db import Database
 
 #: An assertion that fails in a module beside the tests shows its values, as one in a test does.
@@ -101,3 +102,10 @@ def database(database_url: str) -> Iterator[Database]:
     opened = Database(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(autouse=True)
+def ids_of_now() -> Iterator[None]:
+    """A test that lets time pass leaves the next one no ids that are ahead of the clock."""
+    yield
+    clock.renew_ids()

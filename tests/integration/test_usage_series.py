@@ -62,7 +62,7 @@ def test_too_many_jobs_are_not_looked_at(database: Database, monkeypatch: pytest
     for job in world.take(database, world.new_worker(database), ids):
         world.settle(database, Ending(job.id, job.epoch, "succeeded", **_used(1, "succeeded")))
         clock.shift(120 * clock.MICROS)
-    monkeypatch.setattr(usage_series, "MOST_JOBS", 2)
+    monkeypatch.setattr(usage_series, "MOST_LOOKED_AT", 2)
     found = series(database, holder, interval="minute")
     assert found["complete_since"] > found["since"]
     assert sum(one["jobs"] for one in found["data"]) == 2
