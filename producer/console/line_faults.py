@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 #: Where the parser of JSON stopped, counted within the line.
-_PLACE: Final = re.compile(r"\bat line 1 column (\d+)")
+_PLACE: Final = re.compile(r"\bat line 1 column ([0-9]+)")
 #: The hint of an unknown model, in whose place there is a link.
 _MODELS: Final = "GET /v1/models lists the available models"
 
