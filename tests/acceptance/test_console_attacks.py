@@ -14,9 +14,9 @@ from shared import accounts, clock, key_limits
 from shared.db import models as m
 from shared.key_limits import Change
 from tests.acceptance.stack import Account, Stack, chat, own_stack
-from tests.acceptance.test_console import PASSWORD, Browser, closed
+from tests.acceptance.test_console import PASSWORD, Browser, browser, closed
 
-__all__ = ["closed"]
+__all__ = ["browser", "closed"]
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
@@ -26,15 +26,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     given = {"CONSOLE": "true", "OPERATOR_PASSWORD": PASSWORD, "DIALECT_HOSTS": "fluence=api.fluence.ai"}
     with own_stack(tmp_path_factory.mktemp("attacked"), **given) as running:
         yield running
-
-
-@pytest.fixture
-def browser(stack: Stack, account: Account) -> Browser:
-    """One that is signed in with the account's live key, at its overview."""
-    made = Browser(stack.url)
-    assert made.sign_in(key=account.live_key).status_code == 303
-    assert made.get("/console").status_code == 200
-    return made
 
 
 def look_at(operator: Browser, account: Account) -> None:

@@ -11,10 +11,10 @@ from producer.console.pages import BUILT
 from shared import accounts, audit, clock, key_limits
 from shared.key_limits import Change
 from tests.acceptance.stack import Account, Stack, chat, own_stack
-from tests.acceptance.test_console import PASSWORD, Browser, closed
+from tests.acceptance.test_console import PASSWORD, Browser, browser, closed
 from tests.conditions import await_condition
 
-__all__ = ["closed"]
+__all__ = ["browser", "closed"]
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +22,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose console is on; invoices are paid to its operator."""
     with own_stack(tmp_path_factory.mktemp("ways"), CONSOLE="true", OPERATOR_PASSWORD=PASSWORD) as running:
         yield running
-
-
-@pytest.fixture
-def browser(stack: Stack, account: Account) -> Browser:
-    """One that is signed in with the account's live key, at its overview."""
-    made = Browser(stack.url)
-    assert made.sign_in(key=account.live_key).status_code == 303
-    assert made.get("/console").status_code == 200
-    return made
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from html import unescape
 import pytest
 
 from tests.acceptance.stack import Account, Stack, chat, own_stack
-from tests.acceptance.test_console import PASSWORD, Browser, closed
+from tests.acceptance.test_console import PASSWORD, Browser, browser, closed
 from tests.conditions import await_condition
 
-__all__ = ["closed"]
+__all__ = ["browser", "closed"]
 
 
 @pytest.fixture(scope="module")
@@ -18,15 +18,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose console is on."""
     with own_stack(tmp_path_factory.mktemp("words"), CONSOLE="true", OPERATOR_PASSWORD=PASSWORD) as running:
         yield running
-
-
-@pytest.fixture
-def browser(stack: Stack, account: Account) -> Browser:
-    """One that is signed in with the account's live key, at its overview."""
-    made = Browser(stack.url)
-    assert made.sign_in(key=account.live_key).status_code == 303
-    assert made.get("/console").status_code == 200
-    return made
 
 
 def words(browser: Browser, path: str, **query: str) -> str:
