@@ -14,11 +14,11 @@ from shared import accounts, audit, clock, console_sessions
 from shared.db import models as m
 from shared.environment import inherited
 from tests import starting
-from tests.acceptance.stack import Account, Stack, chat, image, own_stack
+from tests.acceptance.stack import OPERATOR_PASSWORD, Account, Stack, chat, image, own_stack
 from tests.conditions import await_condition
 from tests.servers import RedisServer, free_port
 
-PASSWORD = "an-operators-password"
+PASSWORD = OPERATOR_PASSWORD
 #: What a customer may write anywhere, and no browser may run.
 NASTY = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -27,7 +27,7 @@ NASTY = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>"
 def stack(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Stack]:
     """A stack whose console is on."""
     directory = tmp_path_factory.mktemp("console")
-    with own_stack(directory, redis_server, CONSOLE="true", OPERATOR_PASSWORD=PASSWORD, OPERATOR="ada") as running:
+    with own_stack(directory, redis_server, CONSOLE="true", OPERATOR="ada") as running:
         yield running
 
 

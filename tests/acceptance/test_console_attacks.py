@@ -23,7 +23,7 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose console is on, beside a dialect with a host of its own."""
-    given = {"CONSOLE": "true", "OPERATOR_PASSWORD": PASSWORD, "DIALECT_HOSTS": "fluence=api.fluence.ai"}
+    given = {"CONSOLE": "true", "DIALECT_HOSTS": "fluence=api.fluence.ai"}
     with own_stack(tmp_path_factory.mktemp("attacked"), **given) as running:
         yield running
 

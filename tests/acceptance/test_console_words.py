@@ -16,7 +16,7 @@ __all__ = ["browser", "closed"]
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose console is on."""
-    with own_stack(tmp_path_factory.mktemp("words"), CONSOLE="true", OPERATOR_PASSWORD=PASSWORD) as running:
+    with own_stack(tmp_path_factory.mktemp("words"), CONSOLE="true") as running:
         yield running
 
 
