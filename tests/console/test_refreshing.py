@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 
 from tests.acceptance.stack import Account, chat
 from tests.console import pages
@@ -34,12 +34,22 @@ LISTS = ("jobs", "overview", "batches")
 
 
 def requests_of_a_minute(visitor: Visitor) -> list[str]:
-    """What the page asks for while its clock goes on by a minute."""
+    """What the page asks for while its clock goes on by a minute, all of it answered and shown when this comes back."""
     before = len(visitor.watch.requests)
     visitor.page.clock.run_for(MINUTE_MS)
     _round_trip(visitor.page)
-    asked = (one for one in visitor.watch.requests[before:] if one.resource_type in ("fetch", "xhr", "document"))
+    asked = [one for one in visitor.watch.requests[before:] if one.resource_type in ("fetch", "xhr", "document")]
+    _await_answers(visitor.page, asked)
     return [one.url for one in asked if not one.url.endswith(_ASIDE)]
+
+
+def _await_answers(page: Page, asked: list[Request]) -> None:
+    """A page whose minute takes milliseconds asks for nothing more while the answer of the last minute is still to come."""
+    for one in asked:
+        answer = one.response()
+        if answer is not None:
+            answer.finished()
+    _round_trip(page)
 
 
 def _round_trip(page: Page) -> None:
