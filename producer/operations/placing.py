@@ -9,11 +9,12 @@ from typing import Any
 import orjson
 
 from producer.admission import cached_answers, idempotency
-from producer.admission.accept import Accepted, Acceptor, PreparedJobs
+from producer.admission.accept import Acceptor
 from producer.admission.cached_answers import CacheUse
 from producer.admission.idempotency import Claim
 from producer.admission.linking import Found, Linking
 from producer.admission.overload import Overload
+from producer.admission.prepared import Accepted, PreparedJobs
 from producer.admission.thread_turns import Turns
 from producer.operations import jobs
 from producer.waiting.waiters import JobState, JobStates, Waiters
