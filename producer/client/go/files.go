@@ -136,7 +136,6 @@ func (c *Client) download(ctx context.Context, r request, options []Option) (io.
 }
 
 // Delete deletes a file, unless a batch is still reading it.
-func (s *FilesService) Delete(ctx context.Context, id string, options ...Option) error {
-	_, err := s.client.do(ctx, request{method: http.MethodDelete, path: "/files/" + url.PathEscape(id)}, nil, options)
-	return err
+func (s *FilesService) Delete(ctx context.Context, id string, options ...Option) (*Deleted, error) {
+	return remove(ctx, s.client, "/files/"+url.PathEscape(id), options)
 }

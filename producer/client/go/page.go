@@ -120,21 +120,3 @@ func pagerOf[T any](ctx context.Context, c *Client, path string, query url.Value
 		return pageOf[T](ctx, c, path, query, options)
 	}}
 }
-
-// fetch gets one object.
-func fetch[T any](ctx context.Context, c *Client, path string, query url.Values, options []Option) (*T, error) {
-	var found T
-	if err := c.get(ctx, path, query, &found, options); err != nil {
-		return nil, err
-	}
-	return &found, nil
-}
-
-// create posts a body, and gets one object.
-func create[T any](ctx context.Context, c *Client, path string, body any, options []Option) (*T, error) {
-	var made T
-	if err := c.post(ctx, path, body, &made, options); err != nil {
-		return nil, err
-	}
-	return &made, nil
-}

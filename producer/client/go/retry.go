@@ -53,7 +53,7 @@ func pauseBefore(tried int, asked time.Duration, random float64) time.Duration {
 	if tried < 10 && firstPause<<tried < longestPause {
 		doubled = firstPause << tried
 	}
-	own := time.Duration(float64(doubled) * (0.5 + random/2))
+	own := time.Duration(float64(doubled) * (0.75 + random/4))
 	if asked > longestAsked {
 		asked = longestAsked
 	}

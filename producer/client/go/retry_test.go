@@ -47,7 +47,7 @@ func TestPausesDoubleAndAreJittered(t *testing.T) {
 		if got := pauseBefore(tried, 0, 1); got != longest {
 			t.Errorf("after %d tries at most %s", tried, got)
 		}
-		if got := pauseBefore(tried, 0, 0); got != longest/2 {
+		if got := pauseBefore(tried, 0, 0); got != longest*3/4 {
 			t.Errorf("after %d tries at least %s", tried, got)
 		}
 	}

@@ -201,7 +201,7 @@ func (s *ChatStream) interrupted(cause error) {
 	kind, message := ErrStreamCut, "the stream ended before its end"
 	var lost *Error
 	if errors.As(cause, &lost) {
-		message += ": " + lost.Message
+		message, cause = message+": "+lost.Message, lost.cause
 		if lost.kind == ErrTimeout {
 			kind = ErrTimeout
 		}

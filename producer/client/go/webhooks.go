@@ -71,9 +71,8 @@ func (s *WebhooksService) Update(ctx context.Context, id string, change WebhookC
 }
 
 // Delete has nothing more sent to a webhook.
-func (s *WebhooksService) Delete(ctx context.Context, id string, options ...Option) error {
-	_, err := s.client.do(ctx, request{method: http.MethodDelete, path: "/webhooks/" + url.PathEscape(id)}, nil, options)
-	return err
+func (s *WebhooksService) Delete(ctx context.Context, id string, options ...Option) (*Deleted, error) {
+	return remove(ctx, s.client, "/webhooks/"+url.PathEscape(id), options)
 }
 
 // Rotate gives a webhook a new secret, which this answer has. Those before sign for overlapSeconds more: nil, for a day;
