@@ -30,15 +30,15 @@ type LineError struct {
 func (e *LineError) Error() string { return "fusionai: " + e.Code + ": " + e.Message }
 
 // Chat is the answer of a chat completion that succeeded.
-func (r *BatchResult) Chat() (*ChatCompletion, error) { return bodyOf[ChatCompletion](r) }
+func (r BatchResult) Chat() (*ChatCompletion, error) { return bodyOf[ChatCompletion](r) }
 
 // Embeddings is the answer of embeddings that succeeded.
-func (r *BatchResult) Embeddings() (*Embeddings, error) { return bodyOf[Embeddings](r) }
+func (r BatchResult) Embeddings() (*Embeddings, error) { return bodyOf[Embeddings](r) }
 
 // Images is the answer of images that succeeded.
-func (r *BatchResult) Images() (*Images, error) { return bodyOf[Images](r) }
+func (r BatchResult) Images() (*Images, error) { return bodyOf[Images](r) }
 
-func bodyOf[T any](r *BatchResult) (*T, error) {
+func bodyOf[T any](r BatchResult) (*T, error) {
 	if r.Err != nil {
 		return nil, r.Err
 	}

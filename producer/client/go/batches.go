@@ -130,7 +130,7 @@ type Fault struct {
 }
 
 // Ended says whether the batch stays as it is.
-func (b *Batch) Ended() bool {
+func (b Batch) Ended() bool {
 	switch b.Status {
 	case "completed", "failed", "expired", "cancelled":
 		return true

@@ -191,7 +191,7 @@ type ChatCompletion struct {
 }
 
 // Content is the text of the first choice.
-func (c *ChatCompletion) Content() string {
+func (c ChatCompletion) Content() string {
 	if len(c.Choices) == 0 {
 		return ""
 	}

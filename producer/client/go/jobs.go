@@ -132,7 +132,7 @@ type ChargeLine struct {
 }
 
 // Ended says whether the job stays as it is.
-func (j *Job) Ended() bool {
+func (j Job) Ended() bool {
 	switch j.Status {
 	case "succeeded", "failed", "cancelled", "expired":
 		return true
@@ -141,7 +141,7 @@ func (j *Job) Ended() bool {
 }
 
 // Err is nil for a job that succeeded, or has not ended; else an [Error] that says why it did not.
-func (j *Job) Err() error {
+func (j Job) Err() error {
 	if !j.Ended() || j.Status == "succeeded" {
 		return nil
 	}
@@ -155,15 +155,15 @@ func (j *Job) Err() error {
 }
 
 // Chat is the result of a chat job that succeeded.
-func (j *Job) Chat() (*ChatCompletion, error) { return resultOf[ChatCompletion](j, TypeChat) }
+func (j Job) Chat() (*ChatCompletion, error) { return resultOf[ChatCompletion](j, TypeChat) }
 
 // Embeddings is the result of an embedding job that succeeded.
-func (j *Job) Embeddings() (*Embeddings, error) { return resultOf[Embeddings](j, TypeEmbedding) }
+func (j Job) Embeddings() (*Embeddings, error) { return resultOf[Embeddings](j, TypeEmbedding) }
 
 // Images is the result of an image job that succeeded.
-func (j *Job) Images() (*Images, error) { return resultOf[Images](j, TypeImage) }
+func (j Job) Images() (*Images, error) { return resultOf[Images](j, TypeImage) }
 
-func resultOf[T any](j *Job, kind string) (*T, error) {
+func resultOf[T any](j Job, kind string) (*T, error) {
 	if err := j.Err(); err != nil {
 		return nil, err
 	}

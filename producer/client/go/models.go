@@ -28,7 +28,7 @@ type Model struct {
 }
 
 // HasTier says whether the model is sold in a service tier, such as "flex".
-func (m *Model) HasTier(name string) bool {
+func (m Model) HasTier(name string) bool {
 	var price struct {
 		Tiers map[string]json.RawMessage `json:"service_tiers"`
 	}

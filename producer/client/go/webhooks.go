@@ -88,8 +88,8 @@ func overlap(seconds *int) any {
 }
 
 // Test sends a webhook.test event to a webhook.
-func (s *WebhooksService) Test(ctx context.Context, id string, options ...Option) (*Event, error) {
-	return create[Event](ctx, s.client, "/webhooks/"+url.PathEscape(id)+"/test", nil, options)
+func (s *WebhooksService) Test(ctx context.Context, id string, options ...Option) (*Webhook, error) {
+	return create[Webhook](ctx, s.client, "/webhooks/"+url.PathEscape(id)+"/test", nil, options)
 }
 
 // Delivery is the delivery of an event to a webhook, or to the callback of a job or batch.
