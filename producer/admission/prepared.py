@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from producer.admission.audited import Entry
 from producer.admission.cached_answers import Caching, Hit
 from producer.admission.idempotency import Claim
 from producer.objects import queued_job
@@ -34,6 +35,8 @@ class PreparedJobs:
     #: They came as a list; and they may wait for credit.
     listed: bool = False
     waits: bool = False
+    #: What is written down of who sent them.
+    entry: Entry | None = None
 
     @property
     def bound(self) -> int:
