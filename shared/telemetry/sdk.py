@@ -9,7 +9,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
-from shared.telemetry.spans import EXPORT_SECONDS, STOP_SECONDS
+#: An export is given up after so long, and a process that stops waits for the last ones no longer, in seconds.
+EXPORT_SECONDS: Final = 5.0
+STOP_SECONDS: Final = 3.0
 
 _providers: list[TracerProvider] = []
 _NAME: Final = "fusionai"

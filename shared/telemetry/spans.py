@@ -16,9 +16,6 @@ Value: TypeAlias = str | int | float | bool | list[str]
 
 #: Any of them turns traces on.
 VARIABLES: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-#: An export is given up after so long, and a process that stops waits for the last ones no longer, in seconds.
-EXPORT_SECONDS: Final = 5.0
-STOP_SECONDS: Final = 3.0
 
 
 class Span:
