@@ -129,7 +129,7 @@ func (c *Client) send(ctx context.Context, s settings, r request) (*answer, erro
 			return got, nil
 		}
 		var failure *Error
-		if !errors.As(err, &failure) || !failure.again || tried >= s.retries {
+		if !errors.As(err, &failure) || !failure.again || tried >= s.retries || failure.RetryAfter > longestAsked {
 			return nil, err
 		}
 		wait := pauseBefore(tried, failure.RetryAfter, chance())
