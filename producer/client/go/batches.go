@@ -169,7 +169,7 @@ func (s *BatchesService) DryRun(ctx context.Context, batch BatchParams, options 
 		return nil, err
 	}
 	var verdict DryRun
-	r := request{method: http.MethodPost, path: "/batches", limit: transferTimeout}
+	r := request{method: http.MethodPost, path: "/batches", idles: true, limit: transferTimeout}
 	_, err = s.client.sendJSON(ctx, r, json.RawMessage(data), &verdict, options)
 	return &verdict, err
 }

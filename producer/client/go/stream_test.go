@@ -121,3 +121,41 @@ func TestSilenceIsATimeoutAndLostOnesAreReadOn(t *testing.T) {
 		t.Error(last)
 	}
 }
+
+func TestAStreamIsCollected(t *testing.T) {
+	client, _ := serve(t, func(w http.ResponseWriter, _ asked, _ int) {
+		streams(w, piece("Hel"), piece("lo"),
+			`data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"id":"b","function":{"name":"g","arguments":"{\"x"}}]}}]}`+"\n\n",
+			`data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]}}]}`+"\n\n",
+			`data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"function":{"arguments":"\":1}"}}]},"finish_reason":"tool_calls"}]}`+"\n\n",
+			`data: {"choices":[{"index":2,"delta":{"content":"third"}}]}`+"\n\n",
+			`data: {"choices":[],"usage":{"total_tokens":7,"credits_used":0.000001}}`+"\n\n", "data: [DONE]\n\n")
+	})
+	stream, err := client.Chat.Stream(context.Background(), hello)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := stream.Collect()
+	if err != nil || whole.Content() != "Hello" || len(whole.Choices) != 3 || whole.Choices[2].Message.Content != "third" {
+		t.Fatalf("%+v, %v", whole, err)
+	}
+	calls := whole.Choices[0].Message.ToolCalls
+	if len(calls) != 2 || calls[0].ID != "b" || calls[0].Function.Arguments != `{"x":1}` || calls[1].Function.Name != "f" {
+		t.Errorf("%+v", calls)
+	}
+	if whole.Usage.CreditsUsed != "0.000001" || whole.Choices[0].FinishReason != "tool_calls" || whole.Meta.JobID != "job_1" {
+		t.Errorf("%+v", whole)
+	}
+}
+
+func TestWithoutATimeoutTheContextAloneEndsACall(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	client, came := serve(t, func(w http.ResponseWriter, _ asked, _ int) { <-ctx.Done() }, WithTimeout(0))
+	if _, err := client.Chat.Create(ctx, hello); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	if prefer := came.list()[0].header.Get("Prefer"); prefer != "" {
+		t.Error(prefer)
+	}
+}

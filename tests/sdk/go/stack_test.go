@@ -127,6 +127,9 @@ func TestJobsAreSubmittedWaitedForAndListed(t *testing.T) {
 		request.Metadata = team
 		wanted = append(wanted, fusionai.ChatJob(request))
 	}
+	if quote := must(client.Jobs.DryRun(ctx, wanted[0]))(t); quote.Jobs != 1 || quote.CreditsWorstCase.Cmp("0") != 1 {
+		t.Errorf("%+v", quote)
+	}
 	submitted := must(client.Jobs.SubmitMany(ctx, wanted))(t)
 	for at, one := range submitted {
 		job := must(client.Jobs.Wait(ctx, one.ID))(t)
