@@ -87,7 +87,7 @@ def batches(
         output.table(_COLUMNS, rows, empty="No batches.")
         if page["has_more"]:
             asked = [*([f"--status={status}"] if status else []), *labels.again(metadata)]
-            output.note(f"More: {shlex.join(['fusionai', 'batches', *asked, '--after', page['last_id']])}")
+            output.note(f"More: {shlex.join(['fusionai', 'batches', *asked, '--after', str(page['last_id'])])}")
 
     output.value(page, words)
 
