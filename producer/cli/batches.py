@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from fusionai.plain import Batch, PlainClient
+from fusionai.plain.objects import BatchProgress
 from producer.cli import ids
 from producer.cli.connection import api_command
 from producer.cli.faults import listed
@@ -13,8 +15,6 @@ from producer.cli.follow import Targets, follow, resumable, shown
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.summary import failures, finish, provider_rows, retrying
 from producer.cli.tables import Column, short_id
-from producer.client import Batch, FusionAI
-from producer.client.objects import BatchProgress
 from shared.submissions.sizes import MOST_PAGE
 
 _COLUMNS = [
@@ -43,7 +43,7 @@ _ERRORS = [
 @click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="Where the answers go.")
 @click.option("--errors", is_flag=True, help="Show why lines failed, grouped by reason, so far.")
 @api_command
-def batch(client: FusionAI, output: Output, id: str, wait: bool, target: Path | None, errors: bool) -> None:
+def batch(client: PlainClient, output: Output, id: str, wait: bool, target: Path | None, errors: bool) -> None:
     """Show a batch, or wait for its results.
 
     With --wait the answers are written to ID.out.jsonl and the errors to ID.errors.jsonl; exit status 3 when some lines
@@ -71,7 +71,7 @@ def batch(client: FusionAI, output: Output, id: str, wait: bool, target: Path | 
 )
 @click.option("--after", metavar="ID", help="Begin after this batch.")
 @api_command
-def batches(client: FusionAI, output: Output, limit: int, after: str | None) -> None:
+def batches(client: PlainClient, output: Output, limit: int, after: str | None) -> None:
     """List batches, the newest first."""
     page = client.batches(limit=limit, after=after)
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import click
 
-from producer.client.objects import JobStatus
+from fusionai.plain.objects import JobStatus
 from shared.submissions.job_types import JOB_TYPES
 
 _STATUS = click.Choice(get_args(JobStatus))
