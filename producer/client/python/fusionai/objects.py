@@ -267,6 +267,33 @@ class Charge(Object):
     refunded: float
 
 
+class HoldLine(Object):
+    """So many of one thing at most, at the dearest price that may apply; or `rounding`, or `other`, without a price."""
+
+    item: Literal["input", "overhead", "pictures", "search", "output", "images", "request", "rounding", "other"]
+    description: str
+    credits: str
+    call: int | None = None
+    count: int | None = None
+    price: int | None = None
+    per: int | None = None
+    rate: str | None = None
+
+
+class JobHold(Object):
+    """What a job may cost at most, which is set aside for it. The credits of the lines add up to `credits` exactly."""
+
+    credits: float
+    state: Literal["held", "waiting", "ended"]
+    of_batch: bool
+    reason: str
+    provider: str | None
+    model: str | None
+    service_tier: str | None
+    price_version: str | None
+    lines: list[HoldLine]
+
+
 class RoutingCandidate(Object):
     """A model that may serve the job."""
 
@@ -327,6 +354,7 @@ class Job(Object):
     cancel_requested: bool
     refunded: float | None = None
     cached: Literal[True] | None = None
+    hold: JobHold | None = None
     waiting_for: Literal["credits"] | None = None
     linked_context: list[Linked] | None = None
     callback_url: str | None = None
@@ -506,7 +534,8 @@ class Batch(Object):
     priority: int
     retry_of: str | None
     hold: Literal["all", "slices"]
-    waiting_for: Literal["credits"] | None
+    waiting_for: Literal["credits", "budget"] | None
+    waiting_until: int | None
     callback_url: str | None
 
 
@@ -545,7 +574,8 @@ class BatchProgress(Object):
     providers: list[ProviderProgress]
     reasons: list[Reason]
     credits_used: float
-    waiting_for: Literal["credits"] | None
+    waiting_for: Literal["credits", "budget"] | None
+    waiting_until: int | None
     created_at: int
     finished_at: int | None
 
@@ -1009,7 +1039,7 @@ class Invoice(Object):
     """The statement of a batch or month, already paid from the balance, or a purchase of credits.
 
     A purchase has the fields from `description` on as well. `checkout_url`: where it is paid, while it is open and such
-    a page exists. `payment_error`: why the last attempt to pay failed.
+    a page exists; `how_to_pay`: how, in words. `payment_error`: why the last attempt to pay failed.
     """
 
     id: str
@@ -1028,6 +1058,7 @@ class Invoice(Object):
     metadata: dict[str, str] | None = None
     price: Price | None = None
     checkout_url: str | None = None
+    how_to_pay: str | None = None
     expires_at: int | None = None
     auto_top_up: bool | None = None
     payment_error: str | None = None

@@ -279,6 +279,33 @@ class Charge(TypedDict):
     refunded: float
 
 
+class HoldLine(TypedDict):
+    """So many of one thing at most, at the dearest price that may apply; or `rounding`, or `other`, without a price."""
+
+    item: Literal["input", "overhead", "pictures", "search", "output", "images", "request", "rounding", "other"]
+    call: NotRequired[int]
+    description: str
+    count: NotRequired[int]
+    price: NotRequired[int]
+    per: NotRequired[int]
+    rate: NotRequired[str]
+    credits: str
+
+
+class JobHold(TypedDict):
+    """What a job may cost at most, which is set aside for it. The credits of the lines add up to `credits` exactly."""
+
+    credits: float
+    state: Literal["held", "waiting", "ended"]
+    of_batch: bool
+    reason: str
+    provider: str | None
+    model: str | None
+    service_tier: str | None
+    price_version: str | None
+    lines: list[HoldLine]
+
+
 class RoutingCandidate(TypedDict):
     """A model that may serve the job."""
 
@@ -336,6 +363,7 @@ class Job(TypedDict):
     cached: NotRequired[Literal[True]]
     usage: JobUsage | None
     charge: Charge | None
+    hold: NotRequired[JobHold | None]
     routing: JobRouting | None
     ignored: list[str]
     cancel_requested: bool
@@ -518,7 +546,8 @@ class Batch(TypedDict):
     priority: int
     retry_of: str | None
     hold: Literal["all", "slices"]
-    waiting_for: Literal["credits"] | None
+    waiting_for: Literal["credits", "budget"] | None
+    waiting_until: int | None
     callback_url: str | None
 
 
@@ -557,7 +586,8 @@ class BatchProgress(TypedDict):
     providers: list[ProviderProgress]
     reasons: list[Reason]
     credits_used: float
-    waiting_for: Literal["credits"] | None
+    waiting_for: Literal["credits", "budget"] | None
+    waiting_until: int | None
     created_at: int
     finished_at: int | None
 
@@ -1025,7 +1055,7 @@ class Invoice(TypedDict):
     """The statement of a batch or month, already paid from the balance, or a purchase of credits.
 
     A purchase has the fields from `description` on as well. `checkout_url`: where it is paid, while it is open and such
-    a page exists. `payment_error`: why the last attempt to pay failed.
+    a page exists; `how_to_pay`: how, in words. `payment_error`: why the last attempt to pay failed.
     """
 
     id: str
@@ -1044,6 +1074,7 @@ class Invoice(TypedDict):
     metadata: NotRequired[dict[str, str] | None]
     price: NotRequired[Price | None]
     checkout_url: NotRequired[str | None]
+    how_to_pay: NotRequired[str | None]
     expires_at: NotRequired[int | None]
     auto_top_up: NotRequired[bool]
     payment_error: NotRequired[str | None]
