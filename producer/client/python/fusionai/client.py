@@ -28,6 +28,8 @@ from shared.environment import usual
 
 Timeout = float | httpx2.Timeout | None
 _KEY = "Idempotency-Key"
+#: Where `fusionai up` serves.
+LOCAL_URL = "http://127.0.0.1:8000/v1"
 _ADDRESS, _SECRET = "FUSIONAI_BASE_URL", "FUSIONAI_API_KEY"
 
 
@@ -93,7 +95,7 @@ class FusionAI(Manners, OpenAI):
         http_client: httpx2.Client | None = None,
         **more: Any,
     ) -> None:
-        """`base_url` and `api_key` default to FUSIONAI_BASE_URL and FUSIONAI_API_KEY (the environment, or `.env`).
+        """`base_url` defaults to FUSIONAI_BASE_URL, else to the server of this machine; `api_key` to FUSIONAI_API_KEY.
 
         `timeout`, `stream_timeout`: seconds for an answer, for the silence in a stream. `more`: as of OpenAI's client.
         """
@@ -234,11 +236,9 @@ class AsyncFusionAI(Manners, AsyncOpenAI):
 
 
 def _whereabouts(base_url: Any, api_key: Any) -> tuple[Any, Any]:
-    """Address and key, as given or from the environment: never OpenAI's."""
+    """Address and key, as given or from the environment (or `.env`): never OpenAI's."""
     found = usual(_ADDRESS, _SECRET)
-    address, secret = base_url or found.get(_ADDRESS), api_key or found.get(_SECRET)
-    if not address:
-        raise OpenAIError(f"no address of the API: give base_url, with /v1, or set {_ADDRESS}")
+    address, secret = base_url or found.get(_ADDRESS) or LOCAL_URL, api_key or found.get(_SECRET)
     if not secret:
         raise OpenAIError(f"no key: give api_key, or set {_SECRET}")
     return address, secret
