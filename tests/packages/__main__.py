@@ -24,7 +24,7 @@ PROGRAM = Path(__file__).parent / "program.py.txt"
 SERVER = ("alembic", "celery", "fastapi", "flower", "psycopg", "redis", "sqlalchemy", "starlette", "stripe", "uvicorn")
 #: Of other languages, and what only the repository has.
 _APART = ("producer/client/go/", "producer/client/js/")
-_QUICK_START = re.compile(r"^### The Python SDK\n.*?^```python\n(.*?)^```\n\n((?:    .*\n)+)", re.M | re.S)
+_QUICK_START = re.compile(r"^### The Python SDK\n.*?^```python\n(.*?)^```\n\n((?:    [^\n]*\n)+)", re.M | re.S)
 #: An answer that commands which need the server give.
 NEEDS = "this command needs the packages of the server: pip install 'fusionai[server]'"
 

@@ -144,7 +144,9 @@ def test_commands_are_there(document: str) -> None:
     wrong = [
         " ".join((first, second))
         for code in code_of(document)
-        for first, second in re.findall(r"(?<![\w./-])fusionai ([a-z][a-z-]*)(?: ([a-z][a-z-]*)(?![\w./-]))?", code)
+        for first, second in re.findall(
+            r"(?<![\w./-])(?<!from )fusionai ([a-z][a-z-]*)(?: ([a-z][a-z-]*)(?![\w./-]))?", code
+        )
         if not is_command(first, second)
     ]
     assert wrong == []
