@@ -16,7 +16,8 @@ import redis
 from sqlalchemy import func, select, update
 
 from fusionai.plain import PlainClient
-from producer.admission.accept import Accepted, PreparedJobs, accept
+from producer.admission.accept import accept
+from producer.admission.prepared import Accepted, PreparedJobs
 from shared import clock, verify
 from shared import processes as lifeline
 from shared.accounts import KeyHolder, create_account, create_key

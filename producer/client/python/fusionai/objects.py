@@ -683,10 +683,11 @@ class DeletedFile(Object):
 
 
 class Spent(Object):
-    """Credits spent in a calendar month (UTC)."""
+    """Credits spent in a calendar month (UTC), and on its current day."""
 
     period: str
     credits: float
+    today: float
 
 
 class Threshold(Object):

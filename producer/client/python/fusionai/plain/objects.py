@@ -695,10 +695,11 @@ class DeletedFile(TypedDict):
 
 
 class Spent(TypedDict):
-    """Credits spent in a calendar month (UTC)."""
+    """Credits spent in a calendar month (UTC), and on its current day."""
 
     period: str
     credits: float
+    today: float
 
 
 class Threshold(TypedDict):
