@@ -21,7 +21,18 @@ from producer import objects
 PACKAGE = Path(__file__).parent.parent / "producer/client/python/fusionai"
 #: The objects that calls answer with; those in them come with them.
 ROOTS = (
-    *("Job", "Jobs", "JobInput", "JobCount", "JobsCancelled", "JobsDryRun", "Batch", "BatchProgress", "BatchErrors"),
+    *(
+        "Job",
+        "Jobs",
+        "JobInput",
+        "JobCount",
+        "JobSummary",
+        "JobsCancelled",
+        "JobsDryRun",
+        "Batch",
+        "BatchProgress",
+        "BatchErrors",
+    ),
     *(
         "BatchResult",
         "DryRun",

@@ -399,6 +399,19 @@ class JobCount(TypedDict):
     exact: bool
 
 
+class JobSummary(TypedDict):
+    """How the jobs of the key's mode (live or test) stand."""
+
+    object: Literal["jobs.summary"]
+    queued: JobCount
+    running: JobCount
+    succeeded: JobCount
+    failed: JobCount
+    succeeded_since: int
+    failed_since: int
+    oldest_queued_at: int | None
+
+
 class JobsCancelled(TypedDict):
     """What a call that cancels by a filter did. If `has_more` is true, call again with `after=last_id`."""
 

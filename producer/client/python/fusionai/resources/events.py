@@ -1,5 +1,7 @@
 """Every event, in order: follow them if you must miss none."""
 
+from collections.abc import Sequence
+
 from openai._base_client import AsyncPaginator
 from openai._resource import AsyncAPIResource, SyncAPIResource
 
@@ -11,9 +13,9 @@ from fusionai.resources.calling import options
 class Events(SyncAPIResource):
     """`client.events`."""
 
-    def list(self, *, after: str | None = None, limit: int | None = None) -> Page[Event]:
-        """The account's events after one, the oldest first."""
-        query = {"after": after, "limit": limit}
+    def list(self, *, after: str | None = None, limit: int | None = None, types: Sequence[str] = ()) -> Page[Event]:
+        """The account's events after one, the oldest first; of these types."""
+        query = {"after": after, "limit": limit, "type": ",".join(types) or None}
         return self._get_api_list("/events", page=Page[Event], model=Event, options=options(query=query))
 
     def retrieve(self, id: str) -> Event:
@@ -35,9 +37,11 @@ class Events(SyncAPIResource):
 class AsyncEvents(AsyncAPIResource):
     """`client.events` of the asynchronous client."""
 
-    def list(self, *, after: str | None = None, limit: int | None = None) -> AsyncPaginator[Event, AsyncPage[Event]]:
-        """The account's events after one, the oldest first."""
-        query = {"after": after, "limit": limit}
+    def list(
+        self, *, after: str | None = None, limit: int | None = None, types: Sequence[str] = ()
+    ) -> AsyncPaginator[Event, AsyncPage[Event]]:
+        """The account's events after one, the oldest first; of these types."""
+        query = {"after": after, "limit": limit, "type": ",".join(types) or None}
         return self._get_api_list("/events", page=AsyncPage[Event], model=Event, options=options(query=query))
 
     async def retrieve(self, id: str) -> Event:

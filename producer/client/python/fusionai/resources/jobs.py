@@ -13,7 +13,7 @@ from openai.types.chat import ChatCompletionChunk
 from fusionai import manners
 from fusionai.errors import WaitTimeoutError
 from fusionai.job_streams import AsyncChunks, AsyncJobStream, Chunks, JobStream
-from fusionai.objects import Job, JobCount, JobInput
+from fusionai.objects import Job, JobCount, JobInput, JobSummary
 from fusionai.objects import Jobs as Accepted
 from fusionai.pages import AsyncPage, Page
 from fusionai.resources.calling import NO_SECONDS, Headers, Seconds, known, options
@@ -104,6 +104,10 @@ class Jobs(SyncAPIResource):
         query = _query({**filters, "metadata": metadata})
         return self._get("/jobs/count", options=options(query=query), cast_to=JobCount)
 
+    def summary(self) -> JobSummary:
+        """How many are queued and running, done today, and failed of late."""
+        return self._get("/jobs/summary", cast_to=JobSummary)
+
     def input(self, id: str) -> JobInput:
         """What a job asked, as it can be sent again."""
         return self._get(f"/jobs/{id}/input", cast_to=JobInput)
@@ -189,6 +193,10 @@ class AsyncJobs(AsyncAPIResource):
         """How many meet the filters of `list`: `count`, up to 10,000, and `has_more`."""
         query = _query({**filters, "metadata": metadata})
         return await self._get("/jobs/count", options=options(query=query), cast_to=JobCount)
+
+    async def summary(self) -> JobSummary:
+        """How many are queued and running, done today, and failed of late."""
+        return await self._get("/jobs/summary", cast_to=JobSummary)
 
     async def input(self, id: str) -> JobInput:
         """What a job asked, as it can be sent again."""
