@@ -6,7 +6,7 @@ import { APIConnectionError, APIError, type OpenAI } from 'openai';
 
 import { BatchFailedError, FusionAIError } from './errors.js';
 import type { Batch, BatchLineResult, File as FileObject } from './objects.js';
-import { backoffSeconds, pause } from './waiting.js';
+import { apart, backoffSeconds, pause } from './waiting.js';
 
 /** Part of every idempotency key: another way of making lines gets another name. */
 const FORMAT = 'sdk-batch-1';
@@ -86,16 +86,19 @@ function keyOf(client: OpenAI, manner: Manner, parts: readonly string[]): string
   return `${FORMAT}-${createHash('sha256').update(text).digest('hex').slice(0, 40)}`;
 }
 
-async function upload(client: OpenAI, content: string, key: string, { signal }: Manner): Promise<FileObject> {
+async function upload(client: OpenAI, content: string, key: string, manner: Manner): Promise<FileObject> {
   const file = new File([content], 'batch.jsonl', { type: 'application/jsonl' });
-  const made: unknown = await client.files.create({ file, purpose: 'batch' }, { idempotencyKey: key, signal });
+  const made: unknown = await apart(manner.signal, (signal) =>
+    client.files.create({ file, purpose: 'batch' }, { idempotencyKey: key, signal }),
+  );
   return made as FileObject;
 }
 
-async function create(client: OpenAI, fileID: string, key: string, { body, signal }: Manner) {
-  const whole = { input_file_id: fileID, ...body };
-  const request = client.post<Batch>('/batches', { body: whole, idempotencyKey: key, signal });
-  const { data, response } = await request.withResponse();
+async function create(client: OpenAI, fileID: string, key: string, manner: Manner) {
+  const body = { input_file_id: fileID, ...manner.body };
+  const { data, response } = await apart(manner.signal, (signal) =>
+    client.post<Batch>('/batches', { body, idempotencyKey: key, signal }).withResponse(),
+  );
   return { made: data, replayed: response.headers.get('idempotent-replayed') === 'true' };
 }
 
@@ -121,22 +124,22 @@ async function watch(client: OpenAI, made: Batch, manner: Manner, onLook: (batch
 }
 
 function look(client: OpenAI, id: string, manner: Manner): Promise<Batch> {
-  return insist(manner, () => client.get<Batch>(`/batches/${encodeURIComponent(id)}`, { signal: manner.signal }));
+  return insist(manner, (signal) => client.get<Batch>(`/batches/${encodeURIComponent(id)}`, { signal }));
 }
 
 function read(client: OpenAI, fileID: string, manner: Manner): Promise<BatchLineResult[]> {
-  return insist(manner, async () => {
-    const text = await (await client.files.content(fileID, { signal: manner.signal })).text();
+  return insist(manner, async (signal) => {
+    const text = await (await client.files.content(fileID, { signal })).text();
     const lines = text.split('\n').filter((line) => line.trim());
     return lines.map((line) => JSON.parse(line) as BatchLineResult);
   });
 }
 
 /** Read something for as long as it takes: hours of work are not given up for a server that is away for a while. */
-async function insist<T>({ signal }: Manner, once: () => PromiseLike<T>): Promise<T> {
+async function insist<T>({ signal }: Manner, once: (own: AbortSignal) => PromiseLike<T>): Promise<T> {
   for (let failures = 1; ; failures += 1) {
     try {
-      return await once();
+      return await apart(signal, once);
     } catch (error) {
       if (!isPassing(error) || signal.aborted) throw error;
     }

@@ -51,7 +51,8 @@ function detailed<Base extends Constructor<APIError>>(Base: Base) {
       this.jobID = this.headers?.get('fusionai-job-id') ?? textOf(this.details['job_id']);
       this.retryAfter = secondsOf(this.headers?.get('retry-after'));
       Object.defineProperty(this, OURS, { value: true });
-      if (!this.requestID) Object.assign(this, { requestID: textOf(this.details['request_id']) });
+      const said = textOf(this.details['request_id']);
+      if (said) Object.assign(this, { requestID: said });
     }
   };
 }

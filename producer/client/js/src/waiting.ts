@@ -34,3 +34,19 @@ export function backoffSeconds(failures: number): number {
 export async function pause(seconds: number, signal?: AbortSignal | null): Promise<void> {
   if (seconds > 0) await setTimeout(seconds * 1000, undefined, signal ? { signal } : {});
 }
+
+/**
+ * Do one of many pieces of work that a signal ends, with a signal of its own: the official SDK leaves a listener with the
+ * signal of each request, of which a long wait makes thousands.
+ */
+export async function apart<T>(signal: AbortSignal | null | undefined, work: (own: AbortSignal) => PromiseLike<T>): Promise<T> {
+  const own = new AbortController();
+  const leave = () => own.abort(signal?.reason);
+  if (signal?.aborted) leave();
+  signal?.addEventListener('abort', leave);
+  try {
+    return await work(own.signal);
+  } finally {
+    signal?.removeEventListener('abort', leave);
+  }
+}

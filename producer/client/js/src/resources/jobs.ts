@@ -20,7 +20,7 @@ import type {
   JobsDryRun,
 } from '../objects.js';
 import { ListPage, type ListParams } from '../pages.js';
-import { answerSeconds, pause } from '../waiting.js';
+import { answerSeconds, apart, pause } from '../waiting.js';
 
 type RequestOptions = OpenAI.RequestOptions;
 
@@ -77,7 +77,9 @@ export class Jobs extends APIResource {
       const began = Date.now();
       const left = Math.max(0, (deadline - began) / 1000);
       const wait = Math.min(answerSeconds(options?.timeout ?? this._client.timeout), left);
-      const job = await this.retrieve(id, { wait: Number(wait.toFixed(3)) }, options);
+      const job = await apart(options?.signal, (signal) =>
+        this.retrieve(id, { wait: Number(wait.toFixed(3)) }, { ...options, signal }),
+      );
       if (job.finished_at !== null) return job;
       if (Date.now() >= deadline) throw new WaitTimeoutError(id, timeoutSeconds ?? 0);
       const early = Math.min(BETWEEN_POLLS_SECONDS, left) - (Date.now() - began) / 1000;
