@@ -37,8 +37,9 @@ test("a 402 has its fields, a stream's error those of its event", async () => {
 });
 
 test("nothing of OpenAI's environment is sent, and what is missing is said", async () => {
-  process.env.OPENAI_API_KEY = "sk-secret";
-  process.env.OPENAI_ORG_ID = process.env.OPENAI_PROJECT_ID = "org-secret";
+  const before = { ...process.env };
+  for (const name of ["API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID"]) process.env[`OPENAI_${name}`] = "a-secret";
+  for (const name of ["API_KEY", "BASE_URL"]) delete process.env[`FUSIONAI_${name}`];
   try {
     assert.throws(() => new FusionAI({ baseURL: "http://x/v1" }), /FUSIONAI_API_KEY/);
     assert.throws(() => new FusionAI({ apiKey: "k" }), /FUSIONAI_BASE_URL/);
@@ -47,7 +48,7 @@ test("nothing of OpenAI's environment is sent, and what is missing is said", asy
       assert.ok(!JSON.stringify(seen).includes("secret"));
     });
   } finally {
-    for (const name of ["OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"]) delete process.env[name];
+    process.env = before;
   }
 });
 
