@@ -20,7 +20,7 @@ JS = Path(__file__).parents[2] / "producer" / "client" / "js"
 TESTS = ("server.mjs", "sdk.test.mjs", "batch.test.mjs", "stack.test.mjs", "runner.mjs")
 #: A user's program, and how its two module systems are named.
 PROGRAMS = ("user.mts", "user.cts")
-_CHECK = ("--module", "nodenext", "--target", "es2022", "--strict", "--exactOptionalPropertyTypes", "--skipLibCheck")
+_CHECK = ("--module", "nodenext", "--target", "es2022", "--strict", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess")
 _QUICK_START = re.compile(r"^## Quick start\n.*?^```js\n(.*?)^```", re.M | re.S)
 
 Environment = Mapping[str, str]

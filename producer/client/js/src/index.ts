@@ -4,6 +4,7 @@ export { FusionAI, FusionAI as default, type ClientOptions } from './client.js';
 export type { BatchOptions, BatchProgress, BatchRequest } from './batch.js';
 export type { BatchResult } from './batch_work.js';
 export * from './errors.js';
+export type { ChatExtras, EmbeddingExtras, ImageExtras, UsageExtras } from './extras.js';
 export { JobStream, type StreamRequestOptions } from './job_stream.js';
 export { ListPage, type ListBody, type ListParams } from './pages.js';
 export type { Credits } from './resources/credits.js';

@@ -25,6 +25,17 @@ async function main(): Promise<void> {
   const { response } = await client.jobs.retrieve(job.id).withResponse();
   console.log(status, text.length > 0, response.headers.get('fusionai-job-id') === job.id);
 
+  const answer = await client.chat.completions.create({
+    model: 'gpt-4',
+    messages: [{ role: 'user', content: 'Say this is a test.' }],
+    max_tokens: 50,
+    routing: { fallbacks: ['gemini-pro'] }, // ours beside OpenAI's
+  });
+  const credits: number | undefined = answer.usage?.credits_used;
+  const vector = await client.embeddings.create({ model: 'text-embedding-3-large', input: 'hi', metadata: { a: 'b' } });
+  const picture = await client.images.generate({ model: 'image-gen-2', prompt: 'a cat', routing: { budget: 'economy' } });
+  console.log(credits, vector.usage.credits_used, picture.usage?.credits_used);
+
   const requests: BatchRequest[] = [{ body: { model: 'gpt-4', messages: [{ role: 'user', content: 'hi' }], max_tokens: 50 } }];
   for await (const result of client.batch(requests)) console.log(result.custom_id, result.error);
   for await (const model of client.models.list()) if (model.id === 'gpt-4') console.log(model.id);
