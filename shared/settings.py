@@ -132,6 +132,9 @@ class Settings(BaseSettings):
     price_amount: int = Field(default=0, ge=0, le=10**9)
     price_credits: int = Field(default=1, ge=1, le=10**9)
     price_currency: str = "usd"
+    #: Whom customers ask how to pay, and, where no price is set, what credit costs: an address or a telephone number.
+    #: It stands in `how_to_pay` of the invoices that are made from then on.
+    payment_contact: str = Field(default="", max_length=200)
     #: After how many seconds the payment provider is first asked about a purchase of which it has not told us anything;
     #: later less often.
     payment_ask_seconds: float = Field(default=60.0, gt=0)

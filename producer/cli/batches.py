@@ -10,7 +10,7 @@ from producer.cli import ids
 from producer.cli.connection import api_command
 from producer.cli.faults import listed
 from producer.cli.follow import Targets, follow, resumable, shown
-from producer.cli.output import Output, credits_text, moment
+from producer.cli.output import Output, awaited, credits_text, moment
 from producer.cli.summary import failures, finish, provider_rows, retrying
 from producer.cli.tables import Column, short_id
 from producer.client import Batch, FusionAI
@@ -107,7 +107,7 @@ def _show(output: Output, found: Batch, progress: BatchProgress | None) -> None:
     rest: dict[str, object] = {
         "credits": f"{credits_text(found['credits_used'])} used, {credits_text(found['credits_held'])} held",
         "hold": "in slices" if found.get("hold") == "slices" else None,
-        "waiting for": found.get("waiting_for"),
+        "waiting for": awaited(found),
         "tokens": f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out" if usage else None,
         "priority": found["priority"] or None,
         "window": f"{found['completion_window']}, until {moment(found['expires_at'])}",

@@ -260,6 +260,7 @@ def progress_of(batch: Batch) -> BatchProgress:
         "reasons": [],
         "credits_used": batch["credits_used"],
         "waiting_for": batch.get("waiting_for"),
+        "waiting_until": batch.get("waiting_until"),
         "created_at": batch["created_at"],
         "finished_at": next((at for at in ended if at), None),
     }

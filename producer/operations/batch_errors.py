@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Connection, func, select, text
 
-from producer.objects.batches import BatchErrorGroup, BatchErrors
+from producer.objects.batch_progress import BatchErrorGroup, BatchErrors
 from shared.batches import never_made
 from shared.batches.states import Row
 from shared.db import models as m
