@@ -1,4 +1,4 @@
-"""The part of the API's document that the types of the SDK for JavaScript are made from: `python -m tests.node.document`.
+"""The part of the API's document that our SDK for JavaScript has types of: `python -m tests.node.document` prints it.
 
 The objects that it names, and what they are made of; openapi-typescript makes producer/client/js/src/api.ts of it.
 """

@@ -20,7 +20,8 @@ JS = Path(__file__).parents[2] / "producer" / "client" / "js"
 TESTS = ("server.mjs", "sdk.test.mjs", "batch.test.mjs", "stack.test.mjs", "runner.mjs")
 #: A user's program, and how its two module systems are named.
 PROGRAMS = ("user.mts", "user.cts")
-_CHECK = ("--module", "nodenext", "--target", "es2022", "--strict", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess")
+_CHECK = "--module nodenext --target es2022 --strict --exactOptionalPropertyTypes --noUncheckedIndexedAccess".split()
+_INSTALL = "npm install --silent --ignore-scripts --prefer-offline --no-audit --no-fund".split()
 _QUICK_START = re.compile(r"^## Quick start\n.*?^```js\n(.*?)^```", re.M | re.S)
 
 Environment = Mapping[str, str]
@@ -41,7 +42,7 @@ def installed(folder: Path) -> Path:
     _do(["npm", "pack", "--silent", "--pack-destination", str(folder)], JS)
     (tarball,) = folder.glob("*.tgz")
     (user / "package.json").write_text(json.dumps({"private": True}))
-    _do(["npm", "install", "--silent", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", str(tarball)], user)
+    _do([*_INSTALL, str(tarball)], user)
     for name in TESTS:
         shutil.copy(JS / "test" / name, user)
     for name in PROGRAMS:
@@ -78,12 +79,13 @@ def _types(user: Path, environment: Environment) -> bool:
 
 def _programs(user: Path, environment: Environment) -> bool:
     """What tsc has made of the program runs as an ES module and as CommonJS, and says the same."""
-    said = [
-        subprocess.run(["node", name.replace("ts", "js")], cwd=user, env=environment, stdout=subprocess.PIPE, check=False)
-        for name in PROGRAMS
-    ]
-    print(said[0].stdout.decode(), end="")
-    return not any(one.returncode for one in said) and said[0].stdout == said[1].stdout != b""
+    said = []
+    for name in PROGRAMS:
+        program = ["node", name.replace("ts", "js")]
+        ran = subprocess.run(program, cwd=user, env=environment, stdout=subprocess.PIPE, check=False)
+        print(ran.stdout.decode(), end="")
+        said.append(b"" if ran.returncode else ran.stdout)
+    return said[0] == said[1] != b""
 
 
 def _quick_start(user: Path, environment: Environment) -> bool:

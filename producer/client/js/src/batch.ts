@@ -5,10 +5,15 @@ import type { OpenAI } from 'openai';
 import { carryOut, type BatchResult, type Line, type Manner } from './batch_work.js';
 import type { Batch, BatchSpec, Model } from './objects.js';
 
-/** As many requests, and as many bytes of them, become one batch: the results of one come together. */
-const LINES_PER_BATCH = 10_000;
-const BYTES_PER_BATCH = 100 * 1024 ** 2;
-const CONCURRENCY = 4;
+/** Requests in the first batch, and in the largest: the first results come soon, and many requests make few batches. */
+const FIRST_LINES = 100;
+const MOST_LINES = 10_000;
+/** Bytes of a batch's file; the server takes more. */
+const MOST_BYTES = 50_000_000;
+const CONCURRENCY = 8;
+/** A window from which there is time for the tier that answers as there is room, in hours. */
+const CALM_HOURS = 4;
+const CHEAP_TIER = 'flex';
 
 /** A request: what would be sent to `url`. */
 export interface BatchRequest {
@@ -34,13 +39,19 @@ export interface BatchOptions {
   key?: string;
   /** `1h` to `168h`; default `24h`. */
   completionWindow?: string;
-  /** `cheapest`: at half price (`service_tier` flex) where a model has that, and the request names no tier. */
-  tier?: 'default' | 'cheapest';
+  /**
+   * `cheapest`: at half price (`service_tier` flex) where a model has that, and the request names no tier; `auto`: the
+   * same where the window is four hours or longer; `default`: the requests as they are. Default: `auto`.
+   */
+  tier?: 'auto' | 'cheapest' | 'default';
   /** Called when the numbers have changed. */
   onProgress?: (progress: BatchProgress) => void;
-  /** Default: 10,000 requests in a batch, at most 50,000. Others make other batches: keep it when you come back. */
+  /**
+   * Requests in each batch, at most 50,000; another number makes other batches. Default: 100 in the first, and twice as
+   * many in each after it, up to 10,000.
+   */
   linesPerBatch?: number;
-  /** How many batches run at the same time. Default: 4. */
+  /** How many batches run at the same time. Default: 8. */
   concurrency?: number;
   /** How often each is looked at. Default: soon at first, then every 5 s. */
   pollSeconds?: number;
@@ -139,23 +150,29 @@ class Progress {
 
 /** The lines of the requests, as many at a time as make a batch. */
 async function* chunks(client: OpenAI, requests: Requests, options: BatchOptions): AsyncGenerator<Line[], void, undefined> {
-  const most = options.linesPerBatch ?? LINES_PER_BATCH;
+  let most = options.linesPerBatch ?? FIRST_LINES;
+  const cheap = isCheap(options);
   const seen = new Set<string>();
   let flex: ReadonlySet<string> | undefined;
   let lines: Line[] = [];
   let bytes = 0;
   for await (const request of requests) {
-    if (options.tier === 'cheapest') flex ??= await flexModels(client);
+    if (cheap) flex ??= await flexModels(client);
     const line = lineOf(request, seen, flex);
     const size = Buffer.byteLength(line.text);
-    if (lines.length === most || (lines.length && bytes + size > BYTES_PER_BATCH)) {
+    if (lines.length === most || (lines.length && bytes + size > MOST_BYTES)) {
       yield lines;
       [lines, bytes] = [[], 0];
+      most = options.linesPerBatch ?? Math.min(most * 2, MOST_LINES);
     }
     lines.push(line);
     bytes += size;
   }
   if (lines.length) yield lines;
+}
+
+function isCheap({ tier = 'auto', completionWindow = '24h' }: BatchOptions): boolean {
+  return tier === 'cheapest' || (tier === 'auto' && Number.parseInt(completionWindow, 10) >= CALM_HOURS);
 }
 
 function lineOf(request: BatchRequest, seen: Set<string>, flex: ReadonlySet<string> | undefined): Line {
@@ -164,7 +181,7 @@ function lineOf(request: BatchRequest, seen: Set<string>, flex: ReadonlySet<stri
   seen.add(custom_id);
   const { model, service_tier } = request.body as { model?: unknown; service_tier?: unknown };
   const cheaper = service_tier === undefined && typeof model === 'string' && flex?.has(model);
-  const body = cheaper ? { ...request.body, service_tier: 'flex' } : request.body;
+  const body = cheaper ? { ...request.body, service_tier: CHEAP_TIER } : request.body;
   const line = { custom_id, method: 'POST', url: request.url ?? '/v1/chat/completions', body };
   return { custom_id, text: `${JSON.stringify(line)}\n` };
 }
@@ -172,5 +189,5 @@ function lineOf(request: BatchRequest, seen: Set<string>, flex: ReadonlySet<stri
 /** The models that have a cheaper tier for work that can wait. */
 async function flexModels(client: OpenAI): Promise<ReadonlySet<string>> {
   const { data } = await client.get<{ data: Model[] }>('/models');
-  return new Set(data.filter((model) => model.price.service_tiers?.['flex']).map((model) => model.id));
+  return new Set(data.filter((model) => model.price.service_tiers?.[CHEAP_TIER]).map((model) => model.id));
 }

@@ -41,7 +41,7 @@ function hub(ends = () => ({ status: "completed" })) {
 }
 
 const requests = (count) => Array.from({ length: count }, (_, n) => ({ custom_id: `q-${n}`, body: { model: "m", n } }));
-const quick = { pollSeconds: 0.01 };
+const quick = { pollSeconds: 0.01, tier: "default" };
 
 test("many requests are several batches; each result is there once, and the numbers add up", async () => {
   const { respond, batches } = hub();
@@ -56,6 +56,20 @@ test("many requests are several batches; each result is there once, and the numb
     assert.deepEqual(results.map((result) => result.custom_id).sort(), requests(10).map((one) => one.custom_id).sort());
     assert.ok(results.every((result) => result.error === null && `q-${result.body.n}` === result.custom_id));
     assert.deepEqual(told.at(-1), { completed: 10, failed: 0, total: 10 });
+  });
+});
+
+test("the first batch is small and those after it grow; with time for it, the cheaper tier is asked for", async () => {
+  const { respond, batches, files } = hub();
+  const models = { data: [{ id: "m", price: { service_tiers: { flex: {} } } }, { id: "other", price: {} }] };
+  const answer = (request) => (request.path.endsWith("/models") ? { body: models } : respond(request));
+  await served(answer, async (client) => {
+    const { tier, ...usual } = quick;
+    assert.equal((await gathered(client.batch(requests(301), usual))).length, 301);
+    assert.deepEqual([...batches.values()].map((batch) => batch.request_counts.total), [100, 200, 1]);
+    assert.ok([...files.values()].flat().every((line) => line.body.service_tier === "flex"));
+    const [hurried] = await gathered(client.batch(requests(1), { ...usual, completionWindow: "3h" }));
+    assert.equal(hurried.body.service_tier, undefined);
   });
 });
 

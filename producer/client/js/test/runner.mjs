@@ -44,10 +44,10 @@ async function streamed(chunks) {
   return { text, value };
 }
 
-async function batched(client, { requests, completion_window, poll_seconds, ...rest }) {
+async function batched(client, { requests, completion_window, poll_seconds, key, tier = "default" }) {
   const [results, progress] = [[], []];
   const onProgress = ({ completed, failed, total }) => progress.push([completed, failed, total]);
-  const options = { ...rest, completionWindow: completion_window, pollSeconds: poll_seconds, onProgress };
+  const options = { key, tier, completionWindow: completion_window, pollSeconds: poll_seconds, onProgress };
   for await (const result of client.batch(requests, defined(options))) results.push(result);
   return { value: { results, progress } };
 }

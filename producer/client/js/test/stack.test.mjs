@@ -107,7 +107,7 @@ test("a batch gives a result for each request, and is found again", async () => 
     { custom_id: "bad", body: saying("the provider refuses this") },
   ];
   const told = [];
-  const options = { key: randomUUID(), linesPerBatch: 4, tier: "cheapest", onProgress: (progress) => told.push(progress) };
+  const options = { key: randomUUID(), linesPerBatch: 4, onProgress: (progress) => told.push(progress) };
   await faulty("the provider refuses this", { status: 400 }, async () => {
     const results = new Map((await gathered(client.batch(requests, options))).map((result) => [result.custom_id, result]));
     assert.deepEqual([...results.keys()].sort(), requests.map((request) => request.custom_id).sort());
