@@ -49,7 +49,7 @@ test-sdk-js: dev producer/client/js/node_modules/.package-lock.json ## our SDK f
 	$(BIN)/python -m tests.node.sdk
 
 sdk-types: dev producer/client/js/node_modules/.package-lock.json ## the types of our SDK for JavaScript anew, from the OpenAPI document
-	$(BIN)/python -m tests.node.document >producer/client/js/document.json
+	$(BIN)/python -m tests.node.document
 	npm --prefix producer/client/js run --silent types -- document.json
 	@rm producer/client/js/document.json
 

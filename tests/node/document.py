@@ -1,16 +1,20 @@
-"""The part of the API's document that our SDK for JavaScript has types of: `python -m tests.node.document` prints it.
+"""The part of the API's document that our SDK for JavaScript has types of: the objects named here, and what is in them.
 
-The objects that it names, and what they are made of; openapi-typescript makes producer/client/js/src/api.ts of it.
+`make sdk-types` writes it, has openapi-typescript make producer/client/js/src/api.ts of it, and keeps its digest.
 """
 
+import hashlib
 import json
 import re
-import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from tests import contract
 
+JS = Path(__file__).parents[2] / "producer" / "client" / "js"
+#: The digest of what the types that are checked in were made from.
+DIGEST = JS / "document.sha256"
 #: Answers and requests that the SDK has names for; what OpenAI's SDK has types for is not among them.
 NAMES = (
     "AutoTopUp Balance Batch BatchSpec CallbackSecret CancelSpec CreditHistory DeletedWebhook Delivery Event "
@@ -38,5 +42,11 @@ def _referred(schema: Any) -> Iterator[str]:
     yield from re.findall(r'"#/components/schemas/(\w+)"', json.dumps(schema))
 
 
+def digest() -> str:
+    """What tells two parts apart, as a line."""
+    return hashlib.sha256(json.dumps(part(), sort_keys=True).encode()).hexdigest() + "\n"
+
+
 if __name__ == "__main__":
-    json.dump(part(), sys.stdout, indent=1, ensure_ascii=False)
+    (JS / "document.json").write_text(json.dumps(part(), indent=1, ensure_ascii=False))
+    DIGEST.write_text(digest())

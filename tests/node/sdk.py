@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.node import document
+from tests.node.document import JS
 from tests.node.stack import running
 from tests.sdk.harness import failures
 
-JS = Path(__file__).parents[2] / "producer" / "client" / "js"
 TESTS = ("server.mjs", "sdk.test.mjs", "batch.test.mjs", "stack.test.mjs", "runner.mjs")
 #: A user's program, and how its two module systems are named.
 PROGRAMS = ("user.mts", "user.cts")

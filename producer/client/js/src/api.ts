@@ -100,8 +100,10 @@ export interface components {
              * @enum {string}
              */
             hold: "all" | "slices";
-            /** @description `credits`: the next lines start once the account has enough credit. Null: it does not wait. */
-            waiting_for: "credits" | null;
+            /** @description `credits`: the next lines start once the account has enough credit. `budget`: once a budget of the API key has room for them. Null: it does not wait. */
+            waiting_for: ("credits" | "budget") | null;
+            /** @description With `budget`: when it begins anew. Null: it never does, or the batch waits for none. */
+            waiting_until: number | null;
             callback_url: string | null;
         };
         /** @description A line of a batch. In inline `requests`, `method` and `url` are optional if the batch has an `endpoint`. */
@@ -600,6 +602,23 @@ export interface components {
             /** @description It was a part of the hold of the job's batch. */
             of_batch: boolean;
         };
+        /** @description So many of one thing at most, at the dearest price that may apply; or `rounding`, or `other`, without a price. */
+        HoldLine: {
+            /** @enum {string} */
+            item: "input" | "overhead" | "pictures" | "search" | "output" | "images" | "request" | "rounding" | "other";
+            /** @description Which call of a job that takes several, from 1. */
+            call?: number;
+            description: string;
+            count?: number;
+            /** @description Micro-credits for each `per`. */
+            price?: number;
+            /** @description 1,000,000 of tokens; 1 of images and requests. */
+            per?: number;
+            /** @description Which price that is, where several may apply. */
+            rate?: string;
+            /** @description Credits as an exact decimal, with at most twelve decimals. */
+            credits: string;
+        };
         /** @description Images to generate. */
         ImageJob: {
             /** @constant */
@@ -687,7 +706,7 @@ export interface components {
          * @description The statement of a batch or month, already paid from the balance, or a purchase of credits.
          *
          *     A purchase has the fields from `description` on as well. `checkout_url`: where it is paid, while it is open and such
-         *     a page exists. `payment_error`: why the last attempt to pay failed.
+         *     a page exists; `how_to_pay`: how, in words. `payment_error`: why the last attempt to pay failed.
          */
         Invoice: {
             id: string;
@@ -715,6 +734,7 @@ export interface components {
             } | null;
             price?: components["schemas"]["Price"] | null;
             checkout_url?: string | null;
+            how_to_pay?: string | null;
             expires_at?: number | null;
             auto_top_up?: boolean;
             payment_error?: string | null;
@@ -777,6 +797,8 @@ export interface components {
             cached?: true;
             usage: components["schemas"]["JobUsage"] | null;
             charge: components["schemas"]["Charge"] | null;
+            /** @description Only in GET /v1/jobs/{id}. Null: nothing is held for the job. */
+            hold?: components["schemas"]["JobHold"] | null;
             routing: components["schemas"]["JobRouting"] | null;
             /** @description Parameters that were dropped because the provider does not support them. */
             ignored: string[];
@@ -807,6 +829,27 @@ export interface components {
             code: number;
             reason?: string;
             param?: string;
+        };
+        /** @description What a job may cost at most, which is set aside for it. The credits of the lines add up to `credits` exactly. */
+        JobHold: {
+            /** @description Credits, exact, with at most six decimals. */
+            credits: number;
+            /**
+             * @description `waiting`: the job waits until the account has so much. `ended`: charged or released.
+             * @enum {string}
+             */
+            state: "held" | "waiting" | "ended";
+            /** @description It is a part of the hold of the job's batch. */
+            of_batch: boolean;
+            /** @description Why it is this much, in words. */
+            reason: string;
+            /** @description Of the candidate whose worst case is held; null: not known. */
+            provider: string | null;
+            model: string | null;
+            service_tier: string | null;
+            /** @description The version of the catalog that the prices are from. */
+            price_version: string | null;
+            lines: components["schemas"]["HoldLine"][];
         };
         /** @description What a job asked, as it can be sent again. */
         JobInput: {
@@ -1857,6 +1900,7 @@ export type Faults = components['schemas']['Faults'];
 export type File = components['schemas']['File'];
 export type FunctionTool = components['schemas']['FunctionTool'];
 export type Hold = components['schemas']['Hold'];
+export type HoldLine = components['schemas']['HoldLine'];
 export type ImageJob = components['schemas']['ImageJob'];
 export type ImagePart = components['schemas']['ImagePart'];
 export type ImageUrl = components['schemas']['ImageUrl'];
@@ -1868,6 +1912,7 @@ export type InvoiceLinks = components['schemas']['InvoiceLinks'];
 export type Job = components['schemas']['Job'];
 export type JobCount = components['schemas']['JobCount'];
 export type JobError = components['schemas']['JobError'];
+export type JobHold = components['schemas']['JobHold'];
 export type JobInput = components['schemas']['JobInput'];
 export type JobList = components['schemas']['JobList'];
 export type JobRequest = components['schemas']['JobRequest'];
