@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
-from producer.admission import cached_answers, idempotency
+from producer.admission import audited, cached_answers, idempotency
+from producer.admission.audited import Entry
 from producer.admission.cached_answers import CacheUse, Caching, Hit
 from producer.admission.idempotency import Claim, Kept
 from producer.objects import queued_job
@@ -67,6 +68,8 @@ class PreparedJobs:
     #: They came as a list; and they may wait for credit.
     listed: bool = False
     waits: bool = False
+    #: What is written down of who sent them.
+    entry: Entry | None = None
 
     @property
     def bound(self) -> int:
@@ -104,6 +107,7 @@ class Acceptor:
 
     async def accept(self, prepared: PreparedJobs) -> Accepted:
         """Accept a request's jobs with those sent at the same time; a 402 says what is lacking, and what would do."""
+        prepared.entry = audited.current()
         try:
             return await self._batcher(prepared, weight=len(prepared.rows))
         except InsufficientCredits as short:
@@ -339,3 +343,4 @@ def _write(connection: Connection, taken: Sequence[PreparedJobs]) -> None:
     db.insert_rows(connection, jobs_table, [row for prepared in taken for row in prepared.rows])
     db.insert_rows(connection, job_payloads, [payload for prepared in taken for payload in prepared.payloads])
     idempotency.keep(connection, [(prepared.claim, 202, prepared.response) for prepared in taken if prepared.claim])
+    audited.write_all(connection, [(prepared.entry, prepared.rows[0]) for prepared in taken])

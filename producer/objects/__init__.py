@@ -62,7 +62,7 @@ from producer.objects.credits import (
 from producer.objects.errors import JobError, StreamError, StreamFault
 from producer.objects.files import DeletedFile, File, deleted_file, file_object
 from producer.objects.holds import HoldLine, JobHold
-from producer.objects.job_lists import JobCount, JobPage, JobsCancelled
+from producer.objects.job_lists import JobCount, JobPage, JobsCancelled, JobSummary
 from producer.objects.jobs import (
     Attempt,
     Flags,
@@ -187,6 +187,7 @@ __all__ = [
     "JobPage",
     "JobRouting",
     "JobStatus",
+    "JobSummary",
     "JobUsage",
     "Jobs",
     "JobsCancelled",
