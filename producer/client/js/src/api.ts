@@ -890,6 +890,23 @@ export interface components {
             candidates: components["schemas"]["RoutingCandidate"][];
             next_best: components["schemas"]["NextBest"] | null;
         };
+        /** @description How the jobs of the key's mode (live or test) stand. */
+        JobSummary: {
+            /** @constant */
+            object: "jobs.summary";
+            queued: components["schemas"]["JobCount"];
+            running: components["schemas"]["JobCount"];
+            /** @description Those created since `succeeded_since`. */
+            succeeded: components["schemas"]["JobCount"];
+            /** @description Failed and expired jobs created since `failed_since`. */
+            failed: components["schemas"]["JobCount"];
+            /** @description The beginning of the day, UTC. */
+            succeeded_since: number;
+            /** @description 24 hours ago. */
+            failed_since: number;
+            /** @description When the oldest queued job was created. */
+            oldest_queued_at: number | null;
+        };
         /** @description Usage and cost of a finished job. */
         JobUsage: {
             prompt_tokens: number;
@@ -1531,11 +1548,13 @@ export interface components {
              */
             dry_run?: boolean;
         };
-        /** @description Credits spent in a calendar month (UTC). */
+        /** @description Credits spent in a calendar month (UTC), and on its current day. */
         Spent: {
             period: string;
             /** @description Credits, exact, with at most six decimals. */
             credits: number;
+            /** @description Credits, exact, with at most six decimals. */
+            today: number;
         };
         /** @description Options of a stream. Only `include_usage` has an effect; other options are accepted and ignored. */
         StreamOptions: {
@@ -1917,6 +1936,7 @@ export type JobInput = components['schemas']['JobInput'];
 export type JobList = components['schemas']['JobList'];
 export type JobRequest = components['schemas']['JobRequest'];
 export type JobRouting = components['schemas']['JobRouting'];
+export type JobSummary = components['schemas']['JobSummary'];
 export type JobUsage = components['schemas']['JobUsage'];
 export type Jobs = components['schemas']['Jobs'];
 export type JobsCancelled = components['schemas']['JobsCancelled'];

@@ -26,6 +26,7 @@ export type {
   JobCount,
   JobError,
   JobInput,
+  JobSummary,
   Jobs,
   JobsCancelled,
   JobsDryRun,

@@ -11,8 +11,8 @@ import { pause } from '../waiting.js';
 type RequestOptions = OpenAI.RequestOptions;
 
 export interface EventListParams extends ListParams {
-  /** Only events of this type. */
-  type?: string;
+  /** Only events of this type, or of one of several. */
+  type?: string | readonly string[];
   /** Default: the oldest first. */
   order?: 'asc' | 'desc';
 }
@@ -20,14 +20,15 @@ export interface EventListParams extends ListParams {
 export interface SinceParams {
   /** How many are fetched at a time, from 1 to 100. */
   limit?: number;
-  type?: string;
+  type?: string | readonly string[];
   /** Go on for ever, looking for new events every so many seconds. Default: end with the last event that there is. */
   followSeconds?: number;
 }
 
 export class Events extends APIResource {
   /** Events, the oldest first; `for await` goes through all pages. */
-  list(query: EventListParams = {}, options?: RequestOptions): PagePromise<ListPage<Event>, Event> {
+  list({ type, ...rest }: EventListParams = {}, options?: RequestOptions): PagePromise<ListPage<Event>, Event> {
+    const query = { ...rest, ...(type !== undefined && { type: [type].flat().join(',') }) };
     return this._client.getAPIList<Event, ListPage<Event>>('/events', ListPage, { query, ...options });
   }
 

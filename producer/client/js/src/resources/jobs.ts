@@ -15,6 +15,7 @@ import type {
   JobInput,
   JobListParams,
   JobRequest,
+  JobSummary,
   Jobs as JobList,
   JobsCancelled,
   JobsDryRun,
@@ -100,6 +101,11 @@ export class Jobs extends APIResource {
   /** How many jobs there are, up to 10,000. */
   count(query: JobFilter = {}, options?: RequestOptions): APIPromise<JobCount> {
     return this._client.get('/jobs/count', { query: filter(query), ...options });
+  }
+
+  /** How many are queued and running, and how many ended of late. */
+  summary(options?: RequestOptions): APIPromise<JobSummary> {
+    return this._client.get('/jobs/summary', options);
   }
 
   /** Ask that a job end; one that has ended stays as it is. */
