@@ -116,6 +116,7 @@ def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO, link: LinkedLi
     wanted = Wanted(
         *(spec.endpoint, holder.test, holder.ignores_unknown, holder.linked_context),
         likely=not holder.test,
+        plan=False,
         rules=holder.limits.rules,
     )
     try:
