@@ -20,6 +20,7 @@ from producer.cli.tables import Column, short_id
 from shared.objects.batches import BatchStatus
 from shared.submissions.sizes import MOST_PAGE
 
+_STATUS = click.Choice(get_args(BatchStatus))
 _COLUMNS = [
     Column("id", short=short_id),
     Column("status", styled=True),
@@ -73,7 +74,7 @@ def batch(client: PlainClient, output: Output, id: str, wait: bool, target: Path
     "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
 )
 @click.option("--after", metavar="ID", help="Begin after this batch.")
-@click.option("--status", type=click.Choice(get_args(BatchStatus)), help="Only batches with this status.")
+@click.option("--status", type=_STATUS, metavar="STATUS", help="Only batches with this status, such as in_progress.")
 @metadata_option("Only batches with this label; may be repeated.")
 @api_command
 def batches(
