@@ -71,6 +71,7 @@ export class FusionAI extends OpenAI {
       maxRetries: options.maxRetries ?? MAX_RETRIES,
       ...NOT_OURS,
     });
+    this._options.defaultHeaders = options.defaultHeaders; // without those of OPENAI_CUSTOM_HEADERS
     this.streamTimeout = options.streamTimeout ?? Math.max(STREAM_TIMEOUT_MS, this.timeout);
   }
 
@@ -131,5 +132,5 @@ export class FusionAI extends OpenAI {
 }
 
 function fromEnvironment(name: string): string | undefined {
-  return process.env[name]?.trim() || undefined;
+  return globalThis.process?.env[name]?.trim() || undefined;
 }

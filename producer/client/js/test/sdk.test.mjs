@@ -39,14 +39,17 @@ test("a 402 has its fields, a stream's error those of its event", async () => {
 test("nothing of OpenAI's environment is sent, and what is missing is said", async () => {
   const before = { ...process.env };
   for (const name of ["API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID"]) process.env[`OPENAI_${name}`] = "a-secret";
+  process.env.OPENAI_CUSTOM_HEADERS = "X-Proxy: a-secret";
   for (const name of ["API_KEY", "BASE_URL"]) delete process.env[`FUSIONAI_${name}`];
   try {
     assert.throws(() => new FusionAI({ baseURL: "http://x/v1" }), /FUSIONAI_API_KEY/);
     assert.throws(() => new FusionAI({ apiKey: "k" }), /FUSIONAI_BASE_URL/);
     await served(() => ({}), async (client, seen) => {
       await client.credits.retrieve();
+      await client.withOptions({ maxRetries: 0 }).credits.retrieve();
+      assert.equal(seen[1].headers["x-own"], "1");
       assert.ok(!JSON.stringify(seen).includes("secret"));
-    });
+    }, { defaultHeaders: { "X-Own": "1" } });
   } finally {
     process.env = before;
   }
