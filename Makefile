@@ -14,7 +14,7 @@ CHOSEN := $(if $(filter file,$(origin PYTHON)),,chosen)
 # Where Python may not keep what it has compiled, every process compiles all of ours anew: half a second of each start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install runtime dev demo test test-node test-sdk-js test-go sdk-types test-console screenshots chromium run bench chaos chaos-short check lock migration
+.PHONY: help install runtime dev demo test test-node test-sdk-js test-go packages test-packages sdk-types test-console screenshots chromium run bench chaos chaos-short check lock migration
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -63,6 +63,12 @@ test-go: dev ## the Go client: its own tests, the table of behaviours, its quick
 	@command -v go >/dev/null || \
 		{ echo "Go 1.19 or newer is missing: Debian: apt-get install golang; or see https://go.dev/doc/install"; exit 1; }
 	$(BIN)/python -m tests.sdk.go
+
+packages: dev ## the Python SDK and command, built into dist/: a wheel and an sdist
+	$(BIN)/python -m deploy.packages
+
+test-packages: dev ## the wheel, installed as by a user: the command, the README's quick start on a running system, its types
+	$(BIN)/python -m tests.packages
 
 test-console: chromium ## the console in headless Chromium against a running system (Debian: apt-get install chromium; or CHROMIUM=/path/to/it)
 	$(BIN)/python -m tests.console

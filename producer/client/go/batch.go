@@ -44,8 +44,8 @@ type BatchProgress struct {
 }
 
 // Batch has requests answered in a batch, and gives the results as they finish, each once; see [BatchRun]. More requests
-// than a batch takes become several. The same call after a crash finds the batches that it made, and buys nothing again
-// ([BatchOptions].Key).
+// than a batch takes become several. The same call after a crash, or after an error, finds the batches that it made, and
+// buys nothing again ([BatchOptions].Key).
 func (c *Client) Batch(ctx context.Context, requests []BatchRequest, wanted BatchOptions, options ...Option) (*BatchRun, error) {
 	cheap, err := c.cheap(ctx, requests, wanted.Tier, options)
 	if err != nil {

@@ -74,7 +74,7 @@ func (r *BatchRun) Close() error {
 	return nil
 }
 
-// All waits for every result, and returns them in the order of the requests.
+// All waits for every result that has not been given yet, and returns them in the order of the requests.
 func (r *BatchRun) All() ([]BatchResult, error) {
 	r.whole = true
 	found := map[string]BatchResult{}

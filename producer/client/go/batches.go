@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"time"
 )
 
 // BatchesService makes and follows batches; [Client.Batch] does all of it in one call.
@@ -170,7 +169,7 @@ func (s *BatchesService) DryRun(ctx context.Context, batch BatchParams, options 
 		return nil, err
 	}
 	var verdict DryRun
-	r := request{method: http.MethodPost, path: "/batches", limit: transferTimeout}
+	r := request{method: http.MethodPost, path: "/batches", idles: true, limit: transferTimeout}
 	_, err = s.client.sendJSON(ctx, r, json.RawMessage(data), &verdict, options)
 	return &verdict, err
 }
@@ -218,62 +217,4 @@ func (s *BatchesService) Retry(ctx context.Context, id string, reasons []string,
 		body["reasons"] = reasons
 	}
 	return create[Batch](ctx, s.client, "/batches/"+url.PathEscape(id)+"/retry", body, options)
-}
-
-// BatchErrors are why lines did not succeed, the largest group first.
-type BatchErrors struct {
-	Total  int          `json:"total"`
-	Data   []BatchError `json:"data"`
-	Others int          `json:"others"`
-}
-
-// BatchError is a group of lines that did not succeed for the same reason.
-type BatchError struct {
-	Reason       string          `json:"reason"`
-	StatusCode   int             `json:"status_code"`
-	Message      string          `json:"message"`
-	Count        int             `json:"count"`
-	Example      json.RawMessage `json:"example"`
-	RetryMayHelp bool            `json:"retry_may_help"`
-}
-
-// Errors says why lines of a batch did not succeed, so far.
-func (s *BatchesService) Errors(ctx context.Context, id string, options ...Option) (*BatchErrors, error) {
-	return fetch[BatchErrors](ctx, s.client, "/batches/"+url.PathEscape(id)+"/errors", nil, options)
-}
-
-// Wait returns the batch once it is over; onUpdate, if there is one, is given every look at it. When the deadline of
-// the context comes first, that is an [ErrWaitTimeout]; the batch goes on. A server that cannot be reached for a while
-// is no end, once it has been.
-func (s *BatchesService) Wait(ctx context.Context, id string, onUpdate func(*Batch), options ...Option) (*Batch, error) {
-	looks, reached := firstLook, false
-	for {
-		batch, err := s.Get(ctx, id, options...)
-		if err == nil && onUpdate != nil {
-			onUpdate(batch)
-		}
-		if err == nil && batch.Ended() {
-			return batch, nil
-		}
-		if reached = reached || err == nil; reached && (err == nil || passes(ctx, err)) {
-			err = s.client.settings.pause(ctx, looks)
-		}
-		if err != nil {
-			return nil, waited(err, "batch "+id, "")
-		}
-		looks = nextLook(looks, longestLook)
-	}
-}
-
-// The first pause between two looks at a batch, and the longest; each is a quarter longer than the one before.
-const (
-	firstLook   = 250 * time.Millisecond
-	longestLook = 2 * time.Second
-)
-
-func nextLook(last, longest time.Duration) time.Duration {
-	if next := last + last/4; next < longest {
-		return next
-	}
-	return longest
 }

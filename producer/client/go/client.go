@@ -66,12 +66,13 @@ func WithHTTPClient(client *http.Client) Option {
 	return func(s *settings) { s.http = client }
 }
 
-// WithTimeout limits each try of a call that is not a stream.
+// WithTimeout limits each try of a call that is not a stream; 0: its context alone does.
 func WithTimeout(limit time.Duration) Option {
 	return func(s *settings) { s.timeout = limit }
 }
 
-// WithStreamTimeout limits the silence of a stream; the server fills pauses, so that only a lost one is silent.
+// WithStreamTimeout limits the silence of a stream; the server fills pauses, so that only a lost one is silent. 0: its
+// context alone does.
 func WithStreamTimeout(limit time.Duration) Option {
 	return func(s *settings) { s.streamTimeout = limit }
 }

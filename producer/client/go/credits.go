@@ -104,3 +104,41 @@ func (s *CreditsService) SetThresholds(ctx context.Context, levels []Threshold, 
 	_, err := s.client.sendJSON(ctx, r, map[string]any{"thresholds": levels}, &made, options)
 	return made.Thresholds, err
 }
+
+// AutoTopUp is what is bought when fewer than Threshold credits are available. Status is "active", "limited" by the
+// MonthlyLimit, "stopped" after a payment that failed (Reason), or "off".
+type AutoTopUp struct {
+	Enabled         bool   `json:"enabled"`
+	Threshold       Amount `json:"threshold"`
+	Credits         Amount `json:"credits"`
+	MonthlyLimit    Amount `json:"monthly_limit"`
+	BoughtThisMonth Amount `json:"bought_this_month"`
+	Status          string `json:"status"`
+	Reason          string `json:"reason"`
+}
+
+// AutoTopUp returns the automatic top-up, and whether it is at work.
+func (s *CreditsService) AutoTopUp(ctx context.Context, options ...Option) (*AutoTopUp, error) {
+	return fetch[AutoTopUp](ctx, s.client, "/credits/auto_top_up", nil, options)
+}
+
+// TopUp asks for so many credits to be bought when fewer than Threshold are available, up to a limit a month.
+type TopUp struct {
+	Threshold    int64 `json:"threshold"`
+	Credits      int64 `json:"credits"`
+	MonthlyLimit int64 `json:"monthly_limit"`
+}
+
+// SetAutoTopUp has credits bought automatically; nil: none any more.
+func (s *CreditsService) SetAutoTopUp(ctx context.Context, wanted *TopUp, options ...Option) (*AutoTopUp, error) {
+	var made AutoTopUp
+	body := struct {
+		Enabled bool `json:"enabled"`
+		*TopUp
+	}{wanted != nil, wanted}
+	r := request{method: http.MethodPut, path: "/credits/auto_top_up"}
+	if _, err := s.client.sendJSON(ctx, r, body, &made, options); err != nil {
+		return nil, err
+	}
+	return &made, nil
+}

@@ -56,3 +56,19 @@ func (s *EventsService) Redeliver(ctx context.Context, id string, options ...Opt
 func (s *EventsService) Deliveries(ctx context.Context, id string, page ListOptions, options ...Option) (*Page[Delivery], error) {
 	return pageOf[Delivery](ctx, s.client, "/events/"+url.PathEscape(id)+"/deliveries", page.query(), options)
 }
+
+// EventType is a type of events: when one is sent, and an example of its body.
+type EventType struct {
+	ID          string `json:"id"`
+	Description string `json:"description"`
+	Example     Event  `json:"example"`
+}
+
+// Types lists the types of events.
+func (s *EventsService) Types(ctx context.Context, options ...Option) ([]EventType, error) {
+	page, err := pageOf[EventType](ctx, s.client, "/events/types", nil, options)
+	if err != nil {
+		return nil, err
+	}
+	return page.Data, nil
+}

@@ -45,7 +45,7 @@ func (s *FilesService) Upload(ctx context.Context, file FileUpload, options ...O
 		return nil, err
 	}
 	var made File
-	r := request{method: http.MethodPost, path: "/files", body: body, contentType: contentType, limit: transferTimeout}
+	r := request{method: http.MethodPost, path: "/files", body: body, contentType: contentType, idles: true, limit: transferTimeout}
 	meta, err := s.client.do(ctx, r, &made, options)
 	if err != nil {
 		return nil, err
@@ -127,7 +127,7 @@ func (s *FilesService) Content(ctx context.Context, id string, options ...Option
 }
 
 func (c *Client) download(ctx context.Context, r request, options []Option) (io.ReadCloser, error) {
-	r.header, r.opens, r.limit = http.Header{"Accept": {"*/*"}}, true, transferTimeout
+	r.header, r.opens, r.idles, r.limit = http.Header{"Accept": {"*/*"}}, true, true, transferTimeout
 	got, err := c.send(ctx, c.with(options), r)
 	if err != nil {
 		return nil, err

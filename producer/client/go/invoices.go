@@ -116,3 +116,15 @@ func (s *InvoicesService) Document(ctx context.Context, id, format string, optio
 	r := request{method: http.MethodGet, path: "/invoices/" + url.PathEscape(id), query: query}
 	return s.client.download(ctx, r, options)
 }
+
+// InvoiceLinks are links to the document of an invoice that need no key, until they expire.
+type InvoiceLinks struct {
+	HTML      string `json:"html"`
+	PDF       string `json:"pdf"`
+	ExpiresAt int64  `json:"expires_at"`
+}
+
+// Links returns links to an invoice, for a browser.
+func (s *InvoicesService) Links(ctx context.Context, id string, options ...Option) (*InvoiceLinks, error) {
+	return fetch[InvoiceLinks](ctx, s.client, "/invoices/"+url.PathEscape(id)+"/links", nil, options)
+}

@@ -113,3 +113,8 @@ func (s *JobsService) CancelAll(ctx context.Context, filter JobFilter, dryRun bo
 	}
 	return create[Cancellation](ctx, s.client, "/jobs/cancel", body, options)
 }
+
+// Deliveries returns the deliveries of the event of a job's end, to webhooks and to its callback.
+func (s *JobsService) Deliveries(ctx context.Context, id string, options ...Option) (*Page[Delivery], error) {
+	return pageOf[Delivery](ctx, s.client, "/jobs/"+url.PathEscape(id)+"/deliveries", nil, options)
+}

@@ -200,6 +200,24 @@ func (s *JobsService) SubmitMany(ctx context.Context, jobs []JobRequest, options
 	return made.Data, nil
 }
 
+// JobsDryRun is what jobs would cost.
+type JobsDryRun struct {
+	Jobs             int             `json:"jobs"`
+	CreditsWorstCase Amount          `json:"credits_worst_case"`
+	CreditsAvailable Amount          `json:"credits_available"`
+	Shortage         json.RawMessage `json:"shortage"`
+	Estimate         json.RawMessage `json:"estimate"`
+}
+
+// DryRun says what is wrong with a job, and what it would cost at most; nothing is made.
+func (s *JobsService) DryRun(ctx context.Context, job JobRequest, options ...Option) (*JobsDryRun, error) {
+	data, err := withExtra(job, map[string]any{"dry_run": true})
+	if err != nil {
+		return nil, err
+	}
+	return create[JobsDryRun](ctx, s.client, "/jobs", json.RawMessage(data), options)
+}
+
 // Get returns the job as it is now.
 func (s *JobsService) Get(ctx context.Context, id string, options ...Option) (*Job, error) {
 	return fetch[Job](ctx, s.client, "/jobs/"+url.PathEscape(id), nil, options)
@@ -240,6 +258,9 @@ const lookPause = 500 * time.Millisecond
 
 // look is how long one look of Wait may take, in seconds: no longer than the client waits, nor than its caller.
 func (s settings) look(ctx context.Context) string {
+	if s.timeout <= 0 {
+		s.timeout = DefaultTimeout
+	}
 	if at, limited := ctx.Deadline(); limited {
 		if left := time.Until(at); left < s.timeout {
 			s.timeout = left + time.Millisecond

@@ -15,7 +15,8 @@ const (
 	DefaultRetries = 3
 	firstPause     = 500 * time.Millisecond
 	longestPause   = 8 * time.Second
-	// longestAsked is how long a Retry-After is waited for: the limits of the API renew each minute.
+	// longestAsked is how long a Retry-After is waited for, since the limits of the API renew each minute. One that asks
+	// for more is not tried again before: the error says for how long.
 	longestAsked = time.Minute
 )
 
@@ -54,9 +55,6 @@ func pauseBefore(tried int, asked time.Duration, random float64) time.Duration {
 		doubled = firstPause << tried
 	}
 	own := time.Duration(float64(doubled) * (0.75 + random/4))
-	if asked > longestAsked {
-		asked = longestAsked
-	}
 	if asked > own {
 		return asked
 	}

@@ -108,7 +108,7 @@ func openStream(s *ChatStream, r request) (*ChatStream, error) {
 
 // open sends a request for the stream; on an error nothing is left open.
 func (s *ChatStream) open(r request) error {
-	r.streams, r.waits, r.opens, r.limit = true, true, true, s.settings.streamTimeout
+	r.streams, r.waits, r.opens, r.idles, r.limit = true, true, true, true, s.settings.streamTimeout
 	got, err := s.client.send(s.ctx, s.settings, r)
 	if err != nil {
 		return err
@@ -258,6 +258,16 @@ func (s *ChatStream) Chunk() ChatChunk { return s.chunk }
 
 // Err is what ended the stream too early, if anything did.
 func (s *ChatStream) Err() error { return s.err }
+
+// Collect reads what is left of the stream, and returns the whole of what was read by it: texts, tool calls, the reasons
+// why they ended, and the usage, if that came.
+func (s *ChatStream) Collect() (*ChatCompletion, error) {
+	var made collector
+	for s.Next() {
+		made.add(s.chunk)
+	}
+	return made.completion(s.meta), s.err
+}
 
 // Close ends the reading; the job goes on. It may be called more than once.
 func (s *ChatStream) Close() error {

@@ -28,8 +28,9 @@ type request struct {
 	header      http.Header
 	// waits: the answer is that of a job, and the server is told how long it is waited for.
 	waits bool
-	// limit is the silence that a stream or a transfer may have; 0: all of it has to be over within the timeout.
+	// limit is the silence that a stream or a transfer may have, where idles; else all of it is over within the timeout.
 	limit time.Duration
+	idles bool
 	// opens: the caller reads the body, and closes it.
 	opens bool
 	// streams: the answer is to be server-sent events.
@@ -129,7 +130,7 @@ func (c *Client) send(ctx context.Context, s settings, r request) (*answer, erro
 			return got, nil
 		}
 		var failure *Error
-		if !errors.As(err, &failure) || !failure.again || tried >= s.retries {
+		if !errors.As(err, &failure) || !failure.again || tried >= s.retries || failure.RetryAfter > longestAsked {
 			return nil, err
 		}
 		wait := pauseBefore(tried, failure.RetryAfter, chance())
@@ -144,9 +145,9 @@ func (c *Client) send(ctx context.Context, s settings, r request) (*answer, erro
 
 // once is one try.
 func (s settings) once(ctx context.Context, r request) (*answer, error) {
-	limit := r.limit
-	if limit == 0 {
-		limit = s.timeout
+	limit := s.timeout
+	if r.idles {
+		limit = r.limit
 	}
 	watch, within := newWatch(ctx, limit)
 	made, err := s.build(within, r, watch)
@@ -166,7 +167,7 @@ func (s settings) once(ctx context.Context, r request) (*answer, error) {
 		return nil, refusal(response.StatusCode, response.Header, data, time.Now())
 	}
 	got := &answer{status: response.StatusCode, header: response.Header}
-	body := &watchedBody{response.Body, watch, r.limit > 0, func(err error) error { return s.lost(ctx, watch, err) }}
+	body := &watchedBody{response.Body, watch, r.idles, func(err error) error { return s.lost(ctx, watch, err) }}
 	if r.opens {
 		got.stream = body
 		return got, nil
@@ -190,7 +191,7 @@ func (s settings) build(ctx context.Context, r request, watch *watch) (*http.Req
 		if err != nil {
 			return nil, err
 		}
-		if r.limit > 0 {
+		if r.idles {
 			content = &watchedReader{content, watch}
 		}
 		made.Body, made.ContentLength = io.NopCloser(content), length
@@ -205,8 +206,8 @@ func (s settings) build(ctx context.Context, r request, watch *watch) (*http.Req
 	if r.streams {
 		made.Header.Set("Accept", "text/event-stream")
 	}
-	if r.waits {
-		made.Header.Set("Prefer", "wait="+waitFor(s, r))
+	if wait := waitFor(s, r); r.waits && wait != "" {
+		made.Header.Set("Prefer", "wait="+wait)
 	}
 	for _, headers := range []http.Header{r.header, s.header} {
 		for name, values := range headers {
@@ -219,11 +220,14 @@ func (s settings) build(ctx context.Context, r request, watch *watch) (*http.Req
 // spare is how long before the client gives up the server answers.
 const spare = 2 * time.Second
 
-// waitFor is how long the server may take, in seconds: a little less than is waited for.
+// waitFor is how long the server may take, in seconds: a little less than is waited for; empty: as it likes.
 func waitFor(s settings, r request) string {
 	limit := s.timeout
 	if r.streams {
 		limit = s.streamTimeout
+	}
+	if limit <= 0 {
+		return ""
 	}
 	wait := limit - spare
 	if wait < limit/2 {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// watch ends a try after so long: as a whole, or since something was last read or written.
+// watch ends a try after so long, as a whole, or since something was last read or written; without a limit, never.
 type watch struct {
 	limit  time.Duration
 	timer  *time.Timer
@@ -18,10 +18,12 @@ type watch struct {
 func newWatch(parent context.Context, limit time.Duration) (*watch, context.Context) {
 	ctx, cancel := context.WithCancel(parent)
 	made := &watch{limit: limit, cancel: cancel}
-	made.timer = time.AfterFunc(limit, func() {
-		made.over.Store(true)
-		cancel()
-	})
+	if limit > 0 {
+		made.timer = time.AfterFunc(limit, func() {
+			made.over.Store(true)
+			cancel()
+		})
+	}
 	return made, ctx
 }
 
@@ -29,13 +31,15 @@ func (w *watch) isOver() bool { return w.over.Load() }
 
 // seen says that something came: the time begins anew.
 func (w *watch) seen() {
-	if !w.over.Load() {
+	if w.timer != nil && !w.over.Load() {
 		w.timer.Reset(w.limit)
 	}
 }
 
 func (w *watch) stop() {
-	w.timer.Stop()
+	if w.timer != nil {
+		w.timer.Stop()
+	}
 	w.cancel()
 }
 

@@ -80,6 +80,17 @@ func TestLinesThatFailAndBatchesThatDo(t *testing.T) {
 	if progress := run.Progress(); progress != (fusionai.BatchProgress{Completed: 1, Failed: 1, Total: 2}) {
 		t.Error(progress)
 	}
+	state := must(client.Batches.Progress(ctx, run.IDs()[0]))(t)
+	if len(state.Reasons) != 1 || state.Reasons[0].Count != 1 || state.Providers[0].Provider != "openai" {
+		t.Errorf("%+v", state)
+	}
+	if groups := must(client.Batches.Errors(ctx, run.IDs()[0]))(t); groups.Total != 1 || groups.Data[0].StatusCode != 400 {
+		t.Errorf("%+v", groups)
+	}
+	again := must(client.Batches.Retry(ctx, run.IDs()[0], nil))(t)
+	if ended := must(client.Batches.Wait(ctx, again.ID, nil))(t); ended.RetryOf != run.IDs()[0] || ended.RequestCounts.Total != 1 {
+		t.Errorf("%+v", ended)
+	}
 	unknown := fusionai.ChatRequest{Model: "no-such-model", Messages: []fusionai.Message{fusionai.User(stamp)}}
 	run = must(client.Batch(ctx, []fusionai.BatchRequest{{Body: unknown}}, fusionai.BatchOptions{}))(t)
 	if _, err := run.All(); !errors.Is(err, fusionai.ErrBatchFailed) || !strings.Contains(err.Error(), "no-such-model") {

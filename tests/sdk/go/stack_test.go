@@ -127,6 +127,9 @@ func TestJobsAreSubmittedWaitedForAndListed(t *testing.T) {
 		request.Metadata = team
 		wanted = append(wanted, fusionai.ChatJob(request))
 	}
+	if quote := must(client.Jobs.DryRun(ctx, wanted[0]))(t); quote.Jobs != 1 || quote.CreditsWorstCase.Cmp("0") != 1 {
+		t.Errorf("%+v", quote)
+	}
 	submitted := must(client.Jobs.SubmitMany(ctx, wanted))(t)
 	for at, one := range submitted {
 		job := must(client.Jobs.Wait(ctx, one.ID))(t)
@@ -202,6 +205,18 @@ func TestWhatWasUsedAndBought(t *testing.T) {
 	invoice := must(client.Invoices.Create(ctx, fusionai.Purchase{Credits: 500, Description: "Top-up"}))(t)
 	if found := must(client.Invoices.Get(ctx, invoice.ID))(t); found.Status != "open" || found.Credits != "500" {
 		t.Errorf("%+v", found)
+	}
+	if top := must(client.Credits.AutoTopUp(ctx))(t); top.Enabled || top.Status != "off" {
+		t.Errorf("%+v", top)
+	}
+	if stopped := must(client.Credits.SetAutoTopUp(ctx, nil))(t); stopped.Enabled {
+		t.Errorf("%+v", stopped)
+	}
+	if links := must(client.Invoices.Links(ctx, invoice.ID))(t); !strings.HasPrefix(links.PDF, "http") {
+		t.Errorf("%+v", links)
+	}
+	if types := must(client.Events.Types(ctx))(t); len(types) < 10 || types[0].Example.Type != types[0].ID {
+		t.Errorf("%+v", types)
 	}
 	page := must(client.Events.List(ctx, fusionai.EventFilter{ListOptions: fusionai.ListOptions{Limit: 1}}))(t)
 	rest := client.Events.All(ctx, fusionai.EventFilter{ListOptions: fusionai.ListOptions{After: page.LastID}})
