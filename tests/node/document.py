@@ -18,8 +18,8 @@ DIGEST = JS / "document.sha256"
 #: Answers and requests that the SDK has names for; what OpenAI's SDK has types for is not among them.
 NAMES = (
     "AutoTopUp Balance Batch BatchSpec CallbackSecret CancelSpec CreditHistory DeletedWebhook Delivery Event "
-    "EventType File Invoice InvoiceLinks Job JobCount JobInput JobRequest JobSummary Jobs JobsCancelled JobsDryRun Model "
-    "NewCallbackSecret NewSecret PurchaseSpec RedeliverSpec Redelivery Threshold Thresholds Transfer UsageGroup "
+    "EventType File Invoice InvoiceLinks Job JobCount JobInput JobRequest JobSummary Jobs JobsCancelled JobsDryRun "
+    "Model NewCallbackSecret NewSecret PurchaseSpec RedeliverSpec Redelivery Threshold Thresholds Transfer UsageGroup "
     "UsageGroups UsageReport UsageRow UsageSeries Webhook WebhookChange WebhookSpec"
 ).split()
 
