@@ -14,7 +14,7 @@ CHOSEN := $(if $(filter file,$(origin PYTHON)),,chosen)
 # Where Python may not keep what it has compiled, every process compiles all of ours anew: half a second of each start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install runtime dev demo test test-node test-sdk-js test-go packages test-packages sdk-types test-console screenshots chromium run bench chaos chaos-short check lock migration
+.PHONY: help install runtime dev demo test test-node test-sdk-js sdk-types test-go packages test-packages test-console screenshots chromium run bench chaos chaos-short check lock migration
 .DEFAULT_GOAL := help
 
 help: ## this list
