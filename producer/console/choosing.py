@@ -11,8 +11,8 @@ from producer.console.navigation import Page
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
 from shared import accounts, console_sessions
-from shared.accounts import Mode
 from shared.errors import NotFound
+from shared.key_texts import Mode
 
 PATH: Final = "/console/account"
 #: Not in the navigation: the page of accounts leads here.

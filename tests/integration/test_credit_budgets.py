@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from producer.admission.accept import Accepted
+from producer.admission.prepared import Accepted
 from producer.operations import jobs as jobs_ops
 from shared.batches import key_holds
 from shared.db import Database

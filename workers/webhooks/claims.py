@@ -16,7 +16,7 @@ from shared.db import models as m
 from shared.settings import settings
 from shared.settings_values import pauses
 from shared.webhooks import secrets as webhook_secrets
-from workers.webhooks import addressees
+from workers.webhooks import addressees, traced
 from workers.webhooks.schedule import JITTER, whole_seconds
 
 #: For how long a claimed delivery is its sender's, in seconds.
@@ -93,6 +93,7 @@ def claim(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
         sent.append({**row, "claimed_until": own, "secrets": webhook_secrets.signing(row, now)})
     if changes:
         connection.execute(_CHANGE, changes)
+    traced.add_traces(connection, sent)
     return sent
 
 

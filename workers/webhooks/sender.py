@@ -20,7 +20,7 @@ from shared.objects.events import event_object
 from shared.settings import settings
 from shared.slices import slices
 from shared.webhooks import events, signing
-from workers.webhooks import addressees
+from workers.webhooks import addressees, traced
 from workers.webhooks.claims import Due, claim, postpone, release, webhooks_of
 from workers.webhooks.client import SendResult, WebhookClient, attempt, timed_out
 from workers.webhooks.due import LEAST, due_of
@@ -284,7 +284,10 @@ class Sender:
         body = orjson.dumps(event_object(row))
         signed = signing.headers(row["id"], body, clock.now_seconds(), row["secrets"])
         wanted = {"content-type": "application/json", **signed}
-        return await attempt(self._client, row["url"], body, wanted, seconds)
+        with traced.send(row) as span:
+            answer = await attempt(self._client, row["url"], body, wanted, seconds)
+            traced.sent(span, answer)
+            return answer
 
     async def _claims(self, groups: Sequence[list[str]]) -> Sequence[list[dict[str, Any]]]:
         send_by = clock.monotonic() + CLAIMED_SECONDS  # from before the claim, by this machine's own clock

@@ -122,6 +122,8 @@ class JobPayloadRow(SQLModel, table=True):
     wait_until: int | None = big(null=True)
     #: Where the event of its end is sent, beside the account's webhooks; NULL: nowhere else.
     callback_url: str | None = None
+    #: The span in which it was accepted, as a W3C `traceparent` (`shared.telemetry`); NULL: that was not traced.
+    trace: str | None = None
 
 
 class JobResultRow(SQLModel, table=True):
