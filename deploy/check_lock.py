@@ -130,12 +130,13 @@ def installed(pin: Requirement) -> list[str] | None:
     return list(found.requires or []) if pin.specifier.contains(found.version, prereleases=True) else None
 
 
-def roots_of(pyproject: Path) -> tuple[list[str], list[str], list[str]]:
-    """What each lock must have: runtime's, with the build backend; dev's, with every extra; what drives a browser."""
+def roots_of(pyproject: Path) -> tuple[list[str], ...]:
+    """What each lock must have: runtime's, with the build backend; dev's, with every extra; browser's; checks'."""
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))
     runtime = project["project"]["dependencies"] + project["build-system"]["requires"]
     extras = [text for extra in project["project"]["optional-dependencies"].values() for text in extra]
-    return runtime, runtime + extras, project["dependency-groups"]["browser"]
+    groups = project["dependency-groups"]
+    return runtime, runtime + extras, groups["browser"], groups["checks"]
 
 
 def differing(runtime: list[Requirement], dev: list[Requirement]) -> list[str]:
@@ -143,18 +144,19 @@ def differing(runtime: list[Requirement], dev: list[Requirement]) -> list[str]:
     return sorted({str(pin) for pin in runtime} - {str(pin) for pin in dev})
 
 
-def clashing(lock: list[Requirement], browser: list[Requirement]) -> list[str]:
-    """Pins of the lock that is installed on top, of packages that the one below it has in another version."""
+def clashing(lock: list[Requirement], top: list[Requirement]) -> list[str]:
+    """Pins of a lock that is installed on top, of packages that the one below it has in another version."""
     below = {pin.name: pin.specifier for pin in lock}
-    return sorted(str(pin) for pin in browser if below.get(pin.name, pin.specifier) != pin.specifier)
+    return sorted(str(pin) for pin in top if below.get(pin.name, pin.specifier) != pin.specifier)
 
 
 def main() -> int:
     """Print what is missing; the exit status."""
-    files = [f"deploy/requirements/{name}.txt" for name in ("runtime", "dev", "browser")]
+    files = [f"deploy/requirements/{name}.txt" for name in ("runtime", "dev", "browser", "checks")]
     locks = [parse((ROOT / name).read_text(encoding="utf-8")) for name in files]
     wrong = [f"{files[1]}: {files[0]} has {pin}, which it does not have" for pin in differing(*locks[:2])]
-    wrong += [f"{files[2]}: {pin} is another version than in {files[1]}" for pin in clashing(*locks[1:])]
+    for name, lock in zip(files[2:], locks[2:], strict=True):
+        wrong += [f"{name}: {pin} is another version than in {files[1]}" for pin in clashing(locks[1], lock)]
     unseen: set[str] = set()
     for name, roots, lock in zip(files, roots_of(ROOT / "pyproject.toml"), locks, strict=True):
         report = check(roots, lock, installed)

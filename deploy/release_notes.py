@@ -1,4 +1,4 @@
-"""A version's section of the changelog, for a release: `python -m deploy.release_notes 0.1.0` (without one: Unreleased)."""
+"""A version's section of the changelog, for a release: `python -m deploy.release_notes 0.1.0` (none: Unreleased)."""
 
 import re
 import sys

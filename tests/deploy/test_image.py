@@ -23,6 +23,9 @@ from tests.deploy.image import Image
 from tests.servers import PostgresServer, RedisServer, free_port
 from workers.simulator.server import SimulatorProcess
 
+# Dozens of wheels are installed and compiled.
+pytestmark = pytest.mark.timeout(900)
+
 #: Of FUSIONAI_DRAIN_SECONDS (20) and what compose, the chart and the units allow beyond it.
 GRACE_SECONDS = 35
 PROCESSES = procfile.parse((dockerfile.ROOT / "Procfile").read_text())
