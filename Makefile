@@ -14,7 +14,7 @@ CHOSEN := $(if $(filter file,$(origin PYTHON)),,chosen)
 # Where Python may not keep what it has compiled, every process compiles all of ours anew: half a second of each start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install runtime dev demo test test-node test-console screenshots chromium run bench chaos chaos-short check deploy-check supply-check release-notes lock migration
+.PHONY: help install runtime dev demo test test-node test-go test-console screenshots chromium run bench chaos chaos-short check deploy-check supply-check release-notes lock migration
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -50,6 +50,11 @@ tests/node/node_modules/.package-lock.json: tests/node/package.json tests/node/p
 		{ echo "Node 20 or newer and npm are missing: apt-get install nodejs npm, or see https://nodejs.org"; exit 1; }
 	npm --prefix tests/node ci --silent
 	@touch $@
+
+test-go: dev ## the Go client: its own tests, the table of behaviours, its quick start and calls of a running system
+	@command -v go >/dev/null || \
+		{ echo "Go 1.19 or newer is missing: Debian: apt-get install golang; or see https://go.dev/doc/install"; exit 1; }
+	$(BIN)/python -m tests.sdk.go
 
 test-console: chromium ## the console in headless Chromium against a running system (Debian: apt-get install chromium; or CHROMIUM=/path/to/it)
 	$(BIN)/python -m tests.console

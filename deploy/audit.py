@@ -1,7 +1,7 @@
-"""Known vulnerabilities of the runtime lock, by pip-audit: `python -m deploy.audit`.
+"""Known vulnerabilities of the image's lock, by pip-audit: `python -m deploy.audit`.
 
-Its data are asked for over the network (OSV). Where they cannot be had nothing was audited, which is said and ends well:
-a check that needs the network must not decide whether a change may be merged. One that is found ends badly.
+Its data are asked for over the network (OSV). Where they cannot be had nothing was audited, which is said and ends
+well: a check that needs the network must not decide whether a change may be merged. One that is found ends badly.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from deploy.check_lock import ROOT
 
-LOCK: Final = ROOT / "deploy/requirements/runtime.txt"
+LOCK: Final = ROOT / "deploy/requirements/image.txt"
 #: How long the data may take, in seconds.
 PATIENCE_SECONDS: Final = 60
 NOT_AUDITED: Final = "NOT AUDITED: the data of known vulnerabilities (OSV) could not be reached from here"

@@ -19,6 +19,9 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 #: Both ends of each: a requirement may be of a few patch releases only.
 PYTHONS = [f"3.{minor}.{patch}" for minor in (11, 12, 13, 14) for patch in (0, 99)]
+#: The runtime's, with the build backend; that of tests, with every extra, which the others have the same versions as:
+#: the image's, with the extras that production wants; what drives a browser; what checks look with.
+LOCKS = ("runtime", "dev", "image", "browser", "checks")
 PLATFORMS = [("linux", "Linux", "x86_64"), ("linux", "Linux", "aarch64"), ("darwin", "Darwin", "arm64")]
 
 Environment = dict[str, str]
@@ -131,12 +134,13 @@ def installed(pin: Requirement) -> list[str] | None:
 
 
 def roots_of(pyproject: Path) -> tuple[list[str], ...]:
-    """What each lock must have: runtime's, with the build backend; dev's, with every extra; browser's; checks'."""
+    """What each lock must have, in the order of LOCKS."""
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))
     runtime = project["project"]["dependencies"] + project["build-system"]["requires"]
     extras = [text for extra in project["project"]["optional-dependencies"].values() for text in extra]
-    groups = project["dependency-groups"]
-    return runtime, runtime + extras, groups["browser"], groups["checks"]
+    optional, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
+    image = runtime + optional["s3"] + optional["otel"]
+    return runtime, runtime + extras, image, groups["browser"], groups["checks"]
 
 
 def differing(runtime: list[Requirement], dev: list[Requirement]) -> list[str]:
@@ -152,7 +156,7 @@ def clashing(lock: list[Requirement], top: list[Requirement]) -> list[str]:
 
 def main() -> int:
     """Print what is missing; the exit status."""
-    files = [f"deploy/requirements/{name}.txt" for name in ("runtime", "dev", "browser", "checks")]
+    files = [f"deploy/requirements/{name}.txt" for name in LOCKS]
     locks = [parse((ROOT / name).read_text(encoding="utf-8")) for name in files]
     wrong = [f"{files[1]}: {files[0]} has {pin}, which it does not have" for pin in differing(*locks[:2])]
     for name, lock in zip(files[2:], locks[2:], strict=True):

@@ -1,6 +1,6 @@
-"""What is shipped and under which licences: `python -m deploy.supply_chain` checks both and writes the bill of materials.
+"""What is shipped, under which licences: `python -m deploy.supply_chain` checks both, writes the bill of materials.
 
-Shipped are the packages of the runtime lock, the files of others that ours contain (deploy/vendored.toml), and what a
+Shipped are the packages of the image's lock, the files of others that ours contain (deploy/vendored.toml), and what a
 wheel says is inside of it (PEP 770). Each has to have a licence that is known, and allowed here. The list of them is
 deploy/licences.md, which `--write` writes anew; the bill of materials is CycloneDX, by cyclonedx-bom, cut down to what
 is shipped and completed by what no package's metadata says.
@@ -15,14 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Final
 
 from packaging.utils import canonicalize_name
 
 from deploy.check_lock import ROOT, environments, holds, parse
 
-LOCK: Final = ROOT / "deploy/requirements/runtime.txt"
+LOCK: Final = ROOT / "deploy/requirements/image.txt"
 LIST: Final = ROOT / "deploy/licences.md"
 VENDORED: Final = ROOT / "deploy/vendored.toml"
 BILL: Final = ROOT / "build/sbom.cdx.json"
@@ -174,10 +173,10 @@ def table(found: Iterable[Shipped]) -> str:
     return "\n".join(
         [
             "# Licences of what is shipped\n",
-            "FusionAI itself is Apache-2.0. Made by `python -m deploy.supply_chain --write` from the runtime lock and",
-            "`deploy/vendored.toml`; `make supply-check` fails on a licence that is not known or not allowed. Packages are",
-            "installed as they were published; what a wheel holds of others is its publisher's to say, and listed where",
-            "it says so.\n",
+            "FusionAI itself is Apache-2.0. Made by `python -m deploy.supply_chain --write` from the image's lock and",
+            "`deploy/vendored.toml`; `make supply-check` fails on a licence that is not known or not allowed. Packages",
+            "are installed as they were published; what a wheel holds of others is its publisher's to say, and listed",
+            "where it says so.\n",
             "## Packages\n\n| package | version | licence |\n|---|---|---|",
             *packages,
             "\n## Files in our packages\n\n| what | licence | files |\n|---|---|---|",

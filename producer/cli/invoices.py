@@ -179,6 +179,9 @@ def _show(output: Output, found: dict[str, Any]) -> None:
         }
     )
     if found["kind"] == "purchase":
+        if (said := found.get("how_to_pay")) and not found.get("checkout_url"):
+            output.line()
+            output.prose(said)
         return
     names = ("jobs", "prompt_tokens", "completion_tokens", "images")
     rows = [

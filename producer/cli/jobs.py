@@ -68,14 +68,18 @@ def job(client: FusionAI, output: Output, id: str, wait: bool, explain: bool, as
 )
 @click.option("--after", metavar="ID", help="Begin after this job.")
 @click.option("--count", is_flag=True, help="Count the jobs, up to 10,000, instead of listing them.")
+@click.option("--summary", is_flag=True, help="Count those that are queued, running, done today, failed of late.")
 @filter_options
 @api_command
-def jobs(client: FusionAI, output: Output, limit: int, after: str | None, count: bool, filters: Filters) -> None:
+def jobs(
+    client: FusionAI, output: Output, limit: int, after: str | None, count: bool, summary: bool, filters: Filters
+) -> None:
     """List jobs, the newest first."""
+    if summary:
+        return _summarize(client, output)
     if count:
         counted = client.count_jobs(metadata=filters.metadata, **filters.parameters())
-        more = "" if counted["exact"] else " or more"
-        return output.value(counted, lambda: output.line(f"{counted['count']:,}{more}"))
+        return output.value(counted, lambda: output.line(_number(counted)))
     page = client.jobs(limit=limit, after=after, metadata=filters.metadata, **filters.parameters())
 
     def words() -> None:
@@ -85,6 +89,22 @@ def jobs(client: FusionAI, output: Output, limit: int, after: str | None, count:
             output.note(f"More: fusionai jobs{filters.again()} --after {page['last_id']}")
 
     output.value(page, words)
+
+
+def _summarize(client: FusionAI, output: Output) -> None:
+    found = client.job_summary()
+    oldest = moment(found["oldest_queued_at"])
+    words = {
+        "queued": _number(found["queued"]) + (f", the oldest since {oldest}" if oldest else ""),
+        "running": _number(found["running"]),
+        "done today": _number(found["succeeded"]),
+        "failed in 24 hours": _number(found["failed"]),
+    }
+    output.value(found, lambda: output.fields(words))
+
+
+def _number(counted: dict[str, Any]) -> str:
+    return f"{counted['count']:,}{'' if counted['exact'] else ' or more'}"
 
 
 @click.command()

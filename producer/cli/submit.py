@@ -14,11 +14,12 @@ from typing import Any, Literal
 import click
 import httpx
 
-from producer.cli import costs
+from producer.cli import costs, labels
 from producer.cli.connection import api_command
 from producer.cli.failures import FaultyFileError
 from producer.cli.faults import explained, listed
 from producer.cli.follow import Targets, follow, resumable, shown
+from producer.cli.labels import metadata_option
 from producer.cli.output import Output
 from producer.cli.progress import Tally
 from producer.cli.summary import finish, report
@@ -64,6 +65,7 @@ class Window(click.ParamType[str]):
     help="slices: hold credits for the lines that start next, not for all.",
 )
 @click.option("--wait-for-credits", is_flag=True, help="Start once there are enough credits, instead of failing.")
+@metadata_option("A label of the batch, by which it is found again; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Only check the file and print what it can cost.")
 @click.option(
     "--again", is_flag=False, flag_value="new", metavar="[NAME]", help="Make a new batch of a file submitted before."
@@ -79,6 +81,7 @@ def submit(
     priority: int | None,
     hold: Literal["all", "slices"] | None,
     wait_for_credits: bool,
+    metadata: dict[str, str],
     dry_run: bool,
     again: str | None,
 ) -> None:
@@ -97,6 +100,8 @@ def submit(
         options["hold"] = hold
     if wait_for_credits:
         options["on_insufficient_credits"] = "wait"
+    if metadata:
+        options["metadata"] = metadata
     salt = clock.new_id("again") if again == "new" else again or ""
     try:
         with _source(file) as (path, name), batch_submission.prepared(path, name) as work:
@@ -160,8 +165,8 @@ def _submit_or_find(
         if error.type != "idempotency_mismatch":
             raise
         raise click.ClickException(
-            "this file has been submitted already with another name, --window, --priority, --hold or "
-            "--wait-for-credits: submit it as before to find its batch, or make a new batch with --again"
+            "this file has been submitted already with another name, --window, --priority, --hold, "
+            "--wait-for-credits or --metadata: submit it as before to find its batch, or make a new batch with --again"
         ) from error
 
 
@@ -204,4 +209,5 @@ def _same_command(file: Path, targets: Targets, salt: str, options: BatchOptions
     words += [f"--priority={options['priority']}"] if "priority" in options else []
     words += [f"--hold={options['hold']}"] if "hold" in options else []
     words += ["--wait-for-credits"] if "on_insufficient_credits" in options else []
+    words += labels.again(options.get("metadata") or {})
     return shlex.join([*words, f"--again={salt}"] if salt else words)

@@ -89,6 +89,11 @@ class FusionAI(BatchCalls, WebhookCalls):
         found: Json = self.get("/jobs/count", **given)
         return found
 
+    def job_summary(self) -> Json:
+        """How many jobs are queued and running, have succeeded today and failed in 24 hours."""
+        found: Json = self.get("/jobs/summary")
+        return found
+
     def cancel_jobs(self, *, dry_run: bool = False, after: str | None = None, **filters: Any) -> Json:
         """Cancel jobs that meet filters (`status` is a list here), up to 2,000 in one call; or count them.
 
@@ -113,13 +118,13 @@ class FusionAI(BatchCalls, WebhookCalls):
         answer: Job = self.post(f"/jobs/{id}/cancel", {})
         return answer
 
-    def events(self, *, after: str | None = None, limit: int = MOST_PAGE) -> Page:
-        """A page of the account's events, the oldest first."""
-        return self._page("/events", limit=limit, after=after)
+    def events(self, *, after: str | None = None, limit: int = MOST_PAGE, types: Sequence[str] = ()) -> Page:
+        """A page of the account's events, the oldest first; of these types."""
+        return self._page("/events", limit=limit, after=after, type=",".join(types) or None)
 
-    def every_event(self, *, after: str | None = None) -> Iterator[Json]:
-        """All events from `after` on, page by page."""
-        return self._every("/events", after=after)
+    def every_event(self, *, after: str | None = None, types: Sequence[str] = ()) -> Iterator[Json]:
+        """All events from `after` on, page by page; of these types."""
+        return self._every("/events", after=after, type=",".join(types) or None)
 
     def credits(self) -> Json:
         """What is available and what is held."""

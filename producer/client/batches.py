@@ -126,9 +126,17 @@ class BatchCalls(Transport):
         found: Batch = self.get(f"/batches/{id}")
         return found
 
-    def batches(self, *, limit: int = 20, after: str | None = None) -> Page:
-        """A page of the batches, the newest first."""
-        return self._page("/batches", limit=limit, after=after)
+    def batches(
+        self,
+        *,
+        limit: int = 20,
+        after: str | None = None,
+        status: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Page:
+        """A page of the batches, the newest first; of one status, with these labels."""
+        labels = {f"metadata.{name}": value for name, value in (metadata or {}).items()}
+        return self._page("/batches", limit=limit, after=after, status=status, **labels)
 
     def every_batch(self) -> Iterator[Batch]:
         """All batches, page by page."""
@@ -260,6 +268,7 @@ def progress_of(batch: Batch) -> BatchProgress:
         "reasons": [],
         "credits_used": batch["credits_used"],
         "waiting_for": batch.get("waiting_for"),
+        "waiting_until": batch.get("waiting_until"),
         "created_at": batch["created_at"],
         "finished_at": next((at for at in ended if at), None),
     }

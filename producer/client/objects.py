@@ -17,7 +17,9 @@ from producer.objects import Estimate as Estimate
 from producer.objects import Fault as Fault
 from producer.objects import Faults as Faults
 from producer.objects import File as File
+from producer.objects import HoldLine as HoldLine
 from producer.objects import Job as Job
+from producer.objects import JobHold as JobHold
 from producer.objects import JobInput as JobInput
 from producer.objects import JobRouting as JobRouting
 from producer.objects import JobStatus as JobStatus

@@ -149,5 +149,6 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "sent": wanted.sent,
         "wait_until": None,
         "callback_url": wanted.callback_url,
+        "trace": None,
     }
     return job, payload

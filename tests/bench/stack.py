@@ -15,7 +15,8 @@ import httpx
 import redis
 from sqlalchemy import func, select, update
 
-from producer.admission.accept import Accepted, PreparedJobs, accept
+from producer.admission.accept import accept
+from producer.admission.prepared import Accepted, PreparedJobs
 from producer.client import FusionAI
 from shared import clock, verify
 from shared import processes as lifeline

@@ -41,7 +41,7 @@ def test_an_audit_without_data_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_versions_section_is_cut_out_of_the_changelog(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = "# Changelog\n\nFor all.\n\n## Unreleased\n\n## 0.2.0 (2026-12-01)\n\n### Added\n\n- Two.\n\n## 0.1.0\n\n- One.\n"
+    text = "# Changelog\n\n## Unreleased\n\n## 0.2.0 (2026-12-01)\n\n### Added\n\n- Two.\n\n## 0.1.0\n\n- One.\n"
     monkeypatch.setattr(release_notes, "CHANGELOG", tmp_path / "CHANGELOG.md")
     release_notes.CHANGELOG.write_text(text)
     assert release_notes.main(["v0.2.0"]) == 0 and capsys.readouterr().out == "### Added\n\n- Two.\n"
