@@ -72,7 +72,8 @@ check: dev ## lint, format, types, the direction of imports, and whether the loc
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --strict deploy/check_lock.py deploy/new_migration.py deploy/audit.py deploy/release_notes.py deploy/supply_chain.py
+	$(BIN)/mypy --strict --explicit-package-bases \
+		deploy/audit.py deploy/check_lock.py deploy/new_migration.py deploy/release_notes.py deploy/supply_chain.py
 	$(BIN)/lint-imports
 	$(BIN)/python deploy/check_lock.py
 

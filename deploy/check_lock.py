@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -150,8 +151,10 @@ def differing(runtime: list[Requirement], dev: list[Requirement]) -> list[str]:
 
 def clashing(lock: list[Requirement], top: list[Requirement]) -> list[str]:
     """Pins of a lock that is installed on top, of packages that the one below it has in another version."""
-    below = {pin.name: pin.specifier for pin in lock}
-    return sorted(str(pin) for pin in top if below.get(pin.name, pin.specifier) != pin.specifier)
+    below: dict[str, list[SpecifierSet]] = {}
+    for pin in lock:
+        below.setdefault(pin.name, []).append(pin.specifier)
+    return sorted(str(pin) for pin in top if pin.specifier not in below.get(pin.name, [pin.specifier]))
 
 
 def main() -> int:

@@ -35,6 +35,7 @@ ALLOWED: Final = frozenset(
 )
 #: What packages write where SPDX has another name, or where the name alone says too little (looked up in their files).
 SPELT: Final[Mapping[str, str]] = {
+    "3-Clause BSD License": "BSD-3-Clause",
     "Apache License 2.0": "Apache-2.0",
     "Apache Software License": "Apache-2.0",
     "BSD": "BSD-3-Clause",
@@ -97,14 +98,14 @@ def _holds(node: Any) -> bool:
 def shipped() -> list[Shipped]:
     """Everything, in a fixed order."""
     pins = [pin for pin in parse(LOCK.read_text()) if any(holds(pin, one) for one in environments())]
-    locked = {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
-    packages = [Shipped("package", name, version, licence_of(name)) for name, version in sorted(locked.items())]
-    inside = {one for name in sorted(locked) for one in inside_of(name)}
+    locked = sorted({(canonicalize_name(pin.name), str(pin.specifier).removeprefix("==")) for pin in pins})
+    packages = [Shipped("package", name, version, licence_of(name)) for name, version in locked]
+    inside = {one for name, _ in locked for one in inside_of(name)}
     return [*packages, *vendored(), *sorted(inside, key=lambda one: (one.name, one.version, one.where))]
 
 
 def licence_of(name: str) -> str:
-    """The licence of a package as an SPDX expression; empty: it is not known."""
+    """The licence of a package as an SPDX expression, by the version that is installed; empty: it is not known."""
     if name in LOOKED_UP:
         return LOOKED_UP[name]
     try:
@@ -189,7 +190,7 @@ def table(found: Iterable[Shipped]) -> str:
 
 
 def bill(found: Iterable[Shipped]) -> dict[str, Any]:
-    """The bill of materials, of what is shipped alone, the same each time."""
+    """The bill of materials, of what is shipped alone, the same each time, and without addresses of elsewhere."""
     command = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--mc-type", "application"]
     command += ["--pyproject", str(ROOT / "pyproject.toml"), "--output-format", "JSON", sys.executable]
     made: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
@@ -199,9 +200,11 @@ def bill(found: Iterable[Shipped]) -> dict[str, Any]:
     for component in made["components"]:
         if package := packages.get(canonicalize_name(component["name"])):
             component["licenses"] = [{"expression": package.licence}]
+            component.pop("externalReferences", None)
             kept.append(component)
     files = [_file_component(one) for one in things if one.kind == "file"]
     made["components"] = sorted([*kept, *files], key=lambda one: str(one["bom-ref"]))
+    del made["metadata"]["tools"]
     known = {made["metadata"]["component"]["bom-ref"], *(one["bom-ref"] for one in made["components"])}
     made["dependencies"] = [
         {**one, "dependsOn": [ref for ref in one["dependsOn"] if ref in known]} if "dependsOn" in one else one

@@ -101,7 +101,8 @@ _WAITING: Final = (TO_WAKE, WOKEN, f"{DEFERRED} AND woken_at IS NULL")
 
 #: Of each queue the job that was accepted first, by its id, whose time is that of its making: what is to be woken by
 #: the index alone, what has been woken by the rows of the broker's window.
-_FIRST = " UNION ALL ".join(f"SELECT min(id) AS id FROM jobs WHERE {one} GROUP BY queue" for one in (TO_WAKE, WOKEN))
+_AT_ONCE_RUN: Final = (TO_WAKE, f"{WOKEN} AND deferred_for IS NULL")
+_FIRST = " UNION ALL ".join(f"SELECT min(id) AS id FROM jobs WHERE {one} GROUP BY queue" for one in _AT_ONCE_RUN)
 _OLDEST: Final = text(f"SELECT queue, lane, created_at FROM jobs WHERE id IN (SELECT id FROM ({_FIRST}) AS first)")
 
 

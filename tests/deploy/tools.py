@@ -12,21 +12,27 @@ import pytest
 
 #: Where Debian has programs for root, and where the .venv has those of the lock.
 _PLACES = (str(Path(sys.executable).parent), "/usr/sbin", "/sbin")
-_DEBIAN = "Debian: apt-get install --no-install-recommends {}; elsewhere the package of that name"
-#: Program → how to get it.
+#: Program → the package of Debian's that has it.
 TOOLS: Mapping[str, str] = {
-    "caddy": _DEBIAN.format("caddy"),
-    "nginx": _DEBIAN.format("nginx-light"),
-    "openssl": _DEBIAN.format("openssl"),
-    "promtool": _DEBIAN.format("prometheus"),
-    "shellcheck": _DEBIAN.format("shellcheck"),
-    "systemd-analyze": _DEBIAN.format("systemd"),
+    "caddy": "caddy",
+    "nginx": "nginx-light",
+    "openssl": "openssl",
+    "promtool": "prometheus",
+    "shellcheck": "shellcheck",
+    "systemd-analyze": "systemd",
 }
 
 
 def missing() -> list[str]:
-    """A line for each program that is not here, with how to get it."""
-    return [f"{name} is missing. {how}" for name, how in TOOLS.items() if not find(name)]
+    """The programs that are not here."""
+    return [name for name in TOOLS if not find(name)]
+
+
+def how_to_get(name: str) -> str:
+    """What to do where a program is missing."""
+    package = TOOLS.get(name)
+    how = f"apt-get install --no-install-recommends {package} (Debian)" if package else "make deploy-check installs it"
+    return f"{name} is missing: {how}"
 
 
 @cache
@@ -38,7 +44,7 @@ def find(name: str) -> str | None:
 def run(name: str, *arguments: object, cwd: Path | None = None) -> str:
     """What a program prints, both streams; the test fails with that if its exit status is not 0."""
     path = find(name)
-    assert path is not None, f"{name} is missing. {TOOLS.get(name, 'make deploy-check installs it')}"
+    assert path is not None, how_to_get(name)
     done = attempt([path, *map(str, arguments)], cwd=cwd)
     if done.returncode:
         pytest.fail(f"{name} {' '.join(map(str, arguments))}: exit status {done.returncode}\n{done.stdout}")
@@ -52,4 +58,7 @@ def attempt(command: Sequence[str], cwd: Path | None = None) -> subprocess.Compl
 
 
 if __name__ == "__main__":
-    sys.exit("\n".join(missing()) or None)
+    if "--packages" in sys.argv:  # for `apt-get install`
+        print(*(TOOLS[name] for name in missing()))
+    else:
+        sys.exit("\n".join(map(how_to_get, missing())) or None)

@@ -64,7 +64,7 @@ def test_the_list_of_licences_has_each_package_of_the_lock() -> None:
 
 def test_files_of_others_are_what_they_were_and_all_of_them_are_listed() -> None:
     listed = {path for one in supply_chain.vendored() for path in one.where.split(", ")}
-    shipped = {f"producer/console/assets/{name}" for name in assets.VENDORED} if hasattr(assets, "VENDORED") else set()
+    shipped = {f"producer/console/assets/{one.name}" for one in assets.VENDORED}
     fonts = {str(path.relative_to(supply_chain.ROOT)) for path in (supply_chain.ROOT / "producer").rglob("*.ttf")}
     minified = {str(path.relative_to(supply_chain.ROOT)) for path in (supply_chain.ROOT / "producer").rglob("*.min.*")}
     assert listed == shipped | fonts | minified
