@@ -24,6 +24,7 @@ _ALARMED = ("kombu.transport.virtual.base",)
 #: that is away: one of them a minute is enough.
 _REPEATING = {
     "uvicorn.error": (logging.WARNING,),
+    "shared.telemetry.spans": (logging.WARNING,),
     "celery.worker.consumer.consumer": (logging.WARNING, logging.CRITICAL),
 }
 _SECONDS_APART = 60.0

@@ -4,9 +4,12 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import telemetry
+from shared.telemetry.spans import OTHER
 
 #: Asked by machines, every few seconds.
 QUIET = ("/healthz", "/readyz", "/metrics")
+#: Others are the caller's own words.
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"))
 
 
 class Traced:
@@ -19,7 +22,7 @@ class Traced:
         """ASGI."""
         if scope["type"] != "http" or scope["path"] in QUIET or not telemetry.on():
             return await self._app(scope, receive, send)
-        parent, method = Headers(scope=scope).get("traceparent"), scope["method"]
+        parent, method = Headers(scope=scope).get("traceparent"), _method(scope)
         with telemetry.span(method, "server", parent=parent, root=True, http__request__method=method) as span:
 
             async def noted(message: Message) -> None:
@@ -31,22 +34,17 @@ class Traced:
 
 
 def _tell(span: telemetry.Span, scope: Scope, start: Message) -> None:
-    """What is known once the answer begins: its status, its route, and its job."""
-    route, status = _route(scope), start["status"]
+    """What is known once the answer begins: its status, its route as it is declared, and its job."""
+    route, status = getattr(scope.get("route"), "path", None), start["status"]
     headers = Headers(raw=start["headers"])
     span.set(http__route=route, http__response__status_code=status, url__scheme=scope["scheme"])
     span.set(fusionai__request__id=headers.get("x-request-id"), fusionai__job__id=headers.get("fusionai-job-id"))
     if route:
-        span.name(f"{scope['method']} {route}")
+        span.name(f"{_method(scope)} {route}")
     if status >= 500:
         span.fail(str(status))
 
 
-def _route(scope: Scope) -> str | None:
-    """The path with the names of what changes in it; None: it is no route of ours."""
-    if "endpoint" not in scope:
-        return None
-    path: str = scope["path"]
-    for name, value in scope.get("path_params", {}).items():
-        path = path.replace(str(value), f"{{{name}}}", 1)
-    return path
+def _method(scope: Scope) -> str:
+    method: str = scope["method"]
+    return method if method in METHODS else OTHER

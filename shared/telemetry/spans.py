@@ -1,11 +1,12 @@
 """Spans: begun and ended by a context manager, carried from process to process as W3C `traceparent`."""
 
 import logging
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final, Literal, TypeAlias
 
-from shared import environment
+from shared import environment, logs
 from shared.settings import Wrong
 
 log = logging.getLogger(__name__)
@@ -16,6 +17,13 @@ Value: TypeAlias = str | int | float | bool | list[str]
 
 #: Any of them turns traces on.
 VARIABLES: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+#: Of a text, the letters that an attribute has; and the integers that one can be: of others the exporter logs the value
+#: and where it failed, at each span.
+MOST_LETTERS: Final = 16_000
+_INTEGERS: Final = range(-(2**63), 2**63)
+#: What went wrong in one word; others are texts of somebody else's, and `_OTHER` is what the conventions call them.
+_WORD: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+OTHER: Final = "_OTHER"
 
 
 class Span:
@@ -26,6 +34,9 @@ class Span:
 
     def set(self, **attributes: Value | None) -> None:
         """Attributes, with `__` in their names for each dot; None is none."""
+
+    def tell(self, told: Callable[[], Mapping[str, Value | None]]) -> None:
+        """Attributes that are made of what others sent; not made where nothing is kept, and never an exception."""
 
     def name(self, name: str) -> None:
         """What it is called, where that is known only now."""
@@ -84,8 +95,14 @@ class _Traced(Span):
 
     def set(self, **attributes: Value | None) -> None:
         for name, value in attributes.items():
-            if value is not None:
-                self._span.set_attribute(name.replace("__", "."), value)
+            if (fit := fitting(value)) is not None:
+                self._span.set_attribute(name.replace("__", "."), fit)
+
+    def tell(self, told: Callable[[], Mapping[str, Value | None]]) -> None:
+        try:
+            self.set(**told())
+        except Exception as error:  # a trace decides nothing: what was answered is paid for, and goes on
+            log.warning("a span lacks attributes: %s", logs.kind(error))
 
     def name(self, name: str) -> None:
         self._span.update_name(name)
@@ -93,8 +110,23 @@ class _Traced(Span):
     def fail(self, kind: str) -> None:
         from opentelemetry.trace import StatusCode
 
-        self._span.set_attribute("error.type", kind)
+        self._span.set_attribute("error.type", kind if _WORD.fullmatch(kind) else OTHER)
         self._span.set_status(StatusCode.ERROR)
+
+
+def fitting(value: Any) -> Value | None:
+    """A value as an attribute can have it, whatever a provider or a caller made of it; None: it cannot.
+
+    >>> fitting(2**63), fitting([1, "a"]), fitting({"a": 1})
+    ('9223372036854775808', ['1', 'a'], None)
+    """
+    if isinstance(value, str):
+        return value[:MOST_LETTERS].encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [str(fitting(one)) for one in value]
+    if isinstance(value, int):
+        return value if value in _INTEGERS else fitting(str(value))
+    return value if isinstance(value, float) else None
 
 
 def _read(traceparent: str) -> Any:

@@ -1,15 +1,22 @@
 """Telemetry: off, it is nothing at all; on, spans carry their parents, their failures, and content only when asked."""
 
+import asyncio
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from shared import telemetry
+from producer.web.traced import Traced
+from shared import clock, telemetry
 from shared.settings import Wrong
 from shared.telemetry import content, names, spans
+from workers.webhooks import traced as deliveries
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -110,3 +117,120 @@ def test_the_parameters_of_a_call_have_the_names_of_the_conventions() -> None:
         "gen_ai__request__max_tokens": 5,
         "gen_ai__request__top_p": 0.5,
     }
+
+
+HOSTILE: dict[str, Any] = {
+    "seed": 10**30,
+    "model": "\ud800",
+    "id": {"a": 1},
+    "long": "x" * 100_000,
+    "least": -(2**63),
+    "few": ["\udfff", 1],
+}
+
+
+def test_what_others_sent_fits_in_a_span_and_is_in_no_log(
+    exported: InMemorySpanExporter, caplog: pytest.LogCaptureFixture
+) -> None:
+    with telemetry.span("x", "client", **HOSTILE):
+        pass
+    (span,) = exported.get_finished_spans()
+    assert span.attributes is not None
+    assert span.attributes["seed"] == "1" + "0" * 30 and "id" not in span.attributes
+    assert len(str(span.attributes["long"])) == spans.MOST_LETTERS
+    assert encode_spans([span]).SerializeToString() and not caplog.text
+
+
+def test_attributes_that_cannot_be_made_are_none_and_no_exception(
+    exported: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(content.VARIABLE, "true")
+    content.wanted.cache_clear()
+    with telemetry.span("x", "client", a=1) as span:
+        span.tell(lambda: content.asked({"messages": [{"secret": 10**30}]}))
+        span.tell(lambda: names.answer({"choices": ["secret"]}, 1, 2))
+        span.tell(lambda: {"b": 2})
+    (seen,) = exported.get_finished_spans()
+    assert seen.attributes == {"a": 1, "b": 2} and seen.status.is_ok
+    assert caplog.text.count("lacks attributes") == 2 and "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(("told", "shown"), [("rate_limit_error", "rate_limit_error"), ("my prompt was", "_OTHER")])
+def test_a_failure_is_a_word_and_no_text_of_a_provider(told: str, shown: str, exported: InMemorySpanExporter) -> None:
+    with telemetry.span("x", "client") as span:
+        span.fail(told)
+    (seen,) = exported.get_finished_spans()
+    assert seen.attributes == {"error.type": shown}
+
+
+def asked(path: str, route: Any = None, method: str = "GET", headers: Any = ()) -> None:
+    """A request that the middleware sees, and its answer."""
+
+    async def app(scope: Any, _: Any, send: Any) -> None:
+        if route is not None:
+            scope["route"] = route
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def nothing(*_: Any) -> Any:
+        return None
+
+    scope = {"type": "http", "path": path, "method": method, "scheme": "http", "headers": list(headers)}
+    asyncio.run(Traced(app)(scope, nothing, nothing))
+
+
+class Declared:
+    path = "/v1/jobs/{id}"
+
+
+def test_a_route_is_as_it_is_declared_whatever_stands_in_the_path(exported: InMemorySpanExporter) -> None:
+    asked("/v1/jobs/v1", Declared)
+    asked("/v1/a-secret")
+    asked("/v1/jobs/x", Declared, method="MY-SECRET")
+    named = [one.name for one in exported.get_finished_spans()]
+    assert named == ["GET /v1/jobs/{id}", "GET", "_OTHER /v1/jobs/{id}"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [b"x" * 60_000],
+        [b"00-" + b"\xe9" * 32 + b"-b7ad6b7169203331-01"],
+        [b"nonsense", PARENT.encode()],
+        [b" " * 60_000],
+    ],
+)
+def test_a_hostile_traceparent_begins_a_trace_and_breaks_nothing(
+    sent: list[bytes], exported: InMemorySpanExporter
+) -> None:
+    asked("/v1/jobs/x", Declared, headers=[(b"traceparent", one) for one in sent])
+    (span,) = exported.get_finished_spans()
+    assert span.parent is None
+
+
+@pytest.mark.parametrize("data", ["{}", "[]", "nonsense", '{"job": null}'])
+def test_a_delivery_whose_event_says_no_job_is_sent_all_the_same(data: str, exported: InMemorySpanExporter) -> None:
+    row = {"id": "evt_1", "type": "job.completed", "data": data, "attempts": 0, "delivery_id": "dlv_1"}
+    rows = [{**row, "url": "http://[::1/hook"}]
+    deliveries.add_traces(None, rows)  # type: ignore[arg-type]
+    with deliveries.send(rows[0]):
+        pass
+    (span,) = exported.get_finished_spans()
+    assert span.parent is None and span.attributes is not None and "server.address" not in span.attributes
+
+
+def test_a_collector_that_takes_connections_and_never_answers_holds_up_no_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from shared.telemetry import sdk
+
+    monkeypatch.setattr(sdk, "STOP_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        telemetry.start("test")
+        began = clock.monotonic()
+        for _ in range(5000):
+            with telemetry.span("x", "client"):
+                pass
+        telemetry.stop()
+        assert clock.monotonic() - began < sdk.EXPORT_SECONDS
+        assert all(one.daemon for one in threading.enumerate() if "Otel" in one.name)

@@ -34,8 +34,9 @@ def call(job: Leased, offer: Offer, request: Mapping[str, Any]) -> Iterator[tele
     if not telemetry.on():
         yield telemetry.NOTHING
         return
-    asked = names.call(job.type, offer.provider, offer.upstream, request) | content.asked(request)
-    with telemetry.span(names.call_name(job.type, offer.upstream), "client", fusionai__job__id=job.id, **asked) as span:
+    with telemetry.span(names.call_name(job.type, offer.upstream), "client", fusionai__job__id=job.id) as span:
+        span.tell(lambda: names.call(job.type, offer.provider, offer.upstream, request))
+        span.tell(lambda: content.asked(request))
         try:
             yield span
         except ProviderError as error:
@@ -46,7 +47,5 @@ def call(job: Leased, offer: Offer, request: Mapping[str, Any]) -> Iterator[tele
 
 def answered(span: telemetry.Span, answer: ProviderAnswer) -> None:
     """What a call came to."""
-    if span is not telemetry.NOTHING:
-        usage = answer.usage
-        span.set(**names.answer(answer.body, usage.prompt_tokens, usage.completion_tokens))
-        span.set(**content.answered(answer.body))
+    span.tell(lambda: names.answer(answer.body, answer.usage.prompt_tokens, answer.usage.completion_tokens))
+    span.tell(lambda: content.answered(answer.body))

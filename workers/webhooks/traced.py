@@ -31,8 +31,11 @@ def _job(row: Mapping[str, Any]) -> str | None:
     """Of which job an event is; None: of something else."""
     if not row["type"].startswith("job."):
         return None
-    id: str = orjson.loads(row["data"])["job"]["id"]
-    return id
+    try:
+        id = orjson.loads(row["data"])["job"]["id"]
+    except (ValueError, LookupError, TypeError):  # of a version that says it otherwise: it is delivered all the same
+        return None
+    return str(id)
 
 
 def send(row: Mapping[str, Any]) -> AbstractContextManager[telemetry.Span]:
@@ -46,11 +49,18 @@ def send(row: Mapping[str, Any]) -> AbstractContextManager[telemetry.Span]:
         root=True,
         http__request__method="POST",
         http__request__resend_count=row["attempts"] or None,
-        server__address=urlsplit(row["url"]).hostname,
+        server__address=_host(row["url"]),
         fusionai__event__id=row["id"],
         fusionai__event__type=row["type"],
         fusionai__delivery__id=row["delivery_id"],
     )
+
+
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def sent(span: telemetry.Span, answer: SendResult) -> None:
