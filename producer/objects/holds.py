@@ -64,10 +64,12 @@ def hold(row: Mapping[str, Any]) -> JobHold | None:
     held = int(row["job_bound"] or row.get("wanted_micros") or 0)
     if not held:
         return None
-    offers = [read_offer(one) for one in orjson.loads(row["offers"])]
+    offers = _offers(row)
     by = next((one for one in offers if one.bound_micros == held), None)
     lines = list(_lines(by, offers)) if by else []
     rest = held * PER_TOKENS - sum(exact for exact, _ in lines)
+    if rest < 0:  # its parts are of a version that counts otherwise
+        lines, rest = [], held * PER_TOKENS
     return {
         "credits": credits(held),
         "state": _state(row),
@@ -79,6 +81,14 @@ def hold(row: Mapping[str, Any]) -> JobHold | None:
         "price_version": (by.version or None) if by else None,
         "lines": [line for _, line in lines] + ([_unpriced("other", "what is not told apart", rest)] if rest else []),
     }
+
+
+def _offers(row: Mapping[str, Any]) -> list[Offer]:
+    """The job's candidates; none where they are gone, or of a version that writes them otherwise."""
+    try:
+        return [read_offer(one) for one in orjson.loads(row["offers"] or "[]")]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return []
 
 
 def _state(row: Mapping[str, Any]) -> Literal["held", "waiting", "ended"]:

@@ -149,6 +149,20 @@ def test_a_hold_of_a_version_that_notes_no_parts_is_one_line() -> None:
     assert items(explained([offer], 77)) == ["other"], "nor one that no candidate comes to"
 
 
+@pytest.mark.parametrize("kept", [None, "", "nonsense", "{}", '[{"provider": "p"}]', "[1]", '{"a": 1}'])
+def test_a_hold_whose_candidates_are_gone_is_one_line(kept: str | None) -> None:
+    found = hold({**row([], 77), "offers": kept})
+    assert found is not None and found["provider"] is None
+    assert [(one["item"], one["credits"]) for one in found["lines"]] == [("other", found["lines"][0]["credits"])]
+    assert Decimal(found["lines"][0]["credits"]) == Decimal("0.000077")
+
+
+def test_parts_that_come_to_more_than_the_hold_are_not_told_with_less_than_nothing() -> None:
+    offer = quoted({"messages": MESSAGES, "max_tokens": 5})[0]
+    offer = dataclasses.replace(offer, basis=[{"text": 10**9, "around": 0, "limit": 1, "answers": 1}])
+    assert items(explained([offer])) == ["other"]
+
+
 def test_an_answer_from_the_cache_is_held_for_by_its_fee() -> None:
     fee = Offer(provider="p", model="m", upstream="m", version="v", input=0, output=0, request=500, bound_micros=500)
     assert items(explained([fee])) == ["request"]
