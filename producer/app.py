@@ -156,8 +156,10 @@ def main() -> None:
         )
     telemetry.start("web")
     app = make_app()
-    serve.serve(app, lambda: app.state.context, make_metrics_app(app) if settings().metrics_port else None)
-    telemetry.stop()
+    try:
+        serve.serve(app, lambda: app.state.context, make_metrics_app(app) if settings().metrics_port else None)
+    finally:  # its end by SIGTERM is a SystemExit
+        telemetry.stop()
 
 
 if __name__ == "__main__":

@@ -41,8 +41,10 @@ def main() -> None:
     tasks.current.append(runtime)
 
     _follow_celery(runtime, consumer)
-    status = _run_celery()
-    telemetry.stop()
+    try:
+        status = _run_celery()
+    finally:
+        telemetry.stop()
     sys.exit(status)
 
 
