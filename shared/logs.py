@@ -20,11 +20,12 @@ _CHATTY = (
 )
 #: A library that warns of what is usual here: a message that arrives for a queue just turned off goes back to it.
 _ALARMED = ("kombu.transport.virtual.base",)
-#: Who logs a line for each client that speaks no HTTP (a scanner, TLS to a plain port), or each try to reach a broker
-#: that is away: one of them a minute is enough.
+#: Who logs a line for each client that speaks no HTTP (a scanner, TLS to a plain port), each try to reach a broker that
+#: is away, or each export to a collector of traces that is: one of them a minute is enough.
 _REPEATING = {
     "uvicorn.error": (logging.WARNING,),
     "shared.telemetry.spans": (logging.WARNING,),
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter": (logging.WARNING, logging.ERROR),
     "celery.worker.consumer.consumer": (logging.WARNING, logging.CRITICAL),
 }
 _SECONDS_APART = 60.0

@@ -91,7 +91,8 @@ class _Traced(Span):
     def __init__(self, span: Any) -> None:
         self._span = span
         at = span.get_span_context()
-        self.traceparent = f"00-{at.trace_id:032x}-{at.span_id:016x}-{at.trace_flags:02x}"
+        told = f"00-{at.trace_id:032x}-{at.span_id:016x}-{at.trace_flags:02x}"
+        self.traceparent = told if at.is_valid else None  # with OTEL_SDK_DISABLED it is all zeros
 
     def set(self, **attributes: Value | None) -> None:
         for name, value in attributes.items():

@@ -1,6 +1,7 @@
 """Telemetry: off, it is nothing at all; on, spans carry their parents, their failures, and content only when asked."""
 
 import asyncio
+import logging
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from producer.web.traced import Traced
-from shared import telemetry
+from shared import logs, telemetry
 from shared.settings import Wrong
 from shared.telemetry import content, names, spans
 from workers.webhooks import traced as deliveries
@@ -75,6 +76,19 @@ def test_what_is_no_parent_begins_a_trace(parent: str | None, exported: InMemory
         pass
     first, _ = exported.get_finished_spans()
     assert first.parent is None
+
+
+def test_a_sdk_that_is_disabled_has_nothing_for_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    telemetry.start("test", InMemorySpanExporter())
+    try:
+        with telemetry.span("x", "server", parent=PARENT) as span, telemetry.span("y", "producer") as inner:
+            assert inner.traceparent == span.traceparent
+            span.set(a=1)
+        with telemetry.span("z", "producer", root=True) as alone:
+            assert alone.traceparent is None
+    finally:
+        telemetry.stop()
 
 
 def test_an_exception_is_noted_by_its_name_alone(exported: InMemorySpanExporter) -> None:
@@ -216,6 +230,15 @@ def test_a_delivery_whose_event_says_no_job_is_sent_all_the_same(data: str, expo
         pass
     (span,) = exported.get_finished_spans()
     assert span.parent is None and span.attributes is not None and "server.address" not in span.attributes
+
+
+def test_a_collector_that_is_away_is_told_of_once_a_minute() -> None:
+    from opentelemetry.exporter.otlp.proto.http import trace_exporter
+
+    levels = logs._REPEATING[trace_exporter._logger.name]
+    seldom = logs.Seldom(levels)
+    told = [logging.LogRecord("x", level, "", 0, "Failed %s", ("x",), None) for level in (*levels, *levels)]
+    assert [seldom.filter(one) for one in told] == [True, False, False, False]
 
 
 def test_a_collector_that_takes_connections_and_never_answers_holds_up_no_stop(
