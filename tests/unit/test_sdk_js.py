@@ -20,7 +20,7 @@ def test_it_has_a_name_for_each_type_that_is_made_for_it() -> None:
 
 
 def test_its_quick_start_is_a_program_and_its_version_is_ours() -> None:
-    assert "await client.jobs.submit(" in sdk.quick_start()
+    assert "await client.jobs.create(" in sdk.quick_start()
     package = json.loads((document.JS / "package.json").read_text())
     assert package["version"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 

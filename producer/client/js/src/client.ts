@@ -19,6 +19,7 @@ const TIMEOUT_MS = 30_000;
 const STREAM_TIMEOUT_MS = 120_000;
 const UPLOAD_TIMEOUT_MS = 600_000;
 const MAX_RETRIES = 3;
+const LOCAL_URL = 'http://127.0.0.1:8000/v1';
 
 /** Asks for an id with each event of a stream, from which it can be read on. */
 const STREAM_IDS = 'FusionAI-Stream-Ids';
@@ -28,7 +29,7 @@ const NOT_OURS = { organization: null, project: null, adminAPIKey: null } as con
 export interface ClientOptions extends OpenAIOptions {
   /** The API key; default: the environment's `FUSIONAI_API_KEY`. */
   apiKey?: OpenAIOptions['apiKey'];
-  /** The server's address, with `/v1`; default: the environment's `FUSIONAI_BASE_URL`. */
+  /** The server's address, with `/v1`; default: the environment's `FUSIONAI_BASE_URL`, else the server of this machine. */
   baseURL?: OpenAIOptions['baseURL'];
   /** The secret of a webhook, `whsec_…`; default: the environment's `FUSIONAI_WEBHOOK_SECRET`. */
   webhookSecret?: OpenAIOptions['webhookSecret'];
@@ -59,9 +60,8 @@ export class FusionAI extends OpenAI {
 
   constructor(options: ClientOptions = {}) {
     const apiKey = options.apiKey ?? fromEnvironment('FUSIONAI_API_KEY');
-    const baseURL = options.baseURL ?? fromEnvironment('FUSIONAI_BASE_URL');
+    const baseURL = options.baseURL ?? fromEnvironment('FUSIONAI_BASE_URL') ?? LOCAL_URL;
     if (!apiKey) throw new OpenAIError('no API key: give `apiKey`, or set FUSIONAI_API_KEY');
-    if (!baseURL) throw new OpenAIError('no address of a server: give `baseURL`, or set FUSIONAI_BASE_URL');
     super({
       ...options,
       apiKey,
@@ -71,6 +71,7 @@ export class FusionAI extends OpenAI {
       maxRetries: options.maxRetries ?? MAX_RETRIES,
       ...NOT_OURS,
     });
+    this._options.defaultHeaders = options.defaultHeaders; // without those of OPENAI_CUSTOM_HEADERS
     this.streamTimeout = options.streamTimeout ?? Math.max(STREAM_TIMEOUT_MS, this.timeout);
   }
 
@@ -131,5 +132,5 @@ export class FusionAI extends OpenAI {
 }
 
 function fromEnvironment(name: string): string | undefined {
-  return process.env[name]?.trim() || undefined;
+  return globalThis.process?.env[name]?.trim() || undefined;
 }

@@ -32,21 +32,24 @@ test("an error is of our class, of the official one, and of ours in common", asy
 
 test("a 402 has its fields, a stream's error those of its event", async () => {
   await served(() => failing(402, { required_credits: 10 }), async (client) => {
-    assert.equal((await caught(client.jobs.submit({}))).details.required_credits, 10);
+    assert.equal((await caught(client.jobs.create({}))).details.required_credits, 10);
   });
 });
 
 test("nothing of OpenAI's environment is sent, and what is missing is said", async () => {
   const before = { ...process.env };
   for (const name of ["API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID"]) process.env[`OPENAI_${name}`] = "a-secret";
+  process.env.OPENAI_CUSTOM_HEADERS = "X-Proxy: a-secret";
   for (const name of ["API_KEY", "BASE_URL"]) delete process.env[`FUSIONAI_${name}`];
   try {
     assert.throws(() => new FusionAI({ baseURL: "http://x/v1" }), /FUSIONAI_API_KEY/);
-    assert.throws(() => new FusionAI({ apiKey: "k" }), /FUSIONAI_BASE_URL/);
+    assert.equal(new FusionAI({ apiKey: "k" }).baseURL, "http://127.0.0.1:8000/v1");
     await served(() => ({}), async (client, seen) => {
       await client.credits.retrieve();
+      await client.withOptions({ maxRetries: 0 }).credits.retrieve();
+      assert.equal(seen[1].headers["x-own"], "1");
       assert.ok(!JSON.stringify(seen).includes("secret"));
-    });
+    }, { defaultHeaders: { "X-Own": "1" } });
   } finally {
     process.env = before;
   }

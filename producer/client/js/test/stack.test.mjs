@@ -34,7 +34,7 @@ async function faulty(contains, fault, work) {
 test("jobs are submitted, waited for, listed, counted and shown", async () => {
   const order = randomUUID();
   const metadata = { order };
-  const jobs = await client.jobs.submitMany([1, 2, 3].map((n) => embedding(`n ${n}`, { metadata })));
+  const jobs = await client.jobs.createMany([1, 2, 3].map((n) => embedding(`n ${n}`, { metadata })));
   const ended = await Promise.all(jobs.map((job) => client.jobs.wait(job.id, { timeoutSeconds: 60 })));
   assert.deepEqual(ended.map((job) => job.status), ["succeeded", "succeeded", "succeeded"]);
   assert.equal(ended[0].result.data[0].embedding.length, 4);
@@ -50,10 +50,10 @@ test("jobs are submitted, waited for, listed, counted and shown", async () => {
 
 test("the same Idempotency-Key gets the same job", async () => {
   const idempotencyKey = randomUUID();
-  const [one, other] = [await client.jobs.submit(embedding("k"), { idempotencyKey }), await client.jobs.submit(embedding("k"), { idempotencyKey })];
+  const [one, other] = [await client.jobs.create(embedding("k"), { idempotencyKey }), await client.jobs.create(embedding("k"), { idempotencyKey })];
   assert.equal(one.id, other.id);
-  assert.notEqual((await client.jobs.submit(embedding("k"))).id, one.id);
-  const error = await caught(client.jobs.submit(embedding("other"), { idempotencyKey }));
+  assert.notEqual((await client.jobs.create(embedding("k"))).id, one.id);
+  const error = await caught(client.jobs.create(embedding("other"), { idempotencyKey }));
   assert.ok(error instanceof sdk.IdempotencyMismatchError);
 });
 
@@ -142,7 +142,7 @@ test("a webhook's deliveries are genuine, and the events that it missed are ther
   try {
     const url = `http://127.0.0.1:${receiver.address().port}/hook`;
     const { id, secret } = await client.webhooks.create({ url, events: ["job.completed"] });
-    const job = await client.jobs.submit(embedding("webhook"));
+    const job = await client.jobs.create(embedding("webhook"));
     await first;
     const [body, headers] = deliveries[0];
     const event = client.webhooks.verify(body, headers, ["whsec_AAAA", secret]);
@@ -151,7 +151,7 @@ test("a webhook's deliveries are genuine, and the events that it missed are ther
     const { secret: next } = await client.webhooks.rotate(id, { overlap_seconds: 60 });
     assert.throws(() => client.webhooks.verify(body, headers, next), { reason: "signature" });
     assert.equal((await client.webhooks.update(id, { status: "disabled" })).status, "disabled");
-    await client.jobs.wait((await client.jobs.submit(embedding("missed"))).id, { timeoutSeconds: 60 });
+    await client.jobs.wait((await client.jobs.create(embedding("missed"))).id, { timeoutSeconds: 60 });
     const missed = await gathered(client.events.since(event.id, { limit: 1, type: ["job.completed", "job.failed"] }));
     assert.ok(missed.length > 0 && missed.every((one) => one.type.startsWith("job.") && one.sequence > event.sequence));
     assert.ok((await gathered(client.webhooks.list())).some((one) => one.id === id));
@@ -186,7 +186,7 @@ test("credits, usage and invoices", async () => {
 
 test("refusals have their classes and fields", async () => {
   const poor = client.withOptions({ apiKey: FUSIONAI_TEST_POOR_KEY });
-  const short = await caught(poor.jobs.submit({ type: "image", model: "image-gen-2", prompt: "a lighthouse" }));
+  const short = await caught(poor.jobs.create({ type: "image", model: "image-gen-2", prompt: "a lighthouse" }));
   assert.ok(short instanceof sdk.InsufficientCreditsError && short.details.required_credits > 0, `${short}`);
   const wrong = await caught(client.chat.completions.create({ ...saying("a"), temperature: 3 }));
   assert.deepEqual([wrong.constructor, wrong.param], [sdk.BadRequestError, "temperature"]);

@@ -10,7 +10,7 @@ const official: OpenAI = client; // it goes wherever OpenAI's client goes
 new FusionAI({ retries: 3 });
 
 async function main(): Promise<void> {
-  const job: objects.Job = await client.jobs.submit({
+  const job: objects.Job = await client.jobs.create({
     type: 'chat.completion',
     model: 'gpt-4',
     messages: [{ role: 'user', content: 'Say this is a test.' }],
@@ -48,7 +48,7 @@ async function main(): Promise<void> {
 
   try {
     // @ts-expect-error: a job has a type
-    await client.jobs.submit({ model: 'gpt-4' });
+    await client.jobs.create({ model: 'gpt-4' });
   } catch (error) {
     if (error instanceof InsufficientCreditsError) throw error;
     if (!(error instanceof FusionAIError)) throw error;

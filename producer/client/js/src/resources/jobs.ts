@@ -1,4 +1,4 @@
-// Jobs: the durable thing behind every call. Submit one or many, wait for them, read their streams on after a break.
+// Jobs: the durable thing behind every call. Create one or many, wait for them, read their streams on after a break.
 
 import type { APIPromise, OpenAI } from 'openai';
 import { APIResource } from 'openai/core/resource';
@@ -44,12 +44,12 @@ export interface StreamParams {
 
 export class Jobs extends APIResource {
   /** Accept a job; it is there, `queued`, when this returns. */
-  submit(job: JobRequest, options?: RequestOptions): APIPromise<Job> {
+  create(job: JobRequest, options?: RequestOptions): APIPromise<Job> {
     return this._client.post('/jobs', { body: job, ...options });
   }
 
   /** Accept up to 1,000 jobs, all or none; they come back in the same order. */
-  async submitMany(jobs: readonly JobRequest[], options?: RequestOptions): Promise<Job[]> {
+  async createMany(jobs: readonly JobRequest[], options?: RequestOptions): Promise<Job[]> {
     const made = await this._client.post<JobList>('/jobs', { body: { jobs }, ...options });
     return made.data;
   }
