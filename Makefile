@@ -14,7 +14,7 @@ CHOSEN := $(if $(filter file,$(origin PYTHON)),,chosen)
 # Where Python may not keep what it has compiled, every process compiles all of ours anew: half a second of each start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install runtime dev demo test test-node test-sdk-js sdk-types test-go packages test-packages test-console screenshots chromium run bench chaos chaos-short check lock migration
+.PHONY: help install runtime dev demo test test-node test-sdk-js sdk-types test-go packages test-packages test-console screenshots chromium run bench chaos chaos-short check deploy-check supply-check release-notes lock migration
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -86,9 +86,23 @@ check: dev ## lint, format, types, the direction of imports, and whether the loc
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --strict deploy/check_lock.py deploy/new_migration.py
+	$(BIN)/mypy --strict --explicit-package-bases \
+		deploy/audit.py deploy/check_lock.py deploy/new_migration.py deploy/release_notes.py deploy/supply_chain.py
 	$(BIN)/lint-imports
 	$(BIN)/python deploy/check_lock.py
+
+deploy-check: dev ## the image, compose, chart, units, proxies, rules of deploy/, by linters, schemas and real processes
+	@deploy/install.sh checks "$(PYTHON)"
+	@$(BIN)/python -m tests.deploy.tools
+	DEPLOY_CHECK=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/deploy
+
+supply-check: dev ## licences of what is shipped, its bill of materials (build/sbom.cdx.json), and known vulnerabilities
+	@deploy/install.sh checks "$(PYTHON)"
+	$(BIN)/python -m deploy.supply_chain
+	$(BIN)/python -m deploy.audit
+
+release-notes: ## a version's section of the changelog: make release-notes version=0.1.0
+	@$(PYTHON) -m deploy.release_notes $(version)
 
 bench: dev ## the figures of BENCHMARKS.md
 	$(BIN)/python -m tests.bench

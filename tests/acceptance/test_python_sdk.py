@@ -75,6 +75,21 @@ def test_refusals_are_of_their_classes_and_of_openai_s(client: FusionAI, account
     assert client.with_options(timeout=7).stream_timeout == client.stream_timeout
 
 
+def test_what_is_openai_s_own_works_through_it(client: FusionAI, account: Account) -> None:
+    events = [event.type for event in client.responses.create(model="gpt-4", input="Hello", stream=True)]
+    assert events[0] == "response.created" and events[-1] == "response.completed"
+    with client.chat.completions.stream(model="gpt-4", messages=ASKED, max_tokens=20) as stream:
+        assert stream.get_final_completion().choices[0].finish_reason == "stop"
+    assert [job.id for job in client.jobs.list()] and client.files.list().data == [] == client.batches.list().data
+    said = client.embeddings.create(model="text-embedding-3-large", input="a", dimensions=8)
+    assert len(said.data[0].embedding) == 8 and fusionai.__version__ in client.user_agent
+    raw = client.chat.completions.with_raw_response.create(model="gpt-4", messages=ASKED, max_tokens=20)
+    assert (
+        client.jobs.retrieve(raw.headers["FusionAI-Job-Id"]).usage
+        == client.jobs.wait(raw.headers["FusionAI-Job-Id"]).usage
+    )
+
+
 def test_webhooks_are_made_rotated_and_gone(client: FusionAI) -> None:
     hook = client.webhooks.create("http://127.0.0.1:9/hooks", events=["job.completed"])
     assert hook.secret != client.webhooks.rotate(hook.id, overlap_seconds=0).secret

@@ -9,9 +9,11 @@ Names are loaded when they are first used: `fusionai.plain`, which the command s
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from fusionai.batching import BatchResult as BatchResult
     from fusionai.batching import abatch as abatch
     from fusionai.batching import batch as batch
@@ -56,6 +58,8 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("fusionai")
     place = _PLACES.get(name) or ("errors" if name.endswith("Error") else None)
     if place is None:
         raise AttributeError(f"module 'fusionai' has no attribute {name!r}")

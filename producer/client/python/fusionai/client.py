@@ -6,7 +6,8 @@ changed here (headers, retries, the class of streams) is held by the table of be
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
+from importlib.metadata import version
 from typing import Any, Self
 
 import httpx2
@@ -46,6 +47,10 @@ class Manners(BaseClient[Any, Any]):
         self.stream_timeout = stream_timeout
         self._idempotency_header = _KEY
         self.organization = self.project = self.admin_api_key = None
+
+    @property
+    def user_agent(self) -> str:
+        return f"{type(self).__name__}/Python {_version()}"
 
     def _idempotency_key(self) -> str:
         return f"idem_{secrets.token_hex(16)}"
@@ -233,6 +238,11 @@ class AsyncFusionAI(Manners, AsyncOpenAI):
     def models(self) -> AsyncModels:  # type: ignore[override]
         """What the key can use, with prices."""
         return AsyncModels(self)
+
+
+@lru_cache(maxsize=1)
+def _version() -> str:
+    return version("fusionai")
 
 
 def _whereabouts(base_url: Any, api_key: Any) -> tuple[Any, Any]:
