@@ -137,11 +137,11 @@ def installed(pin: Requirement) -> list[str] | None:
 def roots_of(pyproject: Path) -> tuple[list[str], ...]:
     """What each lock must have, in the order of LOCKS."""
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))
-    runtime = project["project"]["dependencies"] + project["build-system"]["requires"]
-    extras = [text for extra in project["project"]["optional-dependencies"].values() for text in extra]
-    optional, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
-    image = runtime + optional["s3"] + optional["otel"]
-    return runtime, runtime + extras, image, groups["browser"], groups["checks"]
+    extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
+    runtime = project["project"]["dependencies"] + extras["server"] + project["build-system"]["requires"]
+    every = [text for extra in extras.values() for text in extra]
+    image = runtime + extras["s3"] + extras["otel"]
+    return runtime, runtime + every, image, groups["browser"], groups["checks"]
 
 
 def differing(runtime: list[Requirement], dev: list[Requirement]) -> list[str]:

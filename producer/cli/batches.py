@@ -7,6 +7,8 @@ from typing import Any, get_args
 
 import click
 
+from fusionai.plain import Batch, PlainClient
+from fusionai.plain.objects import BatchProgress
 from producer.cli import ids, labels
 from producer.cli.connection import api_command
 from producer.cli.faults import listed
@@ -15,11 +17,10 @@ from producer.cli.labels import metadata_option
 from producer.cli.output import Output, awaited, credits_text, moment
 from producer.cli.summary import failures, finish, provider_rows, retrying
 from producer.cli.tables import Column, short_id
-from producer.client import Batch, FusionAI
-from producer.client.objects import BatchProgress
 from shared.objects.batches import BatchStatus
 from shared.submissions.sizes import MOST_PAGE
 
+_STATUS = click.Choice(get_args(BatchStatus))
 _COLUMNS = [
     Column("id", short=short_id),
     Column("status", styled=True),
@@ -46,7 +47,7 @@ _ERRORS = [
 @click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="Where the answers go.")
 @click.option("--errors", is_flag=True, help="Show why lines failed, grouped by reason, so far.")
 @api_command
-def batch(client: FusionAI, output: Output, id: str, wait: bool, target: Path | None, errors: bool) -> None:
+def batch(client: PlainClient, output: Output, id: str, wait: bool, target: Path | None, errors: bool) -> None:
     """Show a batch, or wait for its results.
 
     With --wait the answers are written to ID.out.jsonl and the errors to ID.errors.jsonl; exit status 3 when some lines
@@ -73,11 +74,11 @@ def batch(client: FusionAI, output: Output, id: str, wait: bool, target: Path | 
     "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
 )
 @click.option("--after", metavar="ID", help="Begin after this batch.")
-@click.option("--status", type=click.Choice(get_args(BatchStatus)), help="Only batches with this status.")
+@click.option("--status", type=_STATUS, metavar="STATUS", help="Only batches with this status, such as in_progress.")
 @metadata_option("Only batches with this label; may be repeated.")
 @api_command
 def batches(
-    client: FusionAI, output: Output, limit: int, after: str | None, status: str | None, metadata: dict[str, str]
+    client: PlainClient, output: Output, limit: int, after: str | None, status: str | None, metadata: dict[str, str]
 ) -> None:
     """List batches, the newest first."""
     page = client.batches(limit=limit, after=after, status=status, metadata=metadata)

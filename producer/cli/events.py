@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from fusionai.plain import PlainClient
 from producer.cli.connection import api_command
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id, time_of_day
-from producer.client import FusionAI
 from shared.submissions.sizes import MOST_PAGE
 
 #: Between two looks of `events --follow`.
@@ -39,7 +39,7 @@ _COLUMNS = [
 @click.option("--follow", is_flag=True, help="Print new events until Ctrl-C; with --json one a line.")
 @api_command
 def events(
-    client: FusionAI, output: Output, after: str | None, limit: int, types: tuple[str, ...], follow: bool
+    client: PlainClient, output: Output, after: str | None, limit: int, types: tuple[str, ...], follow: bool
 ) -> None:
     """List the account's events, the oldest first.
 
@@ -61,7 +61,7 @@ def events(
 @click.command()
 @click.argument("id")
 @api_command
-def redeliver(client: FusionAI, output: Output, id: str) -> None:
+def redeliver(client: PlainClient, output: Output, id: str) -> None:
     """Send an event again, to its webhooks and callback."""
     event = client.redeliver_event(id)
     output.value(event, lambda: output.line(f"{id} is sent again"))
@@ -71,7 +71,7 @@ def _again(types: Sequence[str]) -> str:
     return "".join(f" --type {shlex.quote(type)}" for type in types)
 
 
-def _follow(client: FusionAI, output: Output, after: str | None, types: Sequence[str]) -> None:
+def _follow(client: PlainClient, output: Output, after: str | None, types: Sequence[str]) -> None:
     pause = threading.Event()
     try:
         while True:

@@ -1,9 +1,9 @@
 """How a job's hold and charge came about, as a page: `fusionai job ID --explain`, and in short under every job."""
 
+from fusionai.plain import Job
+from fusionai.plain.objects import Charge, ChargeLine, HoldLine, JobHold, JobRouting
 from producer.cli.output import Output, credits_text
 from producer.cli.tables import Column
-from producer.client import Job
-from producer.client.objects import Charge, ChargeLine, HoldLine, JobHold, JobRouting
 from shared.clock import MICROS
 
 _CHARGE_COLUMNS = [

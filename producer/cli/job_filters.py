@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 import click
 
+from fusionai.plain.objects import JobStatus
 from producer.cli.labels import metadata_option
-from producer.client.objects import JobStatus
 from shared.submissions.job_types import JOB_TYPES
 
 _STATUS = click.Choice(get_args(JobStatus))

@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 
+from fusionai.plain import TERMINAL, Batch, Job, PlainClient
+from fusionai.plain.objects import Attempt
 from producer.cli import cancelling, explanations, ids
 from producer.cli.connection import api_command
 from producer.cli.job_filters import Filters, filter_options
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
-from producer.client import TERMINAL, Batch, FusionAI, Job
-from producer.client.objects import Attempt
 from shared.submissions.sizes import MOST_PAGE
 
 #: The longest a single waiting call asks for; the server's own waiting ends at 28 s.
@@ -45,7 +45,7 @@ _ATTEMPT_COLUMNS = [
 @click.option("--explain", is_flag=True, help="Show how its charge came about instead of its result.")
 @click.option("--input", "asked", is_flag=True, help="Show what it asked, as it can be sent again.")
 @api_command
-def job(client: FusionAI, output: Output, id: str, wait: bool, explain: bool, asked: bool) -> None:
+def job(client: PlainClient, output: Output, id: str, wait: bool, explain: bool, asked: bool) -> None:
     """Show a job.
 
     Exit status 3 when it has ended without success.
@@ -72,7 +72,7 @@ def job(client: FusionAI, output: Output, id: str, wait: bool, explain: bool, as
 @filter_options
 @api_command
 def jobs(
-    client: FusionAI, output: Output, limit: int, after: str | None, count: bool, summary: bool, filters: Filters
+    client: PlainClient, output: Output, limit: int, after: str | None, count: bool, summary: bool, filters: Filters
 ) -> None:
     """List jobs, the newest first."""
     if summary:
@@ -91,7 +91,7 @@ def jobs(
     output.value(page, words)
 
 
-def _summarize(client: FusionAI, output: Output) -> None:
+def _summarize(client: PlainClient, output: Output) -> None:
     found = client.job_summary()
     oldest = moment(found["oldest_queued_at"])
     words = {
@@ -113,7 +113,7 @@ def _number(counted: dict[str, Any]) -> str:
 @click.option("--dry-run", is_flag=True, help="With filters: only count the jobs.")
 @click.option("--yes", is_flag=True, help="With filters: do not ask.")
 @api_command
-def cancel(client: FusionAI, output: Output, id: str | None, filters: Filters, dry_run: bool, yes: bool) -> None:
+def cancel(client: PlainClient, output: Output, id: str | None, filters: Filters, dry_run: bool, yes: bool) -> None:
     """Cancel a job or a batch, or jobs by filters.
 
     Without an ID, all jobs that meet the filters and are not over are cancelled, after a question.

@@ -10,10 +10,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from fusionai.plain.objects import BatchProgress, ProviderProgress
 from producer.cli import activity, rates
 from producer.cli.output import awaited, console_on
 from producer.cli.rates import Cell, Rate
-from producer.client.objects import BatchProgress, ProviderProgress
 from producer.terminal import one_line
 from shared import clock
 

@@ -14,6 +14,9 @@ from typing import Any, Literal
 import click
 import httpx
 
+from fusionai.plain import ApiError, PlainClient, batch_submission
+from fusionai.plain.asked import BatchOptions
+from fusionai.plain.batch_submission import Prepared, RefusedFileError, SubmittedBatch
 from producer.cli import costs, labels
 from producer.cli.connection import api_command
 from producer.cli.failures import FaultyFileError
@@ -23,9 +26,6 @@ from producer.cli.labels import metadata_option
 from producer.cli.output import Output
 from producer.cli.progress import Tally
 from producer.cli.summary import finish, report
-from producer.client import ApiError, FusionAI, batch_submission
-from producer.client.batch_submission import Prepared, RefusedFileError, SubmittedBatch
-from producer.client.objects import BatchOptions
 from producer.terminal import one_line
 from shared import clock
 from shared.submissions.sizes import LONGEST_HOURS, SHORTEST_HOURS
@@ -72,7 +72,7 @@ class Window(click.ParamType[str]):
 )
 @api_command
 def submit(
-    client: FusionAI,
+    client: PlainClient,
     output: Output,
     file: Path,
     wait: bool,
@@ -129,7 +129,7 @@ def _source(file: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _carry_out(
-    client: FusionAI,
+    client: PlainClient,
     output: Output,
     work: Prepared,
     salt: str,
@@ -153,7 +153,7 @@ def _carry_out(
 
 
 def _submit_or_find(
-    client: FusionAI,
+    client: PlainClient,
     work: Prepared,
     salt: str,
     options: BatchOptions,
@@ -171,7 +171,7 @@ def _submit_or_find(
 
 
 def _judge(
-    client: FusionAI, output: Output, work: Prepared, options: BatchOptions, name: str, *, dry_run: bool
+    client: PlainClient, output: Output, work: Prepared, options: BatchOptions, name: str, *, dry_run: bool
 ) -> None:
     """List what is wrong with a file, or print what it may cost."""
     try:

@@ -124,7 +124,7 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("events", 0, ["job.completed", "{job}  ", "gpt-4, succeeded", "{batch}  ", "4 of 4 succeeded"]),
     ("events --limit 1", 0, ["More: fusionai events --after"]),
     ("events --type job.failed --type batch.completed", 0, ["{batch}  "]),
-    ("events --type job.completed --limit 1", 0, ["More: fusionai events --type job.completed --after"]),
+    ("events --type batch.completed --limit 1", 0, ["More: fusionai events --type batch.completed --after"]),
     ("webhooks", 0, ["{webhook}", "http://127.0.0.1:9/hook"]),
     ("webhooks list", 0, ["{webhook}"]),
     ("webhooks create http://127.0.0.1:9/other --event job.failed", 0, ["whsec_"]),

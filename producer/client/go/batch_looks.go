@@ -9,9 +9,10 @@ import (
 
 // BatchErrors are why lines did not succeed, the largest group first.
 type BatchErrors struct {
-	Total  int          `json:"total"`
-	Data   []BatchError `json:"data"`
-	Others int          `json:"others"`
+	BatchID string       `json:"batch_id"`
+	Total   int          `json:"total"`
+	Data    []BatchError `json:"data"`
+	Others  int          `json:"others"`
 }
 
 // BatchError is a group of lines that did not succeed for the same reason.
@@ -38,6 +39,7 @@ type BatchState struct {
 	Reasons       []FailureReason `json:"reasons"`
 	CreditsUsed   Amount          `json:"credits_used"`
 	WaitingFor    string          `json:"waiting_for"`
+	WaitingUntil  int64           `json:"waiting_until"`
 	CreatedAt     int64           `json:"created_at"`
 	FinishedAt    int64           `json:"finished_at"`
 }

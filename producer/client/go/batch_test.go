@@ -139,6 +139,33 @@ func TestResultsComeAsTheyFinishAndEachOnce(t *testing.T) {
 	}
 }
 
+func TestJobsThatHaveEndedAreNotAskedForAgain(t *testing.T) {
+	h := &hub{lines: []string{"a", "b", "c", "d"}, ended: []string{"b", "bd", "abd"}}
+	run, came := batchOf(t, h, BatchOptions{})
+	if found := ids(run); !reflect.DeepEqual(found, []string{"b", "d", "a", "c"}) {
+		t.Error(found)
+	}
+	var last string
+	for _, one := range came.list() {
+		if one.path == "/jobs" {
+			last = one.query
+		}
+	}
+	if !strings.Contains(last, "job_a") || !strings.Contains(last, "job_c") || strings.Contains(last, "job_d") {
+		t.Error(last)
+	}
+}
+
+func TestALineOfWhichNothingIsSaidHasAnError(t *testing.T) {
+	h := &hub{lines: []string{"a"}}
+	run, _ := batchOf(t, h, BatchOptions{})
+	run.parts[0].customs = []string{"a", "forgotten"}
+	results, err := run.All()
+	if err != nil || len(results) != 2 || results[1].Err == nil || results[1].Err.Code != "batch_completed" {
+		t.Error(results, err)
+	}
+}
+
 func TestAServerThatListsNoJobsGivesResultsAtTheEnd(t *testing.T) {
 	h := &hub{lines: []string{"a", "b"}, ended: []string{"a", "a"}}
 	h.lists = func(w http.ResponseWriter) bool { refuse(w, 403, "forbidden"); return true }

@@ -104,6 +104,7 @@ type Batch struct {
 	RetryOf       string            `json:"retry_of"`
 	Hold          string            `json:"hold"`
 	WaitingFor    string            `json:"waiting_for"`
+	WaitingUntil  int64             `json:"waiting_until"`
 	CallbackURL   string            `json:"callback_url"`
 	Meta          Meta              `json:"-"`
 }

@@ -204,6 +204,10 @@ type Choice struct {
 	Message      Message         `json:"message"`
 	Logprobs     json.RawMessage `json:"logprobs"`
 	FinishReason string          `json:"finish_reason"`
+	// StopSequence is the one of Stop at which it ended, NativeFinishReason the provider's own word for why, where they
+	// say more.
+	StopSequence       string `json:"stop_sequence"`
+	NativeFinishReason string `json:"native_finish_reason"`
 }
 
 // TokenUsage is what was used, and what it cost. Of details that are not known the pointers are nil.
@@ -224,7 +228,9 @@ type TokenUsage struct {
 type PromptDetails struct {
 	CachedTokens        *int64 `json:"cached_tokens"`
 	CacheCreationTokens *int64 `json:"cache_creation_tokens"`
-	AudioTokens         *int64 `json:"audio_tokens"`
+	// CacheCreation1hTokens are those of them that are kept for an hour.
+	CacheCreation1hTokens *int64 `json:"cache_creation_1h_tokens"`
+	AudioTokens           *int64 `json:"audio_tokens"`
 }
 
 // CompletionDetails are of the answer's tokens.

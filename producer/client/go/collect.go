@@ -21,6 +21,7 @@ func (c *collector) add(chunk ChatChunk) {
 		choice := &c.made.Choices[piece.Index]
 		if piece.FinishReason != "" {
 			choice.FinishReason = piece.FinishReason
+			choice.StopSequence, choice.NativeFinishReason = piece.StopSequence, piece.NativeFinishReason
 		}
 		c.addDelta(&choice.Message, piece.Delta, c.calls[piece.Index])
 	}

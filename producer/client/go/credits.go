@@ -20,10 +20,11 @@ type Balance struct {
 	Expiring   []Expiring  `json:"expiring"`
 }
 
-// Spent is what was spent in a calendar month, UTC: "2026-11".
+// Spent is what was spent in a calendar month, UTC ("2026-11"), and today.
 type Spent struct {
 	Period  string `json:"period"`
 	Credits Amount `json:"credits"`
+	Today   Amount `json:"today"`
 }
 
 // Expiring are credits that expire unless they are spent by then.

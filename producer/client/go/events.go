@@ -23,6 +23,7 @@ type Event struct {
 // EventFilter says which events a list is of.
 type EventFilter struct {
 	ListOptions
+	// Type is one, or several with commas between them.
 	Type string
 }
 

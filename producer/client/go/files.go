@@ -22,9 +22,10 @@ type File struct {
 	ExpiresAt int64  `json:"expires_at"`
 	Filename  string `json:"filename"`
 	// Purpose is "batch" or "batch_output".
-	Purpose string `json:"purpose"`
-	Status  string `json:"status"`
-	Meta    Meta   `json:"-"`
+	Purpose       string `json:"purpose"`
+	Status        string `json:"status"`
+	StatusDetails string `json:"status_details"`
+	Meta          Meta   `json:"-"`
 }
 
 // FileUpload is a file to be sent.

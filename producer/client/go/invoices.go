@@ -25,11 +25,13 @@ type Invoice struct {
 	Total     Amount        `json:"total"`
 	CreatedAt int64         `json:"created_at"`
 	PaidAt    int64         `json:"paid_at"`
-	// Of purchases alone. CheckoutURL is where it is paid, while it is open and the server takes payments online.
+	// Of purchases alone. CheckoutURL is where it is paid, while it is open and the server takes payments online;
+	// HowToPay says how, in words.
 	Description  string            `json:"description"`
 	Metadata     map[string]string `json:"metadata"`
 	Price        *Money            `json:"price"`
 	CheckoutURL  string            `json:"checkout_url"`
+	HowToPay     string            `json:"how_to_pay"`
 	ExpiresAt    int64             `json:"expires_at"`
 	AutoTopUp    bool              `json:"auto_top_up"`
 	PaymentError string            `json:"payment_error"`

@@ -78,6 +78,22 @@ func (s *JobsService) Count(ctx context.Context, filter JobFilter, options ...Op
 	return fetch[JobCount](ctx, s.client, "/jobs/count", filter.filters(), options)
 }
 
+// JobSummary says how the jobs of the key's mode, live or test, stand: Succeeded and Failed are those created since then.
+type JobSummary struct {
+	Queued         JobCount `json:"queued"`
+	Running        JobCount `json:"running"`
+	Succeeded      JobCount `json:"succeeded"`
+	Failed         JobCount `json:"failed"`
+	SucceededSince int64    `json:"succeeded_since"`
+	FailedSince    int64    `json:"failed_since"`
+	OldestQueuedAt int64    `json:"oldest_queued_at"`
+}
+
+// Summary counts the jobs that are queued or running, and that ended of late.
+func (s *JobsService) Summary(ctx context.Context, options ...Option) (*JobSummary, error) {
+	return fetch[JobSummary](ctx, s.client, "/jobs/summary", nil, options)
+}
+
 // Cancellation is what [JobsService.CancelAll] did.
 type Cancellation struct {
 	DryRun     bool   `json:"dry_run"`

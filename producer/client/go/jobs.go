@@ -75,12 +75,14 @@ type Job struct {
 	Error           *Error            `json:"error"`
 	Usage           *TokenUsage       `json:"usage"`
 	Charge          *Charge           `json:"charge"`
+	Hold            *JobHold          `json:"hold"`
 	Routing         json.RawMessage   `json:"routing"`
 	Ignored         []string          `json:"ignored"`
 	CancelRequested bool              `json:"cancel_requested"`
 	Cached          bool              `json:"cached"`
 	Refunded        Amount            `json:"refunded"`
 	WaitingFor      string            `json:"waiting_for"`
+	LinkedContext   []Linked          `json:"linked_context"`
 	CallbackURL     string            `json:"callback_url"`
 	Meta            Meta              `json:"-"`
 }
@@ -99,36 +101,6 @@ type Attempt struct {
 	FinishedAt int64  `json:"finished_at"`
 	StatusCode int    `json:"status_code"`
 	Error      string `json:"error"`
-}
-
-// Charge says how the cost of a job came about: its lines add up to Credits exactly.
-type Charge struct {
-	Lines        []ChargeLine `json:"lines"`
-	Credits      Amount       `json:"credits"`
-	ServiceTier  string       `json:"service_tier"`
-	PriceVersion string       `json:"price_version"`
-	LongContext  bool         `json:"long_context"`
-	Reason       string       `json:"reason"`
-	Hold         struct {
-		Credits  Amount `json:"credits"`
-		Released Amount `json:"released"`
-		OfBatch  bool   `json:"of_batch"`
-	} `json:"hold"`
-	Attempt   int    `json:"attempt"`
-	Estimated bool   `json:"estimated"`
-	Cached    bool   `json:"cached"`
-	Refunded  Amount `json:"refunded"`
-}
-
-// ChargeLine is so many of one thing at one price (micro-credits for each Per), or a correction.
-type ChargeLine struct {
-	Item        string `json:"item"`
-	Step        string `json:"step"`
-	Description string `json:"description"`
-	Count       int64  `json:"count"`
-	Price       int64  `json:"price"`
-	Per         int64  `json:"per"`
-	Credits     Amount `json:"credits"`
 }
 
 // Ended says whether the job stays as it is.

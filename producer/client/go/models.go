@@ -11,17 +11,18 @@ type ModelsService struct{ client *Client }
 
 // Model is a model that the key can use.
 type Model struct {
-	ID              string   `json:"id"`
-	Object          string   `json:"object"`
-	Created         int64    `json:"created"`
-	OwnedBy         string   `json:"owned_by"`
-	Provider        string   `json:"provider"`
-	Type            string   `json:"type"`
-	Purpose         string   `json:"purpose"`
-	MaxOutputTokens int64    `json:"max_output_tokens"`
-	ContextTokens   int64    `json:"context_tokens"`
-	Capabilities    []string `json:"capabilities"`
-	Fallbacks       []string `json:"fallbacks"`
+	ID               string   `json:"id"`
+	Object           string   `json:"object"`
+	Created          int64    `json:"created"`
+	OwnedBy          string   `json:"owned_by"`
+	Provider         string   `json:"provider"`
+	Type             string   `json:"type"`
+	Purpose          string   `json:"purpose"`
+	MaxOutputTokens  int64    `json:"max_output_tokens"`
+	DefaultMaxTokens int64    `json:"default_max_tokens"`
+	ContextTokens    int64    `json:"context_tokens"`
+	Capabilities     []string `json:"capabilities"`
+	Fallbacks        []string `json:"fallbacks"`
 	// Price is in integers of Unit; see the API's document for all that may be in it.
 	Price  json.RawMessage `json:"price"`
 	Health json.RawMessage `json:"health"`

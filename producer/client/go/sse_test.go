@@ -34,6 +34,7 @@ func TestEventsAreReadAsTheStandardSays(t *testing.T) {
 		"data: a\ndata: b\n\n":               {{data: "a\nb"}},
 		"data\n\n":                           {{data: ""}},
 		"data: a\r\n\r\ndata: b\r\r":         {{data: "a"}, {data: "b"}},
+		"data: a\r\ndata: b\r\n\r\n":         {{data: "a\nb"}},
 		"id: e-1\ndata: a\n\n":               {{data: "a", id: "e-1"}},
 		"id: e-1\nevent: x\n\ndata: a\n\n":   {{data: "a"}},
 		"event: x\nretry: 5\ndata: a\n\n":    {{data: "a"}},

@@ -61,10 +61,12 @@ type ChatChunk struct {
 
 // ChunkChoice is the new part of one of the answers; its last one has the FinishReason.
 type ChunkChoice struct {
-	Index        int             `json:"index"`
-	Delta        Message         `json:"delta"`
-	Logprobs     json.RawMessage `json:"logprobs"`
-	FinishReason string          `json:"finish_reason"`
+	Index              int             `json:"index"`
+	Delta              Message         `json:"delta"`
+	Logprobs           json.RawMessage `json:"logprobs"`
+	FinishReason       string          `json:"finish_reason"`
+	StopSequence       string          `json:"stop_sequence"`
+	NativeFinishReason string          `json:"native_finish_reason"`
 }
 
 // Content is the new text of the first choice.

@@ -37,12 +37,12 @@ func TestAStreamEndsWithItsContext(t *testing.T) {
 		streams(w, piece("a"))
 		<-ctx.Done()
 	})
-	stream, err := client.Jobs.Stream(ctx, "job_1", "")
+	stream, err := client.Chat.Stream(ctx, hello)
 	if err != nil || !stream.Next() {
 		t.Fatal(err)
 	}
 	cancel()
-	if stream.Next() || !errors.Is(stream.Err(), context.Canceled) || len(came.list()) != 1 {
+	if stream.Next() || errors.Is(stream.Err(), ErrStreamCut) || !errors.Is(stream.Err(), context.Canceled) || len(came.list()) != 1 {
 		t.Error(stream.Err())
 	}
 }

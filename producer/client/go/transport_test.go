@@ -36,6 +36,18 @@ func TestEveryTryIsTheSameRequest(t *testing.T) {
 	}
 }
 
+func TestACallIsTriedAsOftenAsItIsTold(t *testing.T) {
+	for retries, wanted := range map[int]int{0: 1, 1: 2, 5: 6} {
+		client, came := serve(t, func(w http.ResponseWriter, _ asked, _ int) { refuse(w, 502, "upstream_error") })
+		if _, err := client.Chat.Create(context.Background(), hello, WithRetries(retries)); !errors.Is(err, ErrUpstream) {
+			t.Error(err)
+		}
+		if count := len(came.list()); count != wanted {
+			t.Errorf("%d requests with %d retries", count, retries)
+		}
+	}
+}
+
 func TestNoTwoCallsHaveTheSameKey(t *testing.T) {
 	client, came := serve(t, func(w http.ResponseWriter, _ asked, _ int) { io.WriteString(w, answered) })
 	for n := 0; n < 2; n++ {
@@ -113,12 +125,14 @@ func TestALongRetryAfterIsForTheCaller(t *testing.T) {
 
 func TestARedirectIsNotFollowed(t *testing.T) {
 	client, came := serve(t, func(w http.ResponseWriter, r asked, _ int) {
-		w.Header().Set("Location", "/elsewhere")
-		w.WriteHeader(http.StatusTemporaryRedirect)
+		if r.path == "/credits" {
+			w.Header().Set("Location", "/elsewhere")
+			w.WriteHeader(http.StatusTemporaryRedirect)
+		}
 	})
 	client.settings.http = newHTTPClient()
 	var failure *Error
-	_, err := client.Chat.Create(context.Background(), hello)
+	_, err := client.Credits.Get(context.Background())
 	if !errors.As(err, &failure) || failure.Status != 307 || len(came.list()) != 1 {
 		t.Error(err)
 	}

@@ -51,6 +51,21 @@ func TestARecordedDeliveryIsVerified(t *testing.T) {
 	}
 	_, err = VerifyWebhook(recorded, header, []string{secretOne}, WithNow(time.Unix(1_795_912_711, 0)))
 	wantReason(t, err, WrongTimestamp)
+	_, err = VerifyWebhook(recorded, header, []string{secretOne}, WithNow(time.Unix(1_795_912_109, 0)))
+	wantReason(t, err, WrongTimestamp)
+	header.Set("Webhook-Id", "evt_2")
+	_, err = VerifyWebhook(recorded, header, []string{secretOne}, WithNow(time.Unix(1_795_912_710, 0)))
+	wantReason(t, err, WrongSignature)
+}
+
+func TestTheIdInTheHeaderIsThatOfTheEvent(t *testing.T) {
+	other := []byte(`{"id":"evt_2"}`)
+	header := signed(other, secretOne)
+	header.Del("Webhook-Timestamp")
+	_, err := VerifyWebhook(other, header, []string{secretOne}, WithNow(at))
+	wantReason(t, err, MissingHeader)
+	_, err = VerifyWebhook(other, signed(other, secretOne), []string{secretOne}, WithNow(at))
+	wantReason(t, err, WrongBody)
 }
 
 func wantReason(t *testing.T, err error, wanted string) {
@@ -86,8 +101,10 @@ func TestDuringARotationEitherSecretIsGood(t *testing.T) {
 			t.Error(known, err)
 		}
 	}
-	if _, err := VerifyWebhook(body, signed(body, secretOne), []string{secretTwo, secretOne}, WithNow(at)); err != nil {
-		t.Error(err)
+	for _, known := range [][]string{{secretOne, secretTwo}, {secretTwo, secretOne}} {
+		if _, err := VerifyWebhook(body, signed(body, secretOne), known, WithNow(at)); err != nil {
+			t.Error(known, err)
+		}
 	}
 	_, err := VerifyWebhook(body, signed(body, secretOne), []string{secretTwo}, WithNow(at))
 	wantReason(t, err, WrongSignature)
@@ -112,10 +129,11 @@ func TestWhatCameBeforeIsReplayedUnlessItIsForgotten(t *testing.T) {
 
 func TestOldIdsAreLetGo(t *testing.T) {
 	var seen SeenEvents
-	for n := 0; n <= mostSeen; n++ {
+	for n := 0; n < mostSeen; n++ {
 		seen.Seen(fmt.Sprint(n))
-		seen.Seen("0")
 	}
+	seen.Seen("0")
+	seen.Seen("one more")
 	if !seen.Seen("0") || !seen.Seen("2") || seen.Seen("1") {
 		t.Error("the one that came last is not kept longest")
 	}

@@ -135,6 +135,7 @@ type Redelivery struct {
 
 // Redelivered is what a part of a redelivery came to. While HasMore is true, ask again with After of LastID.
 type Redelivered struct {
+	WebhookID   string `json:"webhook_id"`
 	Redelivered int    `json:"redelivered"`
 	HasMore     bool   `json:"has_more"`
 	LastID      string `json:"last_id"`

@@ -151,6 +151,9 @@ func TestJobsAreSubmittedWaitedForAndListed(t *testing.T) {
 	if counted := must(client.Jobs.Count(ctx, fusionai.JobFilter{Metadata: team}))(t); counted.Count != 3 || !counted.Exact {
 		t.Errorf("%+v", counted)
 	}
+	if stand := must(client.Jobs.Summary(ctx))(t); stand.Succeeded.Count < 1 && stand.Running.Count+stand.Queued.Count < 1 {
+		t.Errorf("%+v", stand)
+	}
 	input := must(client.Jobs.Input(ctx, submitted[0].ID))(t)
 	if input.Type != fusionai.TypeChat || !bytes.Contains(input.Body, []byte(`"a"`)) {
 		t.Errorf("%+v", input)

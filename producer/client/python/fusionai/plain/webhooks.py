@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from producer.client import webhook_verification
-from producer.client.objects import Json, Page
-from producer.client.transport import Transport
+from fusionai import webhook_verification
+from fusionai.plain.asked import Json, Page
+from fusionai.plain.transport import Transport
 from shared.webhooks.signing import TOLERANCE_SECONDS
 
 
@@ -32,7 +32,7 @@ class Webhooks:
         tolerance_seconds: int = TOLERANCE_SECONDS,
         seen: Callable[[str], bool] | None = None,
     ) -> dict[str, Any]:
-        """The event of a delivery that is genuine; see `producer.client.webhook_verification.verify`."""
+        """The event of a delivery that is genuine; see `fusionai.webhook_verification.verify`."""
         return webhook_verification.verify(body, headers, secret, tolerance_seconds=tolerance_seconds, seen=seen)
 
     def create(self, url: str, events: Sequence[str] = (), description: str | None = None) -> Json:
@@ -110,7 +110,7 @@ class Webhooks:
 
 
 class WebhookCalls(Transport):
-    """What `FusionAI` can do with webhooks, events and their deliveries."""
+    """What `PlainClient` can do with webhooks, events and their deliveries."""
 
     @property
     def webhooks(self) -> Webhooks:

@@ -2,7 +2,7 @@
 
 Every POST carries an Idempotency-Key that its retries keep, so a lost answer is asked for again, not the work.
 
->>> with FusionAI("http://127.0.0.1:8000/v1", "fusionai_live_…") as fusion:      # doctest: +SKIP
+>>> with PlainClient("http://127.0.0.1:8000/v1", "fusionai_live_…") as fusion:      # doctest: +SKIP
 ...     job = fusion.submit({"type": "embedding", "model": "text-embedding-3-large", "input": "hello"})
 ...     print(fusion.job(job["id"], wait=30)["status"])
 """
@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from producer.client.atomic_file import atomic_write
-from producer.client.batches import BatchCalls
-from producer.client.objects import BATCH_OVER, TERMINAL, Batch, BatchResult, DryRun, File, Job, JobInput, Json, Page
-from producer.client.transport import ApiError
-from producer.client.webhook_verification import SeenEvents, WebhookVerificationError
-from producer.client.webhooks import WebhookCalls
+from fusionai.plain.asked import Json, Page
+from fusionai.plain.atomic_file import atomic_write
+from fusionai.plain.batches import BatchCalls
+from fusionai.plain.objects import BATCH_OVER, TERMINAL, Batch, BatchResult, DryRun, File, Job, JobInput
+from fusionai.plain.transport import ApiError
+from fusionai.plain.webhooks import WebhookCalls
+from fusionai.webhook_verification import SeenEvents, WebhookVerificationError
 from shared.submissions.sizes import MOST_PAGE
 
 __all__ = [
@@ -27,9 +28,9 @@ __all__ = [
     "BatchResult",
     "DryRun",
     "File",
-    "FusionAI",
     "Job",
     "Page",
+    "PlainClient",
     "SeenEvents",
     "WebhookVerificationError",
 ]
@@ -38,7 +39,7 @@ __all__ = [
 _WAIT_MARGIN_SECONDS = 15.0
 
 
-class FusionAI(BatchCalls, WebhookCalls):
+class PlainClient(BatchCalls, WebhookCalls):
     """One account's view of the API at `base_url` (with or without /v1)."""
 
     def submit(self, job: Mapping[str, Any], idempotency_key: str | None = None) -> Job:

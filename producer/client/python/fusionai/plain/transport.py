@@ -9,8 +9,8 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 import httpx
 
-from producer.client import outgoing
-from producer.client.objects import Json, Page
+from fusionai.plain import outgoing
+from fusionai.plain.asked import Json, Page
 from shared import clock
 from shared.submissions.sizes import MOST_PAGE
 

@@ -8,19 +8,10 @@ from typing import Any, BinaryIO, TypeVar, Unpack, cast
 
 import httpx
 
-from producer.client.atomic_file import atomic_write
-from producer.client.objects import (
-    BATCH_OVER,
-    Batch,
-    BatchOptions,
-    BatchProgress,
-    BatchResult,
-    DryRun,
-    File,
-    Json,
-    Page,
-)
-from producer.client.transport import ApiError, Transport, is_passing, retry_after
+from fusionai.plain.asked import BatchOptions, Json, Page
+from fusionai.plain.atomic_file import atomic_write
+from fusionai.plain.objects import BATCH_OVER, Batch, BatchProgress, BatchResult, DryRun, File
+from fusionai.plain.transport import ApiError, Transport, is_passing, retry_after
 from shared import clock
 
 #: The first pause between two looks at a batch, and the longest; each is a quarter longer than the one before.
@@ -33,7 +24,7 @@ Failure = httpx.TransportError | ApiError
 
 
 class BatchCalls(Transport):
-    """What `FusionAI` can do with files and batches."""
+    """What `PlainClient` can do with files and batches."""
 
     def upload(
         self,

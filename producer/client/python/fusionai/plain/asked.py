@@ -1,33 +1,10 @@
-"""The API's objects as its Python client gives them, which are those of `producer.objects`; and what it sends."""
+"""What the plain client sends, and what it says of a file before it is sent; JSON as it is."""
 
 from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from producer.objects import BATCH_OVER as BATCH_OVER
-from producer.objects import TERMINAL as TERMINAL
-from producer.objects import Attempt as Attempt
-from producer.objects import Batch as Batch
-from producer.objects import BatchProgress as BatchProgress
-from producer.objects import BatchResult as BatchResult
-from producer.objects import Charge as Charge
-from producer.objects import ChargeLine as ChargeLine
-from producer.objects import DryRun as DryRun
-from producer.objects import Estimate as Estimate
-from producer.objects import Fault as Fault
-from producer.objects import Faults as Faults
-from producer.objects import File as File
-from producer.objects import HoldLine as HoldLine
-from producer.objects import Job as Job
-from producer.objects import JobHold as JobHold
-from producer.objects import JobInput as JobInput
-from producer.objects import JobRouting as JobRouting
-from producer.objects import JobStatus as JobStatus
-from producer.objects import List
-from producer.objects import ProviderProgress as ProviderProgress
-from producer.objects import Reason as Reason
-from producer.objects import RequestCounts as RequestCounts
-from producer.objects import Shortage as Shortage
+from fusionai.plain.objects import Estimate, Faults, List, RequestCounts, Shortage
 
 Json = dict[str, Any]
 #: A page of a list of whatever.

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
-from producer.client import ApiError, Batch, FusionAI, job_file
-from producer.client.job_file import MAX_LINES, Problem
-from producer.client.objects import BatchOptions, DryRun, Fault, FileVerdict
+from fusionai.plain import ApiError, Batch, PlainClient, job_file
+from fusionai.plain.asked import BatchOptions, FileVerdict
+from fusionai.plain.job_file import MAX_LINES, Problem
+from fusionai.plain.objects import DryRun, Fault
 from shared.submissions import sizes
 
 T = TypeVar("T")
@@ -106,7 +107,7 @@ def prepared(path: Path, name: str | None = None) -> Iterator[Prepared]:
 
 
 def submit_or_find(
-    client: FusionAI, work: Prepared, salt: str, options: BatchOptions, sent: Sent = lambda done, total: None
+    client: PlainClient, work: Prepared, salt: str, options: BatchOptions, sent: Sent = lambda done, total: None
 ) -> SubmittedBatch:
     """The batch of this content, made or found, as it is now; `sent` hears of the bytes that have gone.
 
@@ -126,7 +127,7 @@ def submit_or_find(
     return _with_upload(client, work, lambda number: _key(client, work, f"file {number}", salt), batch_of, sent)
 
 
-def dry_run(client: FusionAI, work: Prepared, options: BatchOptions) -> FileVerdict:
+def dry_run(client: PlainClient, work: Prepared, options: BatchOptions) -> FileVerdict:
     """What its batch would cost at most, and all that is wrong, here and at the server; nothing is charged.
 
     The upload's key is its own: a dry run never meets a submission of the same content, whatever that was named.
@@ -167,7 +168,9 @@ def _code(problem: Problem) -> str:
     return "invalid_file" if problem.number is None else "invalid_line"
 
 
-def _with_upload(client: FusionAI, work: Prepared, key: Callable[[int], str], use: Callable[[str], T], sent: Sent) -> T:
+def _with_upload(
+    client: PlainClient, work: Prepared, key: Callable[[int], str], use: Callable[[str], T], sent: Sent
+) -> T:
     """Upload the file, or find it uploaded, and use its id; one that was deleted since is uploaded again."""
     for number in itertools.count():
         stream = cast(BinaryIO, _CountedStream(work.stream, sent))
@@ -180,7 +183,7 @@ def _with_upload(client: FusionAI, work: Prepared, key: Callable[[int], str], us
     raise AssertionError("unreachable")
 
 
-def _is_there(client: FusionAI, file_id: str) -> bool:
+def _is_there(client: PlainClient, file_id: str) -> bool:
     try:
         client.file(file_id)
     except ApiError as error:
@@ -190,7 +193,7 @@ def _is_there(client: FusionAI, file_id: str) -> bool:
     return True
 
 
-def _key(client: FusionAI, work: Prepared, purpose: str, salt: str) -> str:
+def _key(client: PlainClient, work: Prepared, purpose: str, salt: str) -> str:
     return job_file.idempotency_key(work.content_hash, purpose, scope=client.mode, salt=salt)
 
 
