@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make deploy/requirements/{runtime,dev,browser}.txt from pyproject.toml, for every Python and platform that is
+# Make deploy/requirements/{runtime,dev,image,browser,checks}.txt from pyproject.toml, for every Python and platform that is
 # supported, and check that each has a wheel of each. Pins that still fit stay. Usage: deploy/lock.sh PYTHON [--upgrade]
 set -eu
 python=$1
@@ -18,9 +18,13 @@ compile() {
     "$uv" pip compile --quiet "$@" --universal --python-version 3.11 --only-binary :all: \
         --generate-hashes --no-emit-index-url --no-header --output-file "deploy/requirements/$output"
 }
-compile runtime.txt pyproject.toml --group build "$@"
-compile dev.txt pyproject.toml --group build --extra dev --extra s3 --constraint deploy/requirements/runtime.txt "$@"
+compile runtime.txt pyproject.toml --extra server --group build "$@"
+compile dev.txt pyproject.toml --group build --extra server --extra dev --extra s3 --extra otel \
+    --constraint deploy/requirements/runtime.txt "$@"
+compile image.txt pyproject.toml --group build --extra server --extra s3 --extra otel \
+    --constraint deploy/requirements/dev.txt "$@"
 compile browser.txt --group browser --constraint deploy/requirements/dev.txt "$@"
+compile checks.txt --group checks --constraint deploy/requirements/dev.txt "$@"
 
 has_wheels() {
     "$uv" pip install --quiet --dry-run --only-binary :all: --no-deps --require-hashes --target "$work/none" \
@@ -28,7 +32,7 @@ has_wheels() {
 }
 for version in 3.11 3.12 3.13 3.14; do
     for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin; do
-        for lock in runtime dev browser; do
+        for lock in runtime dev image browser checks; do
             has_wheels $version $platform $lock || {
                 echo "deploy/requirements/$lock.txt has no wheel for Python $version on $platform (see above):" \
                     "choose a release that has one, in pyproject.toml, and run make lock again." >&2

@@ -10,6 +10,11 @@ Labels = tuple[str, ...]
 GAUGES: Final[tuple[tuple[str, Labels, str], ...]] = (
     ("jobs_queued", ("provider", "lane"), "Jobs waiting to run. Provider 'probation': jobs whose worker was lost."),
     (
+        "queue_age_seconds",
+        ("provider", "lane"),
+        "Seconds since the acceptance of the oldest job that waits for a worker; 0 if none does.",
+    ),
+    (
         "jobs_deferred",
         ("provider", "lane", "reason"),
         "Jobs waiting for a retry, by the error: 429, 503, connect.",

@@ -6,7 +6,9 @@ later.
 """
 
 import asyncio
+import signal
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -132,5 +134,7 @@ def serve(app: ASGIApp, context: Callable[[], Served], metrics: ASGIApp | None =
     # uvicorn says int, and hands it to asyncio's timeout.
     leave = min(max(drain_seconds / 10, LEAVE_LEAST_SECONDS), LEAVE_MOST_SECONDS)
     config.timeout_graceful_shutdown = drain_seconds - notice_seconds(drain_seconds) + leave  # type: ignore[assignment]
+    # uvicorn raises it again once it has stopped, which would be an end by a signal (143) and no good one.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with suppress(KeyboardInterrupt):  # by which uvicorn ends after Ctrl-C
         Server(config, context, all, beside).run()

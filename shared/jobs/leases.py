@@ -42,6 +42,8 @@ class Leased:
     wait_until: int | None = None
     #: The caller's wishes about who serves, as JSON, where there are any.
     routing: str | None = None
+    #: The span in which it was accepted; None: that was not traced.
+    trace: str | None = None
     #: Of a job that takes several calls, the rows of the steps that have ended, in their order.
     steps: Sequence[Mapping[str, Any]] = ()
 
@@ -116,7 +118,7 @@ def _refused(dialect: str) -> Any:
 
 @lru_cache(maxsize=2)
 def _payloads(dialect: str) -> Any:
-    names = ("job_id", "request", "offers", "attempts", "wait_until", "routing")
+    names = ("job_id", "request", "offers", "attempts", "wait_until", "routing", "trace")
     return select(*(job_payloads.c[name] for name in names)).where(among(dialect, job_payloads.c.job_id, "b_ids"))
 
 

@@ -157,7 +157,7 @@ def test_a_web_process_that_stops_lets_go_of_nothing(stoppable: Stack, account: 
         cut = endless.result(20)
         assert cut.status_code == 503 and cut.headers["retry-after"] and "x-should-retry" not in cut.headers
 
-        process.wait(5)
+        assert process.wait(5) == 0, "a good end"
         stoppable.start_again("producer.app")
         headers = {"last-event-id": said["last_event_id"]}
         with account.live.stream("GET", f"/jobs/{said['job_id']}/stream", headers=headers) as response:

@@ -143,6 +143,34 @@ def test_an_ambiguous_commit_counts_once(database: Database) -> None:
     assert ("stale_answers_refused_total", ()) not in after
 
 
+def ages(database: Database) -> Samples:
+    return {key[1]: value for key, value in shown(database).items() if key[0] == "queue_age_seconds" and value}
+
+
+def test_the_age_of_a_queue_is_that_of_its_oldest_job_that_wants_a_worker(database: Database) -> None:
+    holder = world.open_account(database)
+    with world.virtual_time():
+        (old,) = world.queued(database, holder)
+        clock.shift(100 * clock.MICROS)
+        others = world.queued(database, world.open_account(database), 3)
+        (image,) = world.queued(database, holder, type="image")
+        clock.shift(20 * clock.MICROS)
+        assert ages(database) == {
+            ("realtime", "openai"): pytest.approx(120, abs=5),
+            ("batch", "openai"): pytest.approx(20, abs=5),
+        }
+        world.take(database, world.new_worker(database), [old])
+        assert ages(database)["realtime", "openai"] == pytest.approx(20, abs=5), "what runs waits for nothing"
+
+        def put_off(connection: Any) -> None:
+            connection.execute(update(m.jobs).where(m.jobs.c.id == image).values(run_at=1, deferred_for="429"))
+            woken = {"woken_at": clock.now_micros()}
+            connection.execute(update(m.jobs).where(m.jobs.c.id == others[0]).values(woken))
+
+        database.write_sync(put_off)
+        assert ages(database) == {("batch", "openai"): pytest.approx(20, abs=5)}, "woken and not taken; put off is none"
+
+
 def test_what_is_rolled_back_is_not_counted(database: Database) -> None:
     (job,) = leased(database, bound=10)
     before = shown(database)

@@ -85,7 +85,7 @@ def test_a_gap_in_our_lock_is_told_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "deploy" / "requirements").mkdir(parents=True)
-    locks = [f"deploy/requirements/{name}.txt" for name in ("runtime", "dev", "browser")]
+    locks = [f"deploy/requirements/{name}.txt" for name in check_lock.LOCKS]
     for name in ("pyproject.toml", *locks):
         text = (check_lock.ROOT / name).read_text(encoding="utf-8")
         (tmp_path / name).write_text(text.replace("\nanyio==", "\nanyone=="), encoding="utf-8")
