@@ -14,7 +14,7 @@ from shared.broker.bell import bell
 from shared.db import Database, is_away
 from shared.jobs import leases
 from shared.jobs.leases import Leased
-from shared.jobs.outcomes import Requeue, Verdict
+from shared.jobs.outcomes import Ending, Requeue, Verdict
 from shared.settings import settings
 from shared.slices import slices
 from workers.running import job_rows, outcomes
@@ -208,19 +208,32 @@ class Engine:
             self._consume(queue, True)
 
     async def _run(self, job: Leased) -> None:
+        freed: int | None = None
         try:
             outcome = await self._outcome(job)
             if isinstance(outcome, Requeue):
                 await self._put_back(outcome, job)
             else:
                 self._slots.went(job.queue)
+                freed = self._let_go(outcome, job)
                 await self._settle(outcome, patient=job.lane == "batch" and len(self._running) >= MANY)
         finally:
             if self._running.get(job.id) is asyncio.current_task():
                 del self._running[job.id]
             self._cancelled.discard(job.id)
-            self._slots.give_back(job.queue)
+            if freed is None:
+                self._slots.give_back(job.queue)
+            else:
+                self._slots.written(job.queue, freed)
             self._work.set()
+
+    def _let_go(self, ending: Ending, job: Leased) -> int | None:
+        """Let another job have the slot while this one's end is written down: the size of its answer; None: not yet."""
+        size = len(ending.response or ending.partial or "")
+        if not self._slots.end(job.queue, size):
+            return None
+        self._work.set()
+        return size
 
     async def _outcome(self, job: Leased) -> JobOutcome:
         """What comes of the job here; when this process stops, handing it back."""
