@@ -151,6 +151,44 @@ def test_others_are_called_while_ends_are_written_down_but_not_more_than_may_be_
     assert world.violations(database) == []
 
 
+@pytest.mark.parametrize("comes", ["realtime", "enough", "stop"])
+def test_a_few_of_a_batch_wait_for_more_unless_somebody_waits_or_it_stops(
+    database: Database, monkeypatch: pytest.MonkeyPatch, comes: str
+) -> None:
+    monkeypatch.setattr("workers.running.engine.MANY", 1)
+    monkeypatch.setattr("workers.running.engine.LEASE_LEAST", 3)
+    monkeypatch.setattr("workers.running.engine.GATHER_SECONDS", 3600 if comes != "enough" else 0.01)
+    holder, may, asked = world.open_account(database), asyncio.Event(), list[int]()
+    ids, (waited_for,) = world.queued(database, holder, 5), world.queued(database, holder)
+
+    async def later(ask: ProviderCall) -> ProviderAnswer:
+        await may.wait()
+        return await good(ask)
+
+    def lease(connection: Connection, worker: str, wanted: Mapping[str, Sequence[str]]) -> list[Leased]:
+        asked.append(sum(map(len, wanted.values())))
+        return leases.lease(connection, worker, wanted)
+
+    monkeypatch.setattr("workers.running.engine._lease", lease)
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        engine.offer("openai.batch", ids[:1])
+        while engine.busy < 1:
+            await asyncio.sleep(0.01)
+        engine.offer("openai.batch", ids[1:3])
+        if comes == "realtime":
+            engine.offer(world.QUEUE, [waited_for])
+        elif comes == "enough":
+            engine.offer("openai.batch", ids[3:])
+        may.set()
+        await (engine.stop(5) if comes == "stop" else engine.quiet())
+
+    scene(database, play, later)
+    assert asked == {"realtime": [1, 3], "enough": [1, 4], "stop": [1]}[comes]
+    assert statuses(database, ids[:3]) == ["succeeded", *["queued" if comes == "stop" else "succeeded"] * 2]
+    assert world.woken(database).isdisjoint(ids[1:3]), "what was not leased is the feeder's"
+
+
 def test_a_task_cancelled_at_its_birth_gives_its_slot_back(database: Database) -> None:
     (id,) = world.queued(database, world.open_account(database))
 

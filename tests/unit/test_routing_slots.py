@@ -121,6 +121,18 @@ def test_an_ended_job_keeps_its_slot_when_the_answers_are_too_long_to_keep() -> 
     assert slots.end("b", 2)
 
 
+def test_few_are_those_of_batches_alone_that_have_a_slot() -> None:
+    slots = Slots({"a.batch": 3, "a.realtime": 1})
+    assert not slots.few(5), "none"
+    slots.add("a.batch", "123456")
+    assert slots.few(4) and not slots.few(3)
+    slots.add("a.realtime", "7")
+    assert not slots.few(5), "for one somebody may wait"
+    assert slots.take(1, 0.0) == {"a.realtime": ["7"]} and slots.few(5)
+    slots.take(3, 0.0)
+    assert not slots.few(5), "none has a slot"
+
+
 def test_what_is_being_written_down_is_not_done() -> None:
     slots = Slots({"a": 4})
     slots.add("a", "1")

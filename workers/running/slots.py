@@ -119,7 +119,7 @@ class Slots:
             start = self._turn % len(lane) if lane else 0
             for name in lane[start:] + lane[:start]:
                 state = self._queues[name]
-                room = min(state.capacity - state.in_use, len(state.waiting), most, state.allowed(now))
+                room = min(self._leasable(name), most, state.allowed(now))
                 if room > 0:
                     state.lease(room)
                     taken[name] = [state.waiting.popitem(last=False)[0] for _ in range(room)]
@@ -127,6 +127,15 @@ class Slots:
                     most -= room
         self._turn += 1
         return taken
+
+    def few(self, enough: int) -> bool:
+        """Whether ids of batch queues alone have a free slot, and fewer of them than `enough`."""
+        first, rest = (sum(self._leasable(name) for name in lane) for lane in self._lanes)
+        return not first and 0 < rest < enough
+
+    def _leasable(self, queue: str) -> int:
+        state = self._queues[queue]
+        return min(state.capacity - state.in_use, len(state.waiting))
 
     def give_back(self, queue: str, count: int = 1) -> None:
         """Free slots that `take` claimed."""
