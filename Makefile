@@ -14,7 +14,7 @@ CHOSEN := $(if $(filter file,$(origin PYTHON)),,chosen)
 # Where Python may not keep what it has compiled, every process compiles all of ours anew: half a second of each start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install runtime dev demo test test-node test-console screenshots chromium run bench chaos chaos-short check lock migration
+.PHONY: help install runtime dev demo test test-node test-sdk-js sdk-types test-go packages test-packages test-console screenshots chromium run bench chaos chaos-short check lock migration
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,15 +41,34 @@ run: runtime ## the whole system on this machine until Ctrl-C, as `fusionai up`
 test: dev ## the suite; TESTS=tests/unit/test_retry.py: a part of it
 	$(BIN)/python -m pytest -q -m "not bench and not chaos" -n $(WORKERS) $(DEALT) $(TESTS)
 
-# The official OpenAI SDK for Node against a running stack.
-test-node: dev tests/node/node_modules/.package-lock.json ## the official OpenAI SDK for Node against a running system
+# The official OpenAI SDK for Node, and our package packed and installed anew, against a running stack.
+test-node: dev tests/node/node_modules/.package-lock.json producer/client/js/node_modules/.package-lock.json ## the official OpenAI SDK for Node, and our own, against a running system
 	$(BIN)/python -m tests.node
 
-tests/node/node_modules/.package-lock.json: tests/node/package.json tests/node/package-lock.json
+test-sdk-js: dev producer/client/js/node_modules/.package-lock.json ## our SDK for JavaScript alone: packed, installed anew, type-checked and run
+	$(BIN)/python -m tests.node.sdk
+
+sdk-types: dev producer/client/js/node_modules/.package-lock.json ## the types of our SDK for JavaScript anew, from the OpenAPI document
+	$(BIN)/python -m tests.node.document
+	npm --prefix producer/client/js run --silent types -- document.json
+	@rm producer/client/js/document.json
+
+%/node_modules/.package-lock.json: %/package.json %/package-lock.json
 	@command -v npm >/dev/null || \
 		{ echo "Node 20 or newer and npm are missing: apt-get install nodejs npm, or see https://nodejs.org"; exit 1; }
-	npm --prefix tests/node ci --silent
+	npm --prefix $* ci --silent
 	@touch $@
+
+test-go: dev ## the Go client: its own tests, the table of behaviours, its quick start and calls of a running system
+	@command -v go >/dev/null || \
+		{ echo "Go 1.19 or newer is missing: Debian: apt-get install golang; or see https://go.dev/doc/install"; exit 1; }
+	$(BIN)/python -m tests.sdk.go
+
+packages: dev ## the Python SDK and command, built into dist/: a wheel and an sdist
+	$(BIN)/python -m deploy.packages
+
+test-packages: dev ## the wheel, installed as by a user: the command, the README's quick start on a running system, its types
+	$(BIN)/python -m tests.packages
 
 test-console: chromium ## the console in headless Chromium against a running system (Debian: apt-get install chromium; or CHROMIUM=/path/to/it)
 	$(BIN)/python -m tests.console

@@ -131,11 +131,12 @@ def installed(pin: Requirement) -> list[str] | None:
 
 
 def roots_of(pyproject: Path) -> tuple[list[str], list[str], list[str]]:
-    """What each lock must have: runtime's, with the build backend; dev's, with every extra; what drives a browser."""
+    """What each lock must have: the server's, with the build backend; dev's, with every extra; browser's."""
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))
-    runtime = project["project"]["dependencies"] + project["build-system"]["requires"]
-    extras = [text for extra in project["project"]["optional-dependencies"].values() for text in extra]
-    return runtime, runtime + extras, project["dependency-groups"]["browser"]
+    extras = project["project"]["optional-dependencies"]
+    runtime = project["project"]["dependencies"] + extras["server"] + project["build-system"]["requires"]
+    every = [text for extra in extras.values() for text in extra]
+    return runtime, runtime + every, project["dependency-groups"]["browser"]
 
 
 def differing(runtime: list[Requirement], dev: list[Requirement]) -> list[str]:

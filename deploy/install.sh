@@ -66,7 +66,7 @@ if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
 say "Installing $lock into .venv; the first time takes a minute."
 touch .venv/.installing
 pip_install --only-binary :all: --require-hashes -r "$lock"
-# The three packages and the command, from where they stand; the build backend is in the lock.
+# The packages of this repository and the command, from where they stand; the build backend is in the lock.
 [ "$set_name" != runtime ] || pip_install --no-build-isolation -e .
 echo "$wanted" >"$stamp"
 rm .venv/.installing

@@ -18,8 +18,8 @@ compile() {
     "$uv" pip compile --quiet "$@" --universal --python-version 3.11 --only-binary :all: \
         --generate-hashes --no-emit-index-url --no-header --output-file "deploy/requirements/$output"
 }
-compile runtime.txt pyproject.toml --group build "$@"
-compile dev.txt pyproject.toml --group build --extra dev --extra s3 --constraint deploy/requirements/runtime.txt "$@"
+compile runtime.txt pyproject.toml --extra server --group build "$@"
+compile dev.txt pyproject.toml --group build --extra server --extra dev --extra s3 --extra otel --constraint deploy/requirements/runtime.txt "$@"
 compile browser.txt --group browser --constraint deploy/requirements/dev.txt "$@"
 
 has_wheels() {

@@ -22,7 +22,8 @@ from producer.web.dialect import Dialect, Dialects
 from producer.web.envelope import Envelope
 from producer.web.router import Router
 from producer.web.rows import JSON, Answer, Row, one
-from shared import clock, logs
+from producer.web.traced import Traced
+from shared import clock, logs, telemetry
 from shared.broker.bell import bell
 from shared.db import Database, is_away
 from shared.settings import PUBLISHED_SECRET, keep_private, settings
@@ -61,6 +62,7 @@ def make_app(spoken: Sequence[Dialect] = DIALECTS) -> Starlette:
     if console:
         app.add_middleware(Front)
     _refusing(app, dialects)
+    app.add_middleware(Traced)  # outermost
     openapi.describe(app, dialects)
     return app
 
@@ -152,8 +154,10 @@ def main() -> None:
         log.warning(
             "API keys are hashed with the published default secret: set FUSIONAI_KEY_SECRET, or use `fusionai up`"
         )
+    telemetry.start("web")
     app = make_app()
     serve.serve(app, lambda: app.state.context, make_metrics_app(app) if settings().metrics_port else None)
+    telemetry.stop()
 
 
 if __name__ == "__main__":

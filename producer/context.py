@@ -10,7 +10,9 @@ from producer.admission.linking import Linking
 from producer.admission.overload import Overload
 from producer.admission.rooms import Rooms
 from producer.admission.thread_turns import Turns
+from producer.operations.batch_errors import ErrorsReader
 from producer.operations.batch_progress import ProgressReader
+from producer.operations.job_summary import JobSummaries
 from producer.operations.paying import Paying
 from producer.operations.placing import Placer
 from producer.waiting.stream_readers import Readers
@@ -54,7 +56,8 @@ class Context:
         self.quoting = Turns(2, LONG_BYTES)
         #: Retries of batches, whose files are written while their callers wait.
         self.retrying = asyncio.Semaphore(2)
-        self.progress = ProgressReader(database)
+        self.progress, self.errors = ProgressReader(database), ErrorsReader(database)
+        self.summaries = JobSummaries(database)
         self.linking = Linking(database, Resolver(database))
         self.placer = Placer(
             database, self.acceptor, self.overload, self.parsers, self.waiters, self.states, self.linking

@@ -1,9 +1,5 @@
 """Accounts and their API keys: created by the operator, looked up at every request."""
 
-import hashlib
-import hmac
-import secrets
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -14,18 +10,14 @@ from shared import clock, key_limits
 from shared.db.models import accounts, api_keys, thresholds
 from shared.errors import InvalidRequest, NotFound
 from shared.key_limits import NO_LIMITS, KeyLimits
+from shared.key_texts import PREFIXES, Mode, key_hash, new_key, well_formed
 from shared.money.plans import MOST_REQUESTS_PER_MINUTE, PLANS, requests_per_minute
-from shared.settings import settings
 
-Mode = Literal["live", "test"]
 UnknownFields = Literal["refuse", "ignore"]
 
 #: Told when this much is left, unless the customer sets other thresholds.
 DEFAULT_THRESHOLD_MICROS: Final = 100 * 1_000_000
 
-_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_PREFIXES: Final = ("fusionai_live_", "fusionai_test_")
-_RANDOM, _CHECK = 32, 6
 #: The key of what an operator does as an account: no key has this id.
 OPERATORS_KEY: Final = "operator"
 #: How many of its first characters tell a key by: those that are stored and listed.
@@ -219,7 +211,7 @@ def named_key(connection: Connection, told: str) -> str:
         matches = api_keys.c.id.endswith(end, autoescape=True)
     elif well_formed(told):
         matches = api_keys.c.hash == key_hash(told)
-    elif told.startswith(_PREFIXES) and len(told) > len(_PREFIXES[0]):
+    elif told.startswith(PREFIXES) and len(told) > len(PREFIXES[0]):
         matches = _begins(told)
     ids = select(api_keys.c.id)
     # By its name only what is nothing else: no name stands in the way of an id.
@@ -277,35 +269,10 @@ def record_uses(connection: Connection, uses: Mapping[str, int], *, older_second
         connection.execute(statement, rows)
 
 
-def new_key(mode: Mode) -> str:
-    """`fusionai_live_` + 32 random characters + 6 of checksum over all before."""
-    body = f"fusionai_{mode}_" + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
-    return body + _checksum(body)
-
-
-def well_formed(key: str) -> bool:
-    """Whether a key has the shape and checksum of ours; a typo fails here, without a look at the database."""
-    prefix = key.startswith(_PREFIXES)
-    return prefix and len(key) == 14 + _RANDOM + _CHECK and key.isascii() and _checksum(key[:-_CHECK]) == key[-_CHECK:]
-
-
-def key_hash(key: str) -> str:
-    """The only form in which a key is stored: HMAC-SHA256 under the deployment's secret."""
-    return hmac.new(settings().key_secret.encode(), key.encode(), hashlib.sha256).hexdigest()
-
-
 def _begins(told: str) -> ColumnElement[bool]:
     """Keys that begin so, letter for letter: SQLite's LIKE takes `a` for `A`, and then ends somebody else's key."""
     shown = told[:_SHOWN]
     return func.substr(api_keys.c.prefix, 1, len(shown)) == shown
-
-
-def _checksum(body: str) -> str:
-    number, digits = zlib.crc32(body.encode()), ""
-    for _ in range(_CHECK):
-        number, digit = divmod(number, len(_ALPHABET))
-        digits += _ALPHABET[digit]
-    return digits
 
 
 def _check_plan(plan: str) -> None:

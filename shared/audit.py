@@ -4,11 +4,11 @@ An entry is written in the transaction of what it tells of, so there is neither 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import ColumnElement, Connection, func, insert, select, union_all
 from sqlalchemy.exc import IntegrityError
 
 from shared import clock
@@ -18,8 +18,6 @@ from shared.strict_json import dumps
 
 #: Characters of a reason, a reference, a name of an operator.
 MOST_REASON, MOST_NAME = 500, 200
-#: Entries that are looked through for those of an action.
-SEARCHED = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +100,29 @@ def entries(
 ) -> list[dict[str, Any]]:
     """Entries, the newest first: of an account, or of all; `after`: older than this one.
 
-    `action`: those whose action begins with it, among the next SEARCHED entries.
+    `action`: those whose action begins with it.
     """
-    statement = select(audit_log).order_by(audit_log.c.id.desc()).limit(limit)
-    if account_id is not None:
-        statement = statement.where(audit_log.c.account_id == account_id)
+    within = [] if account_id is None else [audit_log.c.account_id == account_id]
+    newest = select(audit_log).where(*within).order_by(audit_log.c.id.desc()).limit(limit)
     if after is not None:
-        statement = statement.where(audit_log.c.id < after)
+        newest = newest.where(audit_log.c.id < after)
     if action:
-        ids = statement.with_only_columns(audit_log.c.id, audit_log.c.action).limit(SEARCHED)
-        named = [row.id for row in connection.execute(ids) if row.action.startswith(action)][:limit]
-        statement = select(audit_log).where(audit_log.c.id.in_(named)).order_by(audit_log.c.id.desc())
-    return [shown(dict(row)) for row in connection.execute(statement).mappings()]
+        names = [name for name in _actions(connection, within) if name.startswith(action)]
+        if not names:
+            return []
+        of_each = [newest.where(audit_log.c.action == name).subquery() for name in names]
+        every = union_all(*(select(one) for one in of_each)).subquery()
+        newest = select(every).order_by(every.c.id.desc()).limit(limit)
+    return [shown(dict(row)) for row in connection.execute(newest).mappings()]
+
+
+def _actions(connection: Connection, within: Sequence[ColumnElement[bool]]) -> list[str]:
+    """The actions that there are entries of: a step in the index for each of the few, however many entries it has."""
+    first = select(func.min(audit_log.c.action)).where(*within)
+    found = select(first.scalar_subquery().label("action")).cte("found", recursive=True)
+    following = first.where(audit_log.c.action > found.c.action).scalar_subquery()
+    found = found.union_all(select(following).where(found.c.action.is_not(None)))
+    return list(connection.execute(select(found.c.action).where(found.c.action.is_not(None))).scalars())
 
 
 def shown(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ POINTS = (
     "tell.after",
     "cancel.after_commit",
     "cancel_several.after_commit",
+    "audit.before_commit",
     "credit.before_commit",
     "credit.after_commit",
     "deliver.after_claim",

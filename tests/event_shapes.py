@@ -18,7 +18,7 @@ SOMETIMES: Final = {
         f"invoice.{name}"
         for name in ("description", "metadata", "price", "checkout_url", "expires_at", "auto_top_up", "payment_error")
     }
-    | {"invoice.refunded"},
+    | {"invoice.refunded", "invoice.how_to_pay"},
 }
 #: Objects whose fields are the customer's own, or which may be null.
 WHOLE: Final = frozenset({"invoice.price", "invoice.metadata", "job.metadata", "batch.metadata"})

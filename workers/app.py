@@ -10,7 +10,7 @@ from typing import Any
 from celery import signals
 from celery.platforms import SecurityWarning
 
-from shared import logs, network
+from shared import logs, network, telemetry
 from shared.broker.app import app
 from shared.queues import TASKS
 from shared.settings import Wrong, keep_private, settings
@@ -35,12 +35,15 @@ def main() -> None:
     for line in proxy_lines():
         log.info(line)
     remote_control.restrict()
+    telemetry.start("worker")
     consumer = Consumer()
     runtime = Runtime(consume=consumer, reconcile=consumer.reconcile)
     tasks.current.append(runtime)
 
     _follow_celery(runtime, consumer)
-    sys.exit(_run_celery())
+    status = _run_celery()
+    telemetry.stop()
+    sys.exit(status)
 
 
 def _follow_celery(runtime: Runtime, consumer: Consumer) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
-from producer.admission import cached_answers, idempotency
-from producer.admission.cached_answers import CacheUse, Caching, Hit
+from producer.admission import audited, cached_answers, idempotency
+from producer.admission.cached_answers import CacheUse, Hit
 from producer.admission.idempotency import Claim, Kept
-from producer.objects import queued_job
+from producer.admission.prepared import Accepted, PreparedJobs, shown
 from shared import clock, crash, db, logs
 from shared.accounts import KeyHolder
 from shared.broker.bell import Bell
@@ -31,7 +31,6 @@ from shared.money.key_budgets import Excess, KeySpend
 from shared.money.ledger import Book
 from shared.money.shortage import Funds, Need
 from shared.queues import queue_name
-from shared.strict_json import dumps
 from shared.submissions import likely_cost, quote
 from shared.submissions import rows as intake
 from shared.submissions.catalogue import catalogue
@@ -44,50 +43,6 @@ log = logging.getLogger(__name__)
 RACES = 3
 #: Jobs accepted in one transaction, unless a single request has more.
 MOST = 500
-
-
-@dataclass(slots=True)
-class PreparedJobs:
-    """One request's jobs, ready to be written; accepted whole or refused whole."""
-
-    holder: KeyHolder
-    rows: list[dict[str, Any]]
-    payloads: list[dict[str, Any]]
-    response: str
-    claim: Claim | None
-    need: Need = field(default_factory=Need)
-    #: It was accepted before, and prepared for its earlier answer alone.
-    answered: bool = False
-    #: A flush has been tried with it: after an ambiguous COMMIT it may already be there.
-    tried: bool = False
-    #: Its answer may come from the cache, or go there.
-    caching: Caching | None = None
-    #: Its answer has come from there.
-    hit: Hit | None = None
-    #: They came as a list; and they may wait for credit.
-    listed: bool = False
-    waits: bool = False
-
-    @property
-    def bound(self) -> int:
-        return sum(row["bound_micros"] for row in self.rows)
-
-    def waiting(self) -> "PreparedJobs":
-        """The same as jobs that wait for credit."""
-        rows = [credit_waits.waiting(row) for row in self.rows]
-        return replace(self, rows=rows, response=_shown(rows, self.payloads, listed=self.listed))
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The answer, and whether it is an earlier one given again. `over`: its job has ended already."""
-
-    response: str
-    status_code: int = 202
-    replayed: bool = False
-    over: bool = False
-    #: Its jobs wait for credit.
-    waits: bool = False
 
 
 @dataclass(slots=True)
@@ -104,6 +59,7 @@ class Acceptor:
 
     async def accept(self, prepared: PreparedJobs) -> Accepted:
         """Accept a request's jobs with those sent at the same time; a 402 says what is lacking, and what would do."""
+        prepared.entry = audited.current()
         try:
             return await self._batcher(prepared, weight=len(prepared.rows))
         except InsufficientCredits as short:
@@ -166,7 +122,7 @@ class Acceptor:
                 row.update(queue=queue, offer=begins)
             rows.append(row)
             payloads.append(payload)
-        response = _shown(rows, payloads, listed=listed)
+        response = shown(rows, payloads, listed=listed)
         prepared = PreparedJobs(holder, rows, payloads, response, claim, need, caching=caching, listed=listed)
         prepared.waits = not holder.test and all(submission.waits for submission in submissions)
         return prepared
@@ -201,12 +157,6 @@ class Acceptor:
                 await self.database.write(leases.unwake, ids)
             except Exception as error:
                 log.warning("%d jobs could not be queued, the sweep will queue them: %s", len(ids), logs.kind(error))
-
-
-def _shown(rows: Sequence[Mapping[str, Any]], payloads: Sequence[Mapping[str, Any]], *, listed: bool) -> str:
-    """The jobs as the answer shows them."""
-    views = [queued_job({**payload, **row}) for row, payload in zip(rows, payloads, strict=True)]
-    return dumps({"object": "list", "data": views} if listed else views[0])
 
 
 def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Accepted | Exception]:
@@ -339,3 +289,4 @@ def _write(connection: Connection, taken: Sequence[PreparedJobs]) -> None:
     db.insert_rows(connection, jobs_table, [row for prepared in taken for row in prepared.rows])
     db.insert_rows(connection, job_payloads, [payload for prepared in taken for payload in prepared.payloads])
     idempotency.keep(connection, [(prepared.claim, 202, prepared.response) for prepared in taken if prepared.claim])
+    audited.write_all(connection, [(prepared.entry, prepared.rows[0]) for prepared in taken])

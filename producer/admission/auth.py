@@ -5,9 +5,10 @@ import logging
 
 from producer.admission.fair_share import FairShare
 from shared import clock
-from shared.accounts import KeyHolder, find_key, record_uses, well_formed
+from shared.accounts import KeyHolder, find_key, record_uses
 from shared.db import Database
 from shared.errors import Unauthorized
+from shared.key_texts import well_formed
 
 log = logging.getLogger(__name__)
 

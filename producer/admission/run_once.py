@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from producer.admission import idempotency, kept_secrets
+from producer.admission import audited, idempotency, kept_secrets
+from producer.admission.audited import Entry
 from producer.admission.idempotency import Claim
 from shared import strict_json
 from shared.broker.bell import Bell
@@ -19,12 +20,13 @@ RACES = 3
 
 async def run_once(database: Database, claim: Claim | None, fn: Callable[..., Any], *args: Any) -> tuple[str, bool]:
     """What `fn(connection, *args)` returns, as JSON, and whether it was given before."""
+    entry = audited.current()
     for _ in range(RACES):
         try:
-            return await database.write(_once, claim, fn, args)
+            return await database.write(_once, claim, entry, fn, args)
         except IntegrityError:
             continue
-    return await database.write(_once, claim, fn, args)
+    return await database.write(_once, claim, entry, fn, args)
 
 
 async def run_once_delivering(
@@ -57,15 +59,15 @@ def ring_deliveries(bell: Bell, deliveries: list[str]) -> None:
 
 
 def _once(
-    connection: Connection, claim: Claim | None, fn: Callable[..., Any], args: tuple[Any, ...]
+    connection: Connection, claim: Claim | None, entry: Entry | None, fn: Callable[..., Any], args: tuple[Any, ...]
 ) -> tuple[str, bool]:
     if claim is None:
-        return strict_json.dumps(fn(connection, *args)), False
+        return strict_json.dumps(audited.answered(connection, entry, fn, args)), False
     known = idempotency.find(connection, [claim])
     if claim.place in known and (before := known[claim.place].standing(claim)) is not None:
         idempotency.keep_sdk(connection, idempotency.taken_up(claim, before), known)
         return kept_secrets.shown(connection, before.response), True
-    answer = fn(connection, *args)
+    answer = audited.answered(connection, entry, fn, args)
     kept = [(claim, 200, strict_json.dumps(kept_secrets.hidden(answer)))]
     idempotency.keep(connection, kept)
     idempotency.keep_sdk(connection, kept, known)

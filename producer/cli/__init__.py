@@ -1,6 +1,5 @@
 """The `fusionai` command: each module of this package has a few of its commands, loaded when needed."""
 
-from importlib import import_module
 from typing import Any
 
 import click
@@ -46,17 +45,18 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
+        from producer.cli.groups import loaded
+
+        return loaded(COMMANDS[cmd_name], cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         from producer.cli.failures import reported
+        from producer.cli.groups import needing_packages
 
         as_json = "--json" in ctx.args
         if not as_json:
             _name_unknown_variables()
-        with reported(as_json):
+        with reported(as_json), needing_packages():
             return super().invoke(ctx)
 
 

@@ -1,6 +1,7 @@
 """fusionai accounts audit: what operators did, who, when and why."""
 
 import json
+import shlex
 from typing import Any
 
 import click
@@ -28,15 +29,16 @@ _COLUMNS = [
     "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
 )
 @click.option("--after", metavar="ID", help="Begin after this entry.")
+@click.option("--action", metavar="NAME", default="", help="Only actions that begin so: credits, console.keys.")
 @operator_command
-def audit(database: Database, output: Output, account: str | None, limit: int, after: str | None) -> None:
+def audit(database: Database, output: Output, account: str | None, limit: int, after: str | None, action: str) -> None:
     """List what operators did, the newest first.
 
     Of one account (ACCOUNT is its id or name), or of all: accounts and keys that were created, changed and revoked,
     grants, refunds and adjustments, payments, entities that were imported and deleted.
     """
     account_id = database.read_sync(named_account, account) if account else None
-    found = database.read_sync(log.entries, account_id, limit=limit, after=after)
+    found = database.read_sync(log.entries, account_id, limit=limit, after=after, action=action)
 
     def words() -> None:
         cells = [
@@ -52,8 +54,8 @@ def audit(database: Database, output: Output, account: str | None, limit: int, a
         ]
         output.table(_COLUMNS, cells, empty="No entries.")
         if len(found) == limit:
-            again = f"fusionai accounts audit {account or ''}".rstrip()
-            output.note(f"More: {again} --after {found[-1]['id']}")
+            asked = [*([account] if account else []), *(["--action", action] if action else [])]
+            output.note(f"More: {shlex.join(['fusionai', 'accounts', 'audit', *asked, '--after', found[-1]['id']])}")
 
     output.value(found, words)
 

@@ -1,22 +1,26 @@
 """fusionai batch, batches: the progress and the results of batches."""
 
 import json
+import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from producer.cli import ids
+from fusionai.plain import Batch, PlainClient
+from fusionai.plain.objects import BatchProgress
+from producer.cli import ids, labels
 from producer.cli.connection import api_command
 from producer.cli.faults import listed
 from producer.cli.follow import Targets, follow, resumable, shown
-from producer.cli.output import Output, credits_text, moment
+from producer.cli.labels import metadata_option
+from producer.cli.output import Output, awaited, credits_text, moment
 from producer.cli.summary import failures, finish, provider_rows, retrying
 from producer.cli.tables import Column, short_id
-from producer.client import Batch, FusionAI
-from producer.client.objects import BatchProgress
+from shared.objects.batches import BatchStatus
 from shared.submissions.sizes import MOST_PAGE
 
+_STATUS = click.Choice(get_args(BatchStatus))
 _COLUMNS = [
     Column("id", short=short_id),
     Column("status", styled=True),
@@ -43,7 +47,7 @@ _ERRORS = [
 @click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="Where the answers go.")
 @click.option("--errors", is_flag=True, help="Show why lines failed, grouped by reason, so far.")
 @api_command
-def batch(client: FusionAI, output: Output, id: str, wait: bool, target: Path | None, errors: bool) -> None:
+def batch(client: PlainClient, output: Output, id: str, wait: bool, target: Path | None, errors: bool) -> None:
     """Show a batch, or wait for its results.
 
     With --wait the answers are written to ID.out.jsonl and the errors to ID.errors.jsonl; exit status 3 when some lines
@@ -70,16 +74,21 @@ def batch(client: FusionAI, output: Output, id: str, wait: bool, target: Path | 
     "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
 )
 @click.option("--after", metavar="ID", help="Begin after this batch.")
+@click.option("--status", type=_STATUS, metavar="STATUS", help="Only batches with this status, such as in_progress.")
+@metadata_option("Only batches with this label; may be repeated.")
 @api_command
-def batches(client: FusionAI, output: Output, limit: int, after: str | None) -> None:
+def batches(
+    client: PlainClient, output: Output, limit: int, after: str | None, status: str | None, metadata: dict[str, str]
+) -> None:
     """List batches, the newest first."""
-    page = client.batches(limit=limit, after=after)
+    page = client.batches(limit=limit, after=after, status=status, metadata=metadata)
 
     def words() -> None:
         rows = [_row(found) for found in page["data"]]
         output.table(_COLUMNS, rows, empty="No batches.")
         if page["has_more"]:
-            output.note(f"More: fusionai batches --after {page['last_id']}")
+            asked = [*([f"--status={status}"] if status else []), *labels.again(metadata)]
+            output.note(f"More: {shlex.join(['fusionai', 'batches', *asked, '--after', str(page['last_id'])])}")
 
     output.value(page, words)
 
@@ -107,7 +116,7 @@ def _show(output: Output, found: Batch, progress: BatchProgress | None) -> None:
     rest: dict[str, object] = {
         "credits": f"{credits_text(found['credits_used'])} used, {credits_text(found['credits_held'])} held",
         "hold": "in slices" if found.get("hold") == "slices" else None,
-        "waiting for": found.get("waiting_for"),
+        "waiting for": awaited(found),
         "tokens": f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out" if usage else None,
         "priority": found["priority"] or None,
         "window": f"{found['completion_window']}, until {moment(found['expires_at'])}",

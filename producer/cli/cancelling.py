@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
+from fusionai.plain import PlainClient
 from producer.cli.output import Output
-from producer.client import FusionAI
 
 
-def cancel(client: FusionAI, output: Output, filters: Mapping[str, Any], *, dry_run: bool, yes: bool) -> None:
+def cancel(client: PlainClient, output: Output, filters: Mapping[str, Any], *, dry_run: bool, yes: bool) -> None:
     """Count the jobs; unless that is all that is wanted, ask, and cancel them call by call."""
     if dry_run:
         found = _all(client, filters, dry_run=True)
@@ -23,7 +23,7 @@ def cancel(client: FusionAI, output: Output, filters: Mapping[str, Any], *, dry_
     output.value(done, lambda: output.line(said))
 
 
-def _all(client: FusionAI, filters: Mapping[str, Any], *, dry_run: bool) -> dict[str, Any]:
+def _all(client: PlainClient, filters: Mapping[str, Any], *, dry_run: bool) -> dict[str, Any]:
     """The sums of as many calls as it takes."""
     after, total = None, {"matched": 0, "cancelled": 0, "cancelling": 0}
     while True:

@@ -6,9 +6,9 @@ from typing import Any, Concatenate, ParamSpec
 
 import click
 
+from fusionai.plain import PlainClient
 from producer.cli.failures import checked_answers
 from producer.cli.output import Output, json_option
-from producer.client import FusionAI
 from producer.stack.state import StateDirectory
 from shared.settings import settings
 
@@ -18,7 +18,7 @@ P = ParamSpec("P")
 FIRST_SECONDS = 3.0
 
 
-def api_command(function: Callable[Concatenate[FusionAI, Output, P], None]) -> Callable[..., None]:
+def api_command(function: Callable[Concatenate[PlainClient, Output, P], None]) -> Callable[..., None]:
     """Give a command --base-url, --key and --json, and a client and an output as its first arguments."""
 
     @click.option("--base-url", metavar="URL", help="Address of the API, with /v1; else FUSIONAI_BASE_URL.")
@@ -32,7 +32,7 @@ def api_command(function: Callable[Concatenate[FusionAI, Output, P], None]) -> C
             if not as_json:
                 click.echo(f"{address} cannot be reached; trying again…", err=True)
 
-        with FusionAI(address, secret, first_seconds=FIRST_SECONDS, on_unreachable=away, strict=True) as client:
+        with PlainClient(address, secret, first_seconds=FIRST_SECONDS, on_unreachable=away, strict=True) as client:
             with checked_answers(client, address):
                 function(client, Output(as_json), *args, **kwargs)
 

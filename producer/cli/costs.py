@@ -1,8 +1,8 @@
 """What a dry run says of credits, in words."""
 
+from fusionai.plain import DryRun
+from fusionai.plain.asked import FileVerdict
 from producer.cli.output import Output, credits_text
-from producer.client import DryRun
-from producer.client.objects import FileVerdict
 
 
 def show(output: Output, verdict: FileVerdict | DryRun) -> None:

@@ -2,12 +2,11 @@
 
 import click
 
+from fusionai.plain import PlainClient
 from producer.cli.connection import api_command
-from producer.cli.corrections import adjust, grant, refund
-from producer.cli.groups import ShowByDefault
+from producer.cli.groups import ShowByDefault, loaded
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
-from producer.client import FusionAI
 from shared.submissions.sizes import MOST_PAGE
 
 _COLUMNS = [Column("time", drop=1), Column("kind"), Column("credits", right=True), Column("id", short=short_id)]
@@ -23,7 +22,7 @@ def credits() -> None:
 
 @credits.command()
 @api_command
-def show(client: FusionAI, output: Output) -> None:
+def show(client: PlainClient, output: Output) -> None:
     """Show what is available and what is held for unfinished jobs."""
     balance = client.credits()
 
@@ -49,7 +48,7 @@ def show(client: FusionAI, output: Output) -> None:
 )
 @click.option("--after", metavar="ID", help="Begin after this transfer.")
 @api_command
-def transfers(client: FusionAI, output: Output, limit: int, after: str | None) -> None:
+def transfers(client: PlainClient, output: Output, limit: int, after: str | None) -> None:
     """List the transfers of credits, the newest first."""
     page = client.transfers(limit=limit, after=after)
 
@@ -66,7 +65,7 @@ def transfers(client: FusionAI, output: Output, limit: int, after: str | None) -
 @click.option("--from", "first", metavar="DAY", help="The first day, UTC.  [default: 29 days before the last]")
 @click.option("--to", "last", metavar="DAY", help="The last day, UTC.  [default: today]")
 @api_command
-def history(client: FusionAI, output: Output, first: str | None, last: str | None) -> None:
+def history(client: PlainClient, output: Output, first: str | None, last: str | None) -> None:
     """List the balance at the end of each day, with its changes."""
     found = client.credit_history(first, last)
 
@@ -84,7 +83,7 @@ def history(client: FusionAI, output: Output, first: str | None, last: str | Non
 @click.option("--none", "clear", is_flag=True, help="Remove all thresholds.")
 @api_command
 def thresholds(
-    client: FusionAI, output: Output, remaining: tuple[float, ...], spent: tuple[float, ...], clear: bool
+    client: PlainClient, output: Output, remaining: tuple[float, ...], spent: tuple[float, ...], clear: bool
 ) -> None:
     """Show the thresholds, or replace them.
 
@@ -110,7 +109,7 @@ def thresholds(
 @click.option("--off", is_flag=True, help="Buy none any more.")
 @api_command
 def top_up(
-    client: FusionAI, output: Output, below: int | None, bought: int | None, monthly: int | None, off: bool
+    client: PlainClient, output: Output, below: int | None, bought: int | None, monthly: int | None, off: bool
 ) -> None:
     """Show the automatic top-up; set it, or switch it off."""
     if off and not (below or bought or monthly):
@@ -130,5 +129,5 @@ def top_up(
     output.value(found, words)
 
 
-for command in (grant, refund, adjust):
-    credits.add_command(command)
+for name in ("grant", "refund", "adjust"):
+    credits.add_command(loaded(f"producer.cli.corrections:{name}"))

@@ -1,15 +1,16 @@
 """fusionai events, redeliver: what happened, and sending one event again."""
 
+import shlex
 import threading
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from fusionai.plain import PlainClient
 from producer.cli.connection import api_command
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id, time_of_day
-from producer.client import FusionAI
 from shared.submissions.sizes import MOST_PAGE
 
 #: Between two looks of `events --follow`.
@@ -34,19 +35,25 @@ _COLUMNS = [
     show_default=True,
     help=f"How many, {MOST_PAGE} at most.",
 )
+@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only events of this type; may be repeated.")
 @click.option("--follow", is_flag=True, help="Print new events until Ctrl-C; with --json one a line.")
 @api_command
-def events(client: FusionAI, output: Output, after: str | None, limit: int, follow: bool) -> None:
-    """List the account's events, the oldest first."""
+def events(
+    client: PlainClient, output: Output, after: str | None, limit: int, types: tuple[str, ...], follow: bool
+) -> None:
+    """List the account's events, the oldest first.
+
+    `fusionai webhooks types` lists the types.
+    """
     if follow:
-        _follow(client, output, after)
+        _follow(client, output, after, types)
         return
-    page = client.events(after=after, limit=min(limit, MOST_PAGE))
+    page = client.events(after=after, limit=min(limit, MOST_PAGE), types=types)
 
     def words() -> None:
         output.table(_COLUMNS, map(_row, page["data"]), empty="No events.")
         if page["has_more"]:
-            output.note(f"More: fusionai events --after {page['last_id']}")
+            output.note(f"More: fusionai events{_again(types)} --after {page['last_id']}")
 
     output.value(page, words)
 
@@ -54,24 +61,28 @@ def events(client: FusionAI, output: Output, after: str | None, limit: int, foll
 @click.command()
 @click.argument("id")
 @api_command
-def redeliver(client: FusionAI, output: Output, id: str) -> None:
+def redeliver(client: PlainClient, output: Output, id: str) -> None:
     """Send an event again, to its webhooks and callback."""
     event = client.redeliver_event(id)
     output.value(event, lambda: output.line(f"{id} is sent again"))
 
 
-def _follow(client: FusionAI, output: Output, after: str | None) -> None:
+def _again(types: Sequence[str]) -> str:
+    return "".join(f" --type {shlex.quote(type)}" for type in types)
+
+
+def _follow(client: PlainClient, output: Output, after: str | None, types: Sequence[str]) -> None:
     pause = threading.Event()
     try:
         while True:
-            page = client.events(after=after)
+            page = client.events(after=after, types=types)
             _print(output, page["data"])
             after = page["last_id"] or after
             if not page["has_more"]:
                 pause.wait(_FOLLOW_SECONDS)
     except KeyboardInterrupt:
         if after and not output.as_json:
-            output.note(f"To go on: fusionai events --follow --after {after}")
+            output.note(f"To go on: fusionai events --follow{_again(types)} --after {after}")
 
 
 def _print(output: Output, found: Sequence[dict[str, Any]]) -> None:

@@ -1,13 +1,20 @@
-"""How a job's charge came about, as a page: `fusionai job ID --explain`, and in short under every job."""
+"""How a job's hold and charge came about, as a page: `fusionai job ID --explain`, and in short under every job."""
 
+from fusionai.plain import Job
+from fusionai.plain.objects import Charge, ChargeLine, HoldLine, JobHold, JobRouting
 from producer.cli.output import Output, credits_text
 from producer.cli.tables import Column
-from producer.client import Job
-from producer.client.objects import Charge, ChargeLine, JobRouting
 from shared.clock import MICROS
 
 _CHARGE_COLUMNS = [
     Column("charged for", text=True),
+    Column("count", right=True),
+    Column("price", drop=1),
+    Column("credits", right=True),
+]
+
+_HOLD_COLUMNS = [
+    Column("held for at most", text=True),
     Column("count", right=True),
     Column("price", drop=1),
     Column("credits", right=True),
@@ -24,11 +31,11 @@ _FREE = {"test_key": "made with a test key", "nothing_used": "nothing was used",
 
 
 def show(output: Output, job: Job) -> None:
-    """The whole explanation of a job that has ended: what was used, held, charged and released."""
+    """The whole explanation of a job: what was held and why; once it has ended, what was used, charged and released."""
     charge, served, usage = job.get("charge"), job["served_by"], job["usage"]
     if charge is None:
         output.line(f"{job['id']} is {job['status']}; it is charged when it has ended.")
-        return
+        return show_hold(output, job.get("hold"))
     hold, attempts = charge.get("hold"), job["attempts"]
     number = charge.get("attempt")
     output.fields(
@@ -47,8 +54,33 @@ def show(output: Output, job: Job) -> None:
         }
     )
     show_charge(output, charge)
+    show_hold(output, job.get("hold"))
     if routing := job.get("routing"):
         show_routing(output, routing)
+
+
+def show_hold(output: Output, hold: JobHold | None) -> None:
+    """The lines of what was held, and why it was so much; a server of the release before tells none."""
+    if not hold:
+        return
+    output.line()
+    output.table(_HOLD_COLUMNS, [_hold_line(one) for one in hold["lines"]])
+    output.prose(f"({', '.join(_terms(hold))})")
+
+
+def _terms(hold: JobHold) -> list[str]:
+    """How much is held, since when it is not any more, why, and at which prices."""
+    said = {"held": "held until the job ends", "waiting": "to be held", "ended": "held until the job ended"}
+    terms = [f"{credits_text(hold['credits'])} credits {said[hold['state']]}", hold["reason"]]
+    rates = dict.fromkeys(one["rate"] for one in hold["lines"] if "rate" in one)
+    terms += [f"at the dearest price that may apply: {'; '.join(rates)}"] if rates else []
+    return terms + ([f"prices of {hold['price_version']}"] if hold["price_version"] else [])
+
+
+def _hold_line(line: HoldLine) -> list[str]:
+    """A line of the hold as cells, as `_charge_line` makes those of a charge."""
+    what = f"call {line['call']}: {line['description']}" if "call" in line else line["description"]
+    return [what, *_numbers(line), line["credits"]]
 
 
 def _held(credits: str, of_batch: bool) -> str:
@@ -83,7 +115,12 @@ def show_routing(output: Output, routing: JobRouting) -> None:
 
 def _charge_line(line: ChargeLine) -> list[str]:
     """A line of the charge as cells: what, how many, at which price, and what it comes to."""
+    what = f"{line['step']}: {line['description']}" if "step" in line else line["description"]
+    return [what, *_numbers(line), line["credits"]]
+
+
+def _numbers(line: ChargeLine | HoldLine) -> tuple[str, str]:
+    """How many, and at which price."""
     per = {1: "each"}.get(line.get("per", 1), "per million")
     price = f"{credits_text(line['price'] / MICROS)} {per}" if "price" in line else ""
-    what = f"{line['step']}: {line['description']}" if "step" in line else line["description"]
-    return [what, f"{line['count']:,}" if "count" in line else "", price, line["credits"]]
+    return f"{line['count']:,}" if "count" in line else "", price

@@ -11,10 +11,10 @@ import click
 import httpx
 from rich.text import Text
 
+from fusionai.plain import ApiError, PlainClient
+from fusionai.plain.objects import Fault
+from fusionai.plain.transport import UNEXPECTED, unexpected
 from producer.cli.output import console_on
-from producer.client import ApiError, FusionAI
-from producer.client.objects import Fault
-from producer.client.transport import UNEXPECTED, unexpected
 from producer.stack import failures
 from producer.terminal import as_json, one_line, printable
 from shared.errors import FusionError
@@ -96,7 +96,7 @@ def mapped_errors() -> Iterator[None]:
 
 
 @contextmanager
-def checked_answers(client: FusionAI, address: str) -> Iterator[None]:
+def checked_answers(client: PlainClient, address: str) -> Iterator[None]:
     """Report an answer that does not have the API's shape as the server's fault, with the place that met it.
 
     Before anything has been answered it is a bug and keeps its trace; so does text that an output cannot encode.

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, BinaryIO
 
-from producer.client import FusionAI
-from producer.client.objects import Fault
+from fusionai.plain import PlainClient
+from fusionai.plain.objects import Fault
 from producer.terminal import one_line
 
 
@@ -15,7 +15,7 @@ def listed(faults: Sequence[Fault], name: str | None) -> list[str]:
     return [one_line(f"{_place(fault['line'], name)}{fault['message']}") for fault in faults]
 
 
-def explained(client: FusionAI, stream: BinaryIO, faults: Sequence[Fault]) -> list[Fault]:
+def explained(client: PlainClient, stream: BinaryIO, faults: Sequence[Fault]) -> list[Fault]:
     """The same faults; of a model that does not exist, which one is nearest and where the names are.
 
     `stream` has the lines that the faults are about.

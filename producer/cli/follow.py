@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
+from fusionai.plain import ApiError, Batch, PlainClient
+from fusionai.plain.atomic_file import writable
+from fusionai.plain.objects import BatchProgress
 from producer.cli import progress
 from producer.cli.activity import is_live
 from producer.cli.output import Output
 from producer.cli.progress import ShowTally, Tally
-from producer.client import ApiError, Batch, FusionAI
-from producer.client.atomic_file import writable
-from producer.client.objects import BatchProgress
 from producer.terminal import printable
 from shared import clock
 
@@ -77,7 +77,7 @@ class Followed:
         return self.seconds if self.seconds is not None else float(_seconds(self.progress))
 
 
-def follow(client: FusionAI, id: str, show: ShowTally, *, lines: int = 0) -> Followed:
+def follow(client: PlainClient, id: str, show: ShowTally, *, lines: int = 0) -> Followed:
     """Wait until a batch is over; `show` is called with its progress, and while the API cannot be reached."""
     began, looks, last = clock.monotonic(), 0, Tally(lines)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import click
 
-from producer.client.objects import Page
+from fusionai.plain.asked import Page
 from shared.submissions.sizes import MOST_PAGE
 
 #: How many of the newest rows are searched.

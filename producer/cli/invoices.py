@@ -5,15 +5,11 @@ from typing import Any
 
 import click
 
-from producer.cli.auditing import action, operator_option
+from fusionai.plain import PlainClient
 from producer.cli.connection import api_command
-from producer.cli.groups import DefaultGroup
-from producer.cli.operator import operator_command
+from producer.cli.groups import DefaultGroup, loaded
 from producer.cli.output import Output, Verbatim, credits_text, moment, price_text
-from producer.cli.payment_doubts import doubts, settle
 from producer.cli.tables import Column, short_id
-from producer.client import FusionAI
-from shared.db import Database
 from shared.submissions.sizes import MOST_PAGE
 
 _COLUMNS = [
@@ -40,8 +36,8 @@ def invoices() -> None:
     """List invoices, show one; buy credits, void, pay."""
 
 
-invoices.add_command(doubts)
-invoices.add_command(settle)
+for name in ("doubts", "settle", "pay"):
+    invoices.add_command(loaded(f"producer.cli.payment_doubts:{name}"))
 
 
 @invoices.command("list")
@@ -57,7 +53,7 @@ invoices.add_command(settle)
 @click.option("--to", "last", metavar="DAY", help="Only those made on this day or earlier.")
 @api_command
 def list_invoices(
-    client: FusionAI,
+    client: PlainClient,
     output: Output,
     limit: int,
     after: str | None,
@@ -92,7 +88,7 @@ def _cells(row: dict[str, Any]) -> list[object]:
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write it as HTML.")
 @click.option("--link", is_flag=True, help="Links that open in a browser without a key, for a day.")
 @api_command
-def show_invoice(client: FusionAI, output: Output, id: str, pdf: Path | None, html: Path | None, link: bool) -> None:
+def show_invoice(client: PlainClient, output: Output, id: str, pdf: Path | None, html: Path | None, link: bool) -> None:
     """Show an invoice, a line for each model; or write it as a document."""
     if link:
         links = client.invoice_links(id)
@@ -114,7 +110,7 @@ def show_invoice(client: FusionAI, output: Output, id: str, pdf: Path | None, ht
 @click.option("--description", metavar="TEXT", help="What the invoice says of it.")
 @click.option("--save", is_flag=True, help="Save the way to pay, for automatic top-ups.")
 @api_command
-def buy(client: FusionAI, output: Output, credits: int, description: str | None, save: bool) -> None:
+def buy(client: PlainClient, output: Output, credits: int, description: str | None, save: bool) -> None:
     """Buy credits: make an invoice, and say where it is paid."""
     more: dict[str, Any] = {"description": description} if description else {}
     made = client.buy_credits(credits, save_payment_method=save, **more)
@@ -124,35 +120,10 @@ def buy(client: FusionAI, output: Output, credits: int, description: str | None,
 @invoices.command("void")
 @click.argument("id")
 @api_command
-def void(client: FusionAI, output: Output, id: str) -> None:
+def void(client: PlainClient, output: Output, id: str) -> None:
     """Void a purchase that is not paid."""
     gone = client.void_invoice(id)
     output.value(gone, lambda: output.line(f"invoice {gone['number']} is {gone['status']}"))
-
-
-@invoices.command("pay")
-@click.argument("id")
-@click.option("--note", metavar="TEXT", default="paid, says the operator", show_default=True, help="The reason.")
-@click.option("--page-closed", is_flag=True, help="It cannot be paid at its provider any more: you have seen to that.")
-@operator_option
-@operator_command
-def pay(database: Database, output: Output, id: str, note: str, page_closed: bool) -> None:
-    """Mark a purchase paid and grant its credits (operators).
-
-    Paid twice, it is granted once. A page to pay it at is closed first; one at a provider that FUSIONAI_PAYMENTS does
-    not name any more has to be closed there. Webhooks are sent by the running system.
-    """
-    from shared.money import purchases
-    from shared.payments import by_hand, payments
-    from shared.payments.collecting import Collector
-
-    found = database.read_sync(purchases.shown, id)
-    if found["status"] == "open" and not page_closed:
-        Collector(database, payments()).withdraw(id)  # nobody is to pay it twice
-    is_done, invoice = database.write_sync(by_hand.mark_paid, action("invoices.pay", note), id)
-    credits = credits_text(invoice["credits"])
-    said = f"is paid: {credits} credits granted" if is_done else "was paid already"
-    output.value(invoice, lambda: output.line(f"invoice {invoice['number']} {said}"))
 
 
 def _show(output: Output, found: dict[str, Any]) -> None:
@@ -179,6 +150,9 @@ def _show(output: Output, found: dict[str, Any]) -> None:
         }
     )
     if found["kind"] == "purchase":
+        if (said := found.get("how_to_pay")) and not found.get("checkout_url"):
+            output.line()
+            output.prose(said)
         return
     names = ("jobs", "prompt_tokens", "completion_tokens", "images")
     rows = [

@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 import click
 
-from producer.client.objects import JobStatus
+from fusionai.plain.objects import JobStatus
+from producer.cli.labels import metadata_option
 from shared.submissions.job_types import JOB_TYPES
 
 _STATUS = click.Choice(get_args(JobStatus))
@@ -61,7 +62,7 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def command(*args: Any, **kwargs: Any) -> Any:
         given = {name: kwargs.pop(name) for name in _NAMES}
-        filters = Filters(**{**given, "metadata": dict(given["metadata"])})
+        filters = Filters(**given)
         return function(*args, filters=filters, **kwargs)
 
     for option in reversed(_OPTIONS):
@@ -79,13 +80,6 @@ def _moment(context: click.Context, parameter: click.Parameter, value: str | Non
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
 
 
-def _pairs(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[tuple[str, str]]:
-    pairs = [one.partition("=") for one in value]
-    if wrong := [name for name, equals, _ in pairs if not name or not equals]:
-        raise click.BadParameter(f"{wrong[0]!r} is not NAME=VALUE")
-    return [(name, found) for name, _, found in pairs]
-
-
 _OPTIONS = (
     click.option("--status", type=_STATUS, multiple=True, help="Only jobs of this status; may be repeated."),
     click.option("--type", type=click.Choice(JOB_TYPES), help="Only jobs of this type."),
@@ -94,6 +88,6 @@ _OPTIONS = (
     click.option("--batch", "batch_id", metavar="ID", help="Only the jobs of this batch."),
     click.option("--since", "created_after", metavar="TIME", callback=_moment, help="Only jobs created then or later."),
     click.option("--before", "created_before", metavar="TIME", callback=_moment, help="Only jobs created before then."),
-    click.option("--metadata", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="Only jobs with this label."),
+    metadata_option("Only jobs with this label; may be repeated."),
 )
 _NAMES = ("status", "type", "model", "key_id", "batch_id", "created_after", "created_before", "metadata")

@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 
+from fusionai.plain import TERMINAL, Batch, Job, PlainClient
+from fusionai.plain.objects import Attempt
 from producer.cli import cancelling, explanations, ids
 from producer.cli.connection import api_command
 from producer.cli.job_filters import Filters, filter_options
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
-from producer.client import TERMINAL, Batch, FusionAI, Job
-from producer.client.objects import Attempt
 from shared.submissions.sizes import MOST_PAGE
 
 #: The longest a single waiting call asks for; the server's own waiting ends at 28 s.
@@ -45,7 +45,7 @@ _ATTEMPT_COLUMNS = [
 @click.option("--explain", is_flag=True, help="Show how its charge came about instead of its result.")
 @click.option("--input", "asked", is_flag=True, help="Show what it asked, as it can be sent again.")
 @api_command
-def job(client: FusionAI, output: Output, id: str, wait: bool, explain: bool, asked: bool) -> None:
+def job(client: PlainClient, output: Output, id: str, wait: bool, explain: bool, asked: bool) -> None:
     """Show a job.
 
     Exit status 3 when it has ended without success.
@@ -68,14 +68,18 @@ def job(client: FusionAI, output: Output, id: str, wait: bool, explain: bool, as
 )
 @click.option("--after", metavar="ID", help="Begin after this job.")
 @click.option("--count", is_flag=True, help="Count the jobs, up to 10,000, instead of listing them.")
+@click.option("--summary", is_flag=True, help="Count those that are queued, running, done today, failed of late.")
 @filter_options
 @api_command
-def jobs(client: FusionAI, output: Output, limit: int, after: str | None, count: bool, filters: Filters) -> None:
+def jobs(
+    client: PlainClient, output: Output, limit: int, after: str | None, count: bool, summary: bool, filters: Filters
+) -> None:
     """List jobs, the newest first."""
+    if summary:
+        return _summarize(client, output)
     if count:
         counted = client.count_jobs(metadata=filters.metadata, **filters.parameters())
-        more = "" if counted["exact"] else " or more"
-        return output.value(counted, lambda: output.line(f"{counted['count']:,}{more}"))
+        return output.value(counted, lambda: output.line(_number(counted)))
     page = client.jobs(limit=limit, after=after, metadata=filters.metadata, **filters.parameters())
 
     def words() -> None:
@@ -87,13 +91,29 @@ def jobs(client: FusionAI, output: Output, limit: int, after: str | None, count:
     output.value(page, words)
 
 
+def _summarize(client: PlainClient, output: Output) -> None:
+    found = client.job_summary()
+    oldest = moment(found["oldest_queued_at"])
+    words = {
+        "queued": _number(found["queued"]) + (f", the oldest since {oldest}" if oldest else ""),
+        "running": _number(found["running"]),
+        "done today": _number(found["succeeded"]),
+        "failed in 24 hours": _number(found["failed"]),
+    }
+    output.value(found, lambda: output.fields(words))
+
+
+def _number(counted: dict[str, Any]) -> str:
+    return f"{counted['count']:,}{'' if counted['exact'] else ' or more'}"
+
+
 @click.command()
 @click.argument("id", required=False)
 @filter_options
 @click.option("--dry-run", is_flag=True, help="With filters: only count the jobs.")
 @click.option("--yes", is_flag=True, help="With filters: do not ask.")
 @api_command
-def cancel(client: FusionAI, output: Output, id: str | None, filters: Filters, dry_run: bool, yes: bool) -> None:
+def cancel(client: PlainClient, output: Output, id: str | None, filters: Filters, dry_run: bool, yes: bool) -> None:
     """Cancel a job or a batch, or jobs by filters.
 
     Without an ID, all jobs that meet the filters and are not over are cancelled, after a question.

@@ -20,6 +20,7 @@ from shared import clock, key_limits
 from shared.db import Database
 from shared.db.models import api_keys
 from shared.key_limits import Change
+from shared.key_texts import Mode
 
 _COLUMNS = [
     Column("id", short=short_id),
@@ -51,7 +52,7 @@ def create_key(
     output: Output,
     /,
     account: str | None,
-    mode: rows.Mode,
+    mode: Mode,
     name: str,
     expires: str | None,
     **given: Any,

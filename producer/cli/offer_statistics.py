@@ -1,11 +1,13 @@
 """How an offer has served of late, as the commands show it: columns, their cells, and the object of `--json`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from producer.cli.output import Output
 from producer.cli.tables import Column
-from shared.providers.statistics import OfferStatistics
+
+if TYPE_CHECKING:  # its module needs a package of the server
+    from shared.providers.statistics import OfferStatistics
 
 #: Beside what else a table has; where the terminal is too narrow, the times go first.
 COLUMNS = (
@@ -19,7 +21,7 @@ MEANING = "errors: of recent calls; first, answer: seconds to the first token, t
 LEAST_CALLS = 0.01
 
 
-def as_object(one: OfferStatistics | None) -> dict[str, float | None] | None:
+def as_object(one: "OfferStatistics | None") -> dict[str, float | None] | None:
     """The object of `--json`; None: nothing is known of late."""
     if one is None:
         return None

@@ -154,6 +154,14 @@ def moment(seconds: float | None) -> str:
     return "" if not seconds else clock.utc(int(seconds * clock.MICROS)).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def awaited(found: Mapping[str, Any]) -> str | None:
+    """What the lines of a batch that have not started wait for, in words; None: for nothing."""
+    if found.get("waiting_for") != "budget":
+        return found.get("waiting_for")
+    renewal = f", which renews {moment(found['waiting_until'])}" if found.get("waiting_until") else ""
+    return f"the budget of the API key{renewal}"
+
+
 def credits_text(value: object) -> str:
     """Credits with at most six decimals and without needless zeros: 1,234.5."""
     whole, _, decimals = f"{float(str(value or 0)):,.6f}".partition(".")

@@ -1,11 +1,11 @@
-"""fusionai invoices doubts, settle: payments that are not the price of their invoice, which operators decide about."""
+"""fusionai invoices pay, doubts, settle: what operators mark paid, and payments of other amounts."""
 
 import click
 from sqlalchemy import Connection
 
 from producer.cli.auditing import action, operator_option
 from producer.cli.operator import operator_command
-from producer.cli.output import Output
+from producer.cli.output import Output, credits_text
 from producer.cli.tables import Column
 from shared.db import Database
 
@@ -60,3 +60,28 @@ def settle(database: Database, output: Output, id: str, accepted: bool | None, n
 
     invoice = database.write_sync(decide)
     output.value(invoice, lambda: output.line(f"invoice {invoice['number']} is {invoice['status']}"))
+
+
+@click.command()
+@click.argument("id")
+@click.option("--note", metavar="TEXT", default="paid, says the operator", show_default=True, help="The reason.")
+@click.option("--page-closed", is_flag=True, help="It cannot be paid at its provider any more: you have seen to that.")
+@operator_option
+@operator_command
+def pay(database: Database, output: Output, id: str, note: str, page_closed: bool) -> None:
+    """Mark a purchase paid and grant its credits (operators).
+
+    Paid twice, it is granted once. A page to pay it at is closed first; one at a provider that FUSIONAI_PAYMENTS does
+    not name any more has to be closed there. Webhooks are sent by the running system.
+    """
+    from shared.money import purchases
+    from shared.payments import by_hand, payments
+    from shared.payments.collecting import Collector
+
+    found = database.read_sync(purchases.shown, id)
+    if found["status"] == "open" and not page_closed:
+        Collector(database, payments()).withdraw(id)  # nobody is to pay it twice
+    is_done, invoice = database.write_sync(by_hand.mark_paid, action("invoices.pay", note), id)
+    credits = credits_text(invoice["credits"])
+    said = f"is paid: {credits} credits granted" if is_done else "was paid already"
+    output.value(invoice, lambda: output.line(f"invoice {invoice['number']} {said}"))

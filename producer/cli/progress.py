@@ -10,10 +10,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from fusionai.plain.objects import BatchProgress, ProviderProgress
 from producer.cli import activity, rates
-from producer.cli.output import console_on
+from producer.cli.output import awaited, console_on
 from producer.cli.rates import Cell, Rate
-from producer.client.objects import BatchProgress, ProviderProgress
 from producer.terminal import one_line
 from shared import clock
 
@@ -46,7 +46,7 @@ class Tally:
         """A batch's; `lines` are known before the server has read them."""
         counts = found["request_counts"]
         phase: str = "" if found["status"] in ("in_progress", "completed") else found["status"]
-        phase = f"waiting for {found['waiting_for']}" if found.get("waiting_for") else phase
+        phase = f"waiting for {waited}" if (waited := awaited(found)) else phase
         done, providers = counts["completed"] + counts["failed"], tuple(found["providers"])
         total, made = counts["total"] or lines, found["created_at"]
         return cls(total, done, counts["failed"], found["credits_used"], phase, providers, made)

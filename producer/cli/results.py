@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from fusionai.plain import ApiError, Batch, PlainClient
+from fusionai.plain.atomic_file import atomic_write
 from producer.cli.follow import Targets
-from producer.client import ApiError, Batch, FusionAI
-from producer.client.atomic_file import atomic_write
 
 #: How a line of an output or error file begins: with the id of its request.
 _ID = re.compile(rb'\{\s*"id":\s*"(batch_req_[^"]+)"')
@@ -40,7 +40,7 @@ class _KeptError(Exception):
         self.more = more
 
 
-def write(client: FusionAI, batch: Batch, targets: Targets, received: Received = lambda received: None) -> Written:
+def write(client: PlainClient, batch: Batch, targets: Targets, received: Received = lambda received: None) -> Written:
     """The server's bytes; an output file is there even when empty, an error file only when there are errors.
 
     The output of a retry has the answers of the batches before it too: it is not replaced by one of theirs.
@@ -59,7 +59,7 @@ def write(client: FusionAI, batch: Batch, targets: Targets, received: Received =
     return written
 
 
-def _write_errors(client: FusionAI, batch: Batch, target: Path, written: Written, received: Received) -> None:
+def _write_errors(client: PlainClient, batch: Batch, target: Path, written: Written, received: Received) -> None:
     if batch["error_file_id"] is None:
         if not written.kept:
             target.unlink(missing_ok=True)  # an earlier run's
@@ -71,7 +71,7 @@ def _write_errors(client: FusionAI, batch: Batch, target: Path, written: Written
         written.errors = target
 
 
-def _more(client: FusionAI, batch: Batch, there: Path, new: BinaryIO) -> int:
+def _more(client: PlainClient, batch: Batch, there: Path, new: BinaryIO) -> int:
     """How many answers more the file has that is there, when it has all of the new one's; else 0."""
     if not there.is_file():
         return 0
@@ -90,7 +90,7 @@ def _ids(lines: Iterable[bytes]) -> Iterable[tuple[bytes, bytes]]:
     return ((found[1], line[:1000]) for line in lines if (found := _ID.match(line)))
 
 
-def _repeats(client: FusionAI, batch: Batch, line: bytes) -> bool:
+def _repeats(client: PlainClient, batch: Batch, line: bytes) -> bool:
     """Whether a line is of a batch that is a retry of this one, or of a retry of it."""
     job = re.search(rb'"request_id":\s*"(job_[^"]+)"', line)
     try:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
+from fusionai.plain import Batch, PlainClient
 from producer.cli import costs, ids
 from producer.cli.connection import api_command
 from producer.cli.follow import Targets, follow, resumable, shown
 from producer.cli.output import Output
 from producer.cli.summary import finish, report
-from producer.client import Batch, FusionAI
 from shared import clock
 
 
@@ -33,7 +33,7 @@ from shared import clock
 @click.option("--dry-run", is_flag=True, help="Only say what the lines would cost.")
 @api_command
 def retry(
-    client: FusionAI,
+    client: PlainClient,
     output: Output,
     id: str,
     reasons: tuple[str, ...],
@@ -65,7 +65,7 @@ def retry(
         finish(client, output, followed, targets, found=found)
 
 
-def _submit_or_find(client: FusionAI, id: str, reasons: Sequence[str], salt: str) -> tuple[Batch, bool]:
+def _submit_or_find(client: PlainClient, id: str, reasons: Sequence[str], salt: str) -> tuple[Batch, bool]:
     """The new batch as it is now, and whether it had been made before.
 
     One that was refused as a whole charged nothing, so another is created.
@@ -78,7 +78,7 @@ def _submit_or_find(client: FusionAI, id: str, reasons: Sequence[str], salt: str
     return batch, replayed
 
 
-def _key(client: FusionAI, id: str, reasons: Sequence[str], salt: str, number: int) -> str:
+def _key(client: PlainClient, id: str, reasons: Sequence[str], salt: str, number: int) -> str:
     """The idempotency key: the same lines of the same batch are charged once however often the command runs."""
     text = "\0".join(("retry-1", client.mode, id, salt, str(number), *reasons))
     return f"retry-1-{hashlib.sha256(text.encode()).hexdigest()[:40]}"

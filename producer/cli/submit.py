@@ -14,17 +14,18 @@ from typing import Any, Literal
 import click
 import httpx
 
-from producer.cli import costs
+from fusionai.plain import ApiError, PlainClient, batch_submission
+from fusionai.plain.asked import BatchOptions
+from fusionai.plain.batch_submission import Prepared, RefusedFileError, SubmittedBatch
+from producer.cli import costs, labels
 from producer.cli.connection import api_command
 from producer.cli.failures import FaultyFileError
 from producer.cli.faults import explained, listed
 from producer.cli.follow import Targets, follow, resumable, shown
+from producer.cli.labels import metadata_option
 from producer.cli.output import Output
 from producer.cli.progress import Tally
 from producer.cli.summary import finish, report
-from producer.client import ApiError, FusionAI, batch_submission
-from producer.client.batch_submission import Prepared, RefusedFileError, SubmittedBatch
-from producer.client.objects import BatchOptions
 from producer.terminal import one_line
 from shared import clock
 from shared.submissions.sizes import LONGEST_HOURS, SHORTEST_HOURS
@@ -64,13 +65,14 @@ class Window(click.ParamType[str]):
     help="slices: hold credits for the lines that start next, not for all.",
 )
 @click.option("--wait-for-credits", is_flag=True, help="Start once there are enough credits, instead of failing.")
+@metadata_option("A label of the batch, by which it is found again; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Only check the file and print what it can cost.")
 @click.option(
     "--again", is_flag=False, flag_value="new", metavar="[NAME]", help="Make a new batch of a file submitted before."
 )
 @api_command
 def submit(
-    client: FusionAI,
+    client: PlainClient,
     output: Output,
     file: Path,
     wait: bool,
@@ -79,6 +81,7 @@ def submit(
     priority: int | None,
     hold: Literal["all", "slices"] | None,
     wait_for_credits: bool,
+    metadata: dict[str, str],
     dry_run: bool,
     again: str | None,
 ) -> None:
@@ -97,6 +100,8 @@ def submit(
         options["hold"] = hold
     if wait_for_credits:
         options["on_insufficient_credits"] = "wait"
+    if metadata:
+        options["metadata"] = metadata
     salt = clock.new_id("again") if again == "new" else again or ""
     try:
         with _source(file) as (path, name), batch_submission.prepared(path, name) as work:
@@ -124,7 +129,7 @@ def _source(file: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _carry_out(
-    client: FusionAI,
+    client: PlainClient,
     output: Output,
     work: Prepared,
     salt: str,
@@ -148,7 +153,7 @@ def _carry_out(
 
 
 def _submit_or_find(
-    client: FusionAI,
+    client: PlainClient,
     work: Prepared,
     salt: str,
     options: BatchOptions,
@@ -160,13 +165,13 @@ def _submit_or_find(
         if error.type != "idempotency_mismatch":
             raise
         raise click.ClickException(
-            "this file has been submitted already with another name, --window, --priority, --hold or "
-            "--wait-for-credits: submit it as before to find its batch, or make a new batch with --again"
+            "this file has been submitted already with another name, --window, --priority, --hold, "
+            "--wait-for-credits or --metadata: submit it as before to find its batch, or make a new batch with --again"
         ) from error
 
 
 def _judge(
-    client: FusionAI, output: Output, work: Prepared, options: BatchOptions, name: str, *, dry_run: bool
+    client: PlainClient, output: Output, work: Prepared, options: BatchOptions, name: str, *, dry_run: bool
 ) -> None:
     """List what is wrong with a file, or print what it may cost."""
     try:
@@ -204,4 +209,5 @@ def _same_command(file: Path, targets: Targets, salt: str, options: BatchOptions
     words += [f"--priority={options['priority']}"] if "priority" in options else []
     words += [f"--hold={options['hold']}"] if "hold" in options else []
     words += ["--wait-for-credits"] if "on_insufficient_credits" in options else []
+    words += labels.again(options.get("metadata") or {})
     return shlex.join([*words, f"--again={salt}"] if salt else words)

@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
+from fusionai.plain import Batch, PlainClient
+from fusionai.plain.objects import BATCH_OVER, Fault, ProviderProgress, Reason
 from producer.cli import rates
 from producer.cli.activity import working
 from producer.cli.faults import listed
 from producer.cli.follow import Followed, Targets
 from producer.cli.output import Output, Verbatim, credits_text, moment
 from producer.cli.results import Written, write
-from producer.client import Batch, FusionAI
-from producer.client.objects import BATCH_OVER, Fault, ProviderProgress, Reason
 
 #: Exit status when some lines ended other than succeeded.
 SOME_FAILED = 3
@@ -25,7 +25,7 @@ Explain = Callable[[Sequence[Fault]], Sequence[Fault]]
 
 
 def finish(
-    client: FusionAI,
+    client: PlainClient,
     output: Output,
     followed: Followed,
     targets: Targets,

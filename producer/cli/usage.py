@@ -11,13 +11,13 @@ from urllib.parse import urlencode
 
 import click
 
+from fusionai.plain import PlainClient
+from fusionai.plain.atomic_file import atomic_write
 from producer.cli.activity import working
 from producer.cli.connection import api_command
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
 from producer.cli.usage_groups import every_group, show_groups
-from producer.client import FusionAI
-from producer.client.atomic_file import atomic_write
 from producer.terminal import one_line
 from shared.submissions.sizes import MOST_PAGE
 
@@ -61,7 +61,7 @@ _SERIES = [
 @click.option("--csv", "target", metavar="FILE", help="Write every row to FILE as CSV; - is standard output.")
 @api_command
 def usage(
-    client: FusionAI,
+    client: PlainClient,
     output: Output,
     first: str | None,
     last: str | None,
@@ -134,7 +134,7 @@ def _counts(point: dict[str, Any], names: Sequence[str]) -> list[str]:
     return [f"{point[name]:,}" if name in point else "" for name in names]
 
 
-def _write(client: FusionAI, output: Output, target: str, given: dict[str, str | None]) -> None:
+def _write(client: PlainClient, output: Output, target: str, given: dict[str, str | None]) -> None:
     """Fetch the CSV, whole or not at all."""
     if target != "-":
         with atomic_write(Path(target)) as stream:
@@ -156,7 +156,7 @@ def _print(output: Output, file: BinaryIO) -> None:
         click.echo(one_line(line.rstrip("\r\n")))
 
 
-def _fetch(client: FusionAI, output: Output, stream: BinaryIO, given: dict[str, str | None]) -> None:
+def _fetch(client: PlainClient, output: Output, stream: BinaryIO, given: dict[str, str | None]) -> None:
     query = {name: value for name, value in given.items() if value is not None}
     with working(output, "Downloading the usage", "bytes") as update:
         client._fetch(f"/usage?{urlencode({'format': 'csv', **query})}", stream, lambda done: update(done, None))

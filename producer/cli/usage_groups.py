@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fusionai.plain import PlainClient
 from producer.cli.output import Output, credits_text
 from producer.cli.tables import Column, short_id
-from producer.client import FusionAI
 from shared.submissions.sizes import MOST_PAGE
 
 
-def every_group(client: FusionAI, given: Mapping[str, str | None]) -> dict[str, Any]:
+def every_group(client: PlainClient, given: Mapping[str, str | None]) -> dict[str, Any]:
     """The report with the groups of all its pages."""
     wanted: dict[str, Any] = {**given, "limit": MOST_PAGE}
     whole: dict[str, Any] = client.get("/usage", **wanted)

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import click
 
+from fusionai.plain import PlainClient
 from producer.cli.connection import api_command
 from producer.cli.groups import DefaultGroup
 from producer.cli.output import Output, moment
 from producer.cli.tables import Column, short_id, time_of_day
-from producer.client import FusionAI
 from shared import clock
 from shared.submissions.sizes import MOST_PAGE
 
@@ -48,7 +48,7 @@ def webhooks() -> None:
 
 @webhooks.command("list")
 @api_command
-def list_webhooks(client: FusionAI, output: Output) -> None:
+def list_webhooks(client: PlainClient, output: Output) -> None:
     """List webhooks."""
     page = client.webhooks(limit=MOST_PAGE)
 
@@ -64,7 +64,9 @@ def list_webhooks(client: FusionAI, output: Output) -> None:
 @click.option("--event", "types", multiple=True, metavar="TYPE", help="Only this type; may be repeated.")
 @click.option("--description", metavar="TEXT", help="What it is for.")
 @api_command
-def create_webhook(client: FusionAI, output: Output, url: str, types: tuple[str, ...], description: str | None) -> None:
+def create_webhook(
+    client: PlainClient, output: Output, url: str, types: tuple[str, ...], description: str | None
+) -> None:
     """Send events to URL.
 
     The signing secret is shown only once.
@@ -76,7 +78,7 @@ def create_webhook(client: FusionAI, output: Output, url: str, types: tuple[str,
 @webhooks.command("show")
 @click.argument("id")
 @api_command
-def show_webhook(client: FusionAI, output: Output, id: str) -> None:
+def show_webhook(client: PlainClient, output: Output, id: str) -> None:
     """Show a webhook."""
     found = client.webhooks.show(id)
     output.value(found, lambda: _show(output, found))
@@ -90,7 +92,7 @@ def show_webhook(client: FusionAI, output: Output, id: str) -> None:
 @click.option("--enable/--disable", "enabled", default=None, help="Send events, or none.")
 @api_command
 def set_webhook(
-    client: FusionAI,
+    client: PlainClient,
     output: Output,
     id: str,
     url: str | None,
@@ -111,7 +113,7 @@ def set_webhook(
 @webhooks.command("delete")
 @click.argument("id")
 @api_command
-def delete_webhook(client: FusionAI, output: Output, id: str) -> None:
+def delete_webhook(client: PlainClient, output: Output, id: str) -> None:
     """Delete a webhook: no more events are sent to it."""
     gone = client.webhooks.delete(id)
     output.value(gone, lambda: output.line(f"{id} deleted"))
@@ -120,7 +122,7 @@ def delete_webhook(client: FusionAI, output: Output, id: str) -> None:
 @webhooks.command("types")
 @click.argument("type", required=False)
 @api_command
-def event_types(client: FusionAI, output: Output, type: str | None) -> None:
+def event_types(client: PlainClient, output: Output, type: str | None) -> None:
     """List the types of events; of one TYPE, an example of its body."""
     page = client.webhooks.types()
     found = [one for one in page["data"] if type in (None, one["id"])]
@@ -143,7 +145,7 @@ def event_types(client: FusionAI, output: Output, type: str | None) -> None:
 @click.argument("id")
 @click.option("--leaked", is_flag=True, help="End the secrets before it at once: they sign nothing any more.")
 @api_command
-def rotate_webhook(client: FusionAI, output: Output, id: str, leaked: bool) -> None:
+def rotate_webhook(client: PlainClient, output: Output, id: str, leaked: bool) -> None:
     """Give a webhook a new secret.
 
     It is shown only once; the secrets before remain valid for a day, unless they have leaked.
@@ -156,7 +158,7 @@ def rotate_webhook(client: FusionAI, output: Output, id: str, leaked: bool) -> N
 @click.option("--rotate", is_flag=True, help="Make a new one and show it, once; the one before is valid for a day.")
 @click.option("--leaked", is_flag=True, help="Make a new one, and end those before it at once.")
 @api_command
-def callback_secret(client: FusionAI, output: Output, rotate: bool, leaked: bool) -> None:
+def callback_secret(client: PlainClient, output: Output, rotate: bool, leaked: bool) -> None:
     """Show or rotate the secret that signs callbacks of jobs."""
     overlap = 0 if leaked else None
     rotates = rotate or leaked
@@ -171,7 +173,7 @@ def callback_secret(client: FusionAI, output: Output, rotate: bool, leaked: bool
 @webhooks.command("test")
 @click.argument("id")
 @api_command
-def test_webhook(client: FusionAI, output: Output, id: str) -> None:
+def test_webhook(client: PlainClient, output: Output, id: str) -> None:
     """Send a test event to a webhook."""
     sent = client.webhooks.test(id)
 
@@ -190,7 +192,9 @@ def test_webhook(client: FusionAI, output: Output, id: str) -> None:
 @click.option("--after", metavar="ID", help="Go on after this delivery.")
 @click.option("--attempts", is_flag=True, help="Show every attempt.")
 @api_command
-def list_deliveries(client: FusionAI, output: Output, id: str, limit: int, after: str | None, attempts: bool) -> None:
+def list_deliveries(
+    client: PlainClient, output: Output, id: str, limit: int, after: str | None, attempts: bool
+) -> None:
     """List what was sent to a webhook, the newest first."""
     page = client.webhooks.deliveries(id, limit=limit, after=after)
 
@@ -217,7 +221,7 @@ def list_deliveries(client: FusionAI, output: Output, id: str, limit: int, after
     help="Which: given up; never sent; all.",
 )
 @api_command
-def redeliver(client: FusionAI, output: Output, id: str, since: str, status: Any) -> None:
+def redeliver(client: PlainClient, output: Output, id: str, since: str, status: Any) -> None:
     """Send a webhook again what it has not had."""
     parts = list(client.webhooks.redeliver(id, since_of(since, clock.now_seconds()), status))
     total = {**parts[-1], "redelivered": sum(part["redelivered"] for part in parts)}

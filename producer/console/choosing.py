@@ -2,6 +2,7 @@
 
 from typing import Final, cast
 
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from producer.console import auditing
@@ -10,8 +11,8 @@ from producer.console.navigation import Page
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
 from shared import accounts, console_sessions
-from shared.accounts import Mode
 from shared.errors import NotFound
+from shared.key_texts import Mode
 
 PATH: Final = "/console/account"
 #: Not in the navigation: the page of accounts leads here.
@@ -32,15 +33,17 @@ async def show(visit: Visit) -> Response:
 async def choose(visit: Visit) -> Response:
     """Look at the account that the form names, or at none."""
     account_id, mode = visit.field("account_id") or None, "test" if visit.field("mode") == "test" else "live"
-    database = visit.context.database
+
+    def look(connection: Connection) -> None:
+        console_sessions.look_at(connection, visit.session.id, account_id, cast(Mode, mode))
+        if account_id is not None:
+            auditing.note(connection, visit.session, "console.look_at", account_id, ("account", account_id))
+
     try:
-        await database.write(console_sessions.look_at, visit.session.id, account_id, cast(Mode, mode))
+        await visit.context.database.write(look)
     except NotFound as error:
         return await _shown(visit, ApiError(404, error.as_json() | {"param": "account_id"}))
-    if account_id is None:
-        return visit.see(PATH)
-    await auditing.note(database, visit.session, "console.look_at", account_id, ("account", account_id))
-    return visit.see("/console")
+    return visit.see(PATH if account_id is None else "/console")
 
 
 async def _shown(visit: Visit, error: ApiError | None = None) -> Response:

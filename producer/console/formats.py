@@ -46,6 +46,15 @@ def count(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
 
 
+def counted(found: Mapping[str, Any]) -> str:
+    """A count of the API's, which stops somewhere.
+
+    >>> counted({"count": 10000, "exact": False})
+    '10,000+'
+    """
+    return f"{found['count']:,}{'' if found['exact'] else '+'}"
+
+
 def instant(value: int | None) -> str:
     """Seconds since the epoch as a machine reads it, for <time datetime>.
 
@@ -199,6 +208,7 @@ def json(value: Any) -> str:
 
 
 FILTERS: Final[dict[str, Any]] = {
+    "counted": counted,
     "credits": credits,
     "decimals": decimals,
     "count": count,

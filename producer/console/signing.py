@@ -3,6 +3,7 @@
 import logging
 from urllib.parse import urlencode, urlsplit
 
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -81,7 +82,7 @@ async def sign_in(request: Request) -> Response:
         error = await _counted(context, refused)
         return _page(given["next"], error, as_operator=bool(given["password"]), name=given["name"])
     if earlier := request.cookies.get(COOKIE, ""):
-        await context.database.write(console_sessions.end, earlier)
+        await context.database.write(_end, earlier)
     response = RedirectResponse(_safe(given["next"]), 303)
     response.set_cookie(
         COOKIE,
@@ -99,9 +100,7 @@ async def _customer(request: Request, context: Context, key: str) -> str:
     """A session's token, for a key."""
     await _count(context, f"console.sign_in.{address(request)}", TRIES_OF_ADDRESS)
     holder = await context.keys.holder(key, address(request))
-    token = await context.database.write(console_sessions.begin, key_id=holder.key_id)
-    await _note(context, token, ("key", holder.key_id))
-    return token
+    return await context.database.write(_begin, holder.key_id, None)
 
 
 async def _operator(request: Request, context: Context, password: str, name: str) -> str:
@@ -113,17 +112,32 @@ async def _operator(request: Request, context: Context, password: str, name: str
         context.share.guess_operator(address(request))
         raise Unauthorized("wrong operator password")
     name = (name or settings().operator or "operator")[:MOST_NAME]
-    token = await context.database.write(console_sessions.begin, operator=name)
-    await _note(context, token, ("operator", name))
+    return await context.database.write(_begin, None, name)
+
+
+def _begin(connection: Connection, key_id: str | None, operator: str | None) -> str:
+    """A session's token; that it has begun is in the audit log."""
+    token = console_sessions.begin(connection, key_id=key_id, operator=operator)
+    session = console_sessions.find(connection, token)
+    if session is None:
+        raise Unauthorized("invalid API key: revoked or expired")
+    _note(connection, session, "console.sign_in")
     return token
 
 
-async def _note(context: Context, token: str, subject: tuple[str, str]) -> None:
-    session = await context.database.read(console_sessions.find, token)
-    if session is None:
-        raise Unauthorized("invalid API key: revoked or expired")
-    account = session.holder.account_id if session.holder else None
-    await auditing.note(context.database, session, "console.sign_in", account, subject)
+def _end(connection: Connection, token: str) -> None:
+    """The end of a session that somebody ends; it, too, is in the audit log."""
+    if (session := console_sessions.find(connection, token)) is not None:
+        _note(connection, session, "console.sign_out")
+    console_sessions.end(connection, token)
+
+
+def _note(connection: Connection, session: Session, name: str) -> None:
+    """What a key or an operator did themselves; at which account an operator looks is no part of it."""
+    if session.operator is None and session.holder is not None:
+        auditing.note(connection, session, name, session.holder.account_id, ("key", session.holder.key_id))
+    else:
+        auditing.note(connection, session, name, None, ("operator", session.operator or ""))
 
 
 async def sign_out(request: Request) -> Response:
@@ -133,7 +147,7 @@ async def sign_out(request: Request) -> Response:
     response = RedirectResponse("/console/sign-in", 303)
     if token and forgery.holds(forgery.parted(str(form.get("csrf", "")))[0], token):
         context: Context = request.app.state.context
-        await context.database.write(console_sessions.end, token)
+        await context.database.write(_end, token)
         response.delete_cookie(COOKIE, path="/console")
     return response
 

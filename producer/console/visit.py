@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from itertools import groupby
 from typing import Any
 from urllib.parse import urlencode
@@ -11,6 +11,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from producer.admission import audited
 from producer.console import auditing, forgery, rendering
 from producer.console.api import Answer, Api, ApiError, Call
 from producer.console.navigation import PAGES, Page
@@ -91,6 +92,11 @@ class Visit:
     def is_operator(self) -> bool:
         return self.session.operator is not None
 
+    @property
+    def refreshes(self) -> bool:
+        """Whether the page is fetched anew for one element of it, which stands in its content."""
+        return self.request.method == "GET" and self.request.headers.get("hx-request") == "true"
+
     def field(self, name: str) -> str:
         """A text of the form, without spaces around it; empty if there is none."""
         value = self.form.get(name, "")
@@ -101,15 +107,19 @@ class Visit:
         """The header by which a form that is sent twice, as by a double click, does its thing once."""
         return {"Idempotency-Key": f"console-{self.field('once')}"} if self.field("once") else {}
 
-    async def change(self, call: Call) -> Answer:
-        """Send a call that changes something, and write down who did."""
-        answer = await self.api.send(call)
-        await self.note(call, answer)
-        return answer
+    async def change(
+        self,
+        call: Call,
+        content: bytes | AsyncIterator[bytes] = b"",
+        *,
+        changed: Callable[[Any], bool] | None = None,
+    ) -> Answer:
+        """Send a call that changes something; the transaction of the change writes down who did.
 
-    async def note(self, call: Call, answer: Answer) -> None:
-        """Write down who sent a call that has changed something."""
-        await auditing.note_call(self.context.database, self.session, self.account_id, call, answer)
+        `changed`: whether an object that the operation answers means that something has changed.
+        """
+        with audited.written_down(auditing.entry(self.session, call, changed)):
+            return await self.api.send(call, content)
 
     def relay(self, call: Call) -> Response:
         """The API's own answer to a call, piece by piece: for files."""
@@ -128,7 +138,7 @@ class Visit:
             **values,
         }
         response = HTMLResponse(rendering.render(template, given), status)
-        if given["notice"]:
+        if given["notice"] and not self.refreshes:
             response.delete_cookie(NOTICE, path="/console")
         return response
 

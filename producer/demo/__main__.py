@@ -21,10 +21,10 @@ from typing import Any, cast
 import click
 import httpx
 
+from fusionai.plain import Batch, BatchResult, Job, PlainClient
 from producer.cli import progress
 from producer.cli.follow import follow
 from producer.cli.output import credits_text
-from producer.client import Batch, BatchResult, FusionAI, Job
 from producer.demo.inbox import Inbox
 from producer.stack.state import StateDirectory
 from producer.terminal import one_line
@@ -148,7 +148,7 @@ def _run(state: StateDirectory) -> Iterator[str]:
     stack, account = state.running(), state.first_account()
     httpx.post(f"{stack['simulator_url']}/_simulator/script", json=SCRIPT, trust_env=False).raise_for_status()
     inbox = Inbox()
-    with FusionAI(stack["base_url"], account["live_key"]) as client:
+    with PlainClient(stack["base_url"], account["live_key"]) as client:
         before = Decimal(str(client.credits()["available"]))
         inbox.secret = client.create_webhook(inbox.url)["secret"]
         client.set_thresholds(THRESHOLDS)
@@ -160,7 +160,7 @@ def _run(state: StateDirectory) -> Iterator[str]:
     yield from _ledger(stack["database_url"])
 
 
-def _work(client: FusionAI) -> DemoResult:
+def _work(client: PlainClient) -> DemoResult:
     """One batch and a few single jobs, to their ends."""
     lines = batch_lines()
     began = clock.monotonic()
@@ -209,7 +209,7 @@ def _wrong_results(done: DemoResult) -> Iterator[str]:
         yield f"of the single jobs, {sum(job['status'] != 'succeeded' for job in done.singles)} did not succeed"
 
 
-def _money(client: FusionAI, before: Decimal, done: DemoResult) -> Iterator[str]:
+def _money(client: PlainClient, before: Decimal, done: DemoResult) -> Iterator[str]:
     now = client.credits()
     lines, singles = _charged(done.lines), _charged(done.singles)
     statements = [one for one in client.invoices(limit=MOST_PAGE)["data"] if one["batch_id"] == done.batch["id"]]
@@ -235,7 +235,7 @@ def _exact(credits: object) -> Decimal:
     return Decimal(str(credits))
 
 
-def _webhooks(client: FusionAI, inbox: Inbox) -> Iterator[str]:
+def _webhooks(client: PlainClient, inbox: Inbox) -> Iterator[str]:
     expected = {event["id"]: event["type"] for event in client.every_event()}
     inbox.wait_for(len(expected))
     click.echo(

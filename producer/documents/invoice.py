@@ -150,7 +150,9 @@ def _notes(invoice: Invoice) -> list[str]:
     if invoice["kind"] == "purchase":
         refunded = invoice.get("refunded")
         own = invoice.get("description")
-        return [*([fit(own)] if own else []), *([f"Refunded: {_money(refunded)}"] if refunded else [])]
+        to_pay = None if invoice.get("checkout_url") else invoice.get("how_to_pay")
+        said = [fit(text) for text in (own, to_pay) if text]
+        return [*said, *([f"Refunded: {_money(refunded)}"] if refunded else [])]
     notes = ["Amounts are in credits. They were deducted from the prepaid balance as the jobs ended: nothing is due."]
     if invoice["period"] is not None:
         notes.append("Jobs of batches are on the invoices of their batches.")

@@ -5,22 +5,24 @@ Objects that workers make as well (events, invoices, lines of a batch) are in `s
 """
 
 from producer.objects.auto_top_ups import AutoTopUp, auto_top_up_object
+from producer.objects.batch_progress import (
+    BatchErrors,
+    BatchProgress,
+    ProviderProgress,
+    Reason,
+    progress_object,
+    provider_progress,
+)
 from producer.objects.batches import (
     Afforded,
     Batch,
-    BatchErrors,
-    BatchProgress,
     BatchUsage,
     DryRun,
     Faults,
     JobsDryRun,
-    ProviderProgress,
     Quoted,
-    Reason,
     batch_object,
     faults,
-    progress_object,
-    provider_progress,
 )
 from producer.objects.charges import Charge, ChargeLine
 from producer.objects.completions import (
@@ -59,7 +61,8 @@ from producer.objects.credits import (
 )
 from producer.objects.errors import JobError, StreamError, StreamFault
 from producer.objects.files import DeletedFile, File, deleted_file, file_object
-from producer.objects.job_lists import JobCount, JobPage, JobsCancelled
+from producer.objects.holds import HoldLine, JobHold
+from producer.objects.job_lists import JobCount, JobPage, JobsCancelled, JobSummary
 from producer.objects.jobs import (
     Attempt,
     Flags,
@@ -72,6 +75,7 @@ from producer.objects.jobs import (
     job_input,
     job_object,
     queued_job,
+    whole_job,
 )
 from producer.objects.lists import List, page
 from producer.objects.models import CREATED, Model, ModelPrice, TierPrice, model_health, model_object
@@ -169,6 +173,7 @@ __all__ = [
     "File",
     "Flags",
     "Healthy",
+    "HoldLine",
     "ImageUsage",
     "Images",
     "Invoice",
@@ -177,10 +182,12 @@ __all__ = [
     "Job",
     "JobCount",
     "JobError",
+    "JobHold",
     "JobInput",
     "JobPage",
     "JobRouting",
     "JobStatus",
+    "JobSummary",
     "JobUsage",
     "Jobs",
     "JobsCancelled",
@@ -268,4 +275,5 @@ __all__ = [
     "usage_row",
     "webhook_object",
     "webhook_with_secret",
+    "whole_job",
 ]

@@ -1,4 +1,4 @@
-"""OpenAI's batch object and what is ours in it, made from a batch's row; its progress, and a dry run. Pure."""
+"""OpenAI's batch object and what is ours in it, made from a batch's row; and a dry run. Pure."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,16 @@ from typing_extensions import TypedDict
 
 from shared.clock import MICROS, seconds
 from shared.objects.amounts import credits
-from shared.objects.batches import BatchStatus, Fault, RequestCounts, request_counts, shown_status, waits_for
+from shared.objects.batches import (
+    BatchStatus,
+    Fault,
+    RequestCounts,
+    WaitingFor,
+    request_counts,
+    shown_status,
+    waits_for,
+    waits_until,
+)
 from shared.objects.fields import Count, Credits, Labels, Time
 from shared.objects.shortages import Estimate, Shortage
 from shared.submissions import usage_shown
@@ -55,6 +64,13 @@ class BatchUsage(InputTokens, OutputTokens, _Total, Estimated):
     """
 
 
+#: When a batch that waits for a budget goes on at the latest.
+WaitingUntil = Annotated[
+    Time | None,
+    Field(description="With `budget`: when it begins anew. Null: it never does, or the batch waits for none."),
+]
+
+
 class Batch(TypedDict):
     """OpenAI's batch object, with additional fields: credits, invoice, `notify_each`, `priority`, `retry_of`."""
 
@@ -92,84 +108,15 @@ class Batch(TypedDict):
         Field(description="`all`: credits are held for all lines at once. `slices`: for those that start next."),
     ]
     waiting_for: Annotated[
-        Literal["credits"] | None,
+        WaitingFor | None,
         Field(
-            description="`credits`: the next lines start once the account has enough credit. Null: it does not wait."
+            description="`credits`: the next lines start once the account has enough credit. `budget`: once a budget "
+            "of the API key has room for them. Null: it does not wait."
         ),
     ]
+    waiting_until: WaitingUntil
     #: Where the event of its end is sent, beside the webhooks that subscribe it.
     callback_url: str | None
-
-
-class ProviderProgress(TypedDict):
-    """Lines of one provider. `waiting_for`: why most waiting lines wait; `until`: when the first of them is retried."""
-
-    provider: str
-    total: Count
-    completed: Count
-    failed: Count
-    running: Count
-    waiting: Count
-    waiting_for: str | None
-    until: Time | None
-
-
-class Reason(TypedDict):
-    """A reason for which `count` lines failed, with the first message. POST /batches/{id}/retry accepts `reason`."""
-
-    reason: str
-    status_code: int | None
-    #: None of lines that never began, where those of the batch differ.
-    model: str | None
-    count: Count
-    message: str
-
-
-class BatchErrorExample(TypedDict):
-    """The first line of a group of errors."""
-
-    job_id: str
-    custom_id: str | None
-    model: str | None
-
-
-class BatchErrorGroup(TypedDict):
-    """Lines of a batch that did not succeed for the same reason, with the message of the first of them."""
-
-    reason: Annotated[str, Field(description="POST /batches/{id}/retry takes it in `reasons`.")]
-    status_code: int | None
-    message: Annotated[str, Field(description="Of the first line; those of the others differ in ids and numbers only.")]
-    count: Count
-    example: Annotated[BatchErrorExample | None, Field(description="Null: the lines never began.")]
-    retry_may_help: Annotated[bool, Field(description="Whether the same request may succeed another time.")]
-
-
-class BatchErrors(TypedDict):
-    """Why lines of a batch did not succeed, the largest group first."""
-
-    object: Literal["batch.errors"]
-    batch_id: str
-    total: Annotated[int, Field(ge=0, description="Lines that did not succeed so far.")]
-    data: list[BatchErrorGroup]
-    others: Annotated[int, Field(ge=0, description="Lines of smaller groups, which are not shown.")]
-
-
-class BatchProgress(TypedDict):
-    """The progress of a batch, at most one second old. `providers` counts the lines that have become jobs."""
-
-    object: Literal["batch.progress"]
-    batch_id: str
-    status: BatchStatus
-    request_counts: RequestCounts
-    providers: list[ProviderProgress]
-    reasons: list[Reason]
-    credits_used: Credits
-    waiting_for: Annotated[
-        Literal["credits"] | None,
-        Field(description="`credits`: lines that have not started wait until the account has enough credit."),
-    ]
-    created_at: Time
-    finished_at: Time | None
 
 
 class Quoted(TypedDict):
@@ -239,40 +186,8 @@ def batch_object(row: Mapping[str, Any]) -> Batch:
         "retry_of": row["retry_of"],
         "hold": "slices" if row["hold"] == "slices" else "all",
         "waiting_for": waits_for(row),
+        "waiting_until": seconds(waits_until(row)),
         "callback_url": row["callback_url"],
-    }
-
-
-def provider_progress(provider: str) -> ProviderProgress:
-    """A provider of whose lines none has been counted yet."""
-    return {
-        "provider": provider,
-        "total": 0,
-        "completed": 0,
-        "failed": 0,
-        "running": 0,
-        "waiting": 0,
-        "waiting_for": None,
-        "until": None,
-    }
-
-
-def progress_object(
-    row: Mapping[str, Any], providers: Sequence[ProviderProgress], reasons: Sequence[Reason]
-) -> BatchProgress:
-    """The progress of a batch from its row and what its jobs say."""
-    ended = (row[f"{status}_at"] for status in ("completed", "failed", "expired", "cancelled"))
-    return {
-        "object": "batch.progress",
-        "batch_id": row["id"],
-        "status": shown_status(row),
-        "request_counts": request_counts(row),
-        "providers": list(providers),
-        "reasons": list(reasons),
-        "credits_used": credits(row["charged_micros"]),
-        "waiting_for": waits_for(row),
-        "created_at": row["created_at"] // MICROS,
-        "finished_at": seconds(next((at for at in ended if at is not None), None)),
     }
 
 

@@ -28,10 +28,11 @@ class Thresholds(TypedDict):
 
 
 class Spent(TypedDict):
-    """Credits spent in a calendar month (UTC)."""
+    """Credits spent in a calendar month (UTC), and on its current day."""
 
     period: Annotated[str, Field(pattern=r"^\d{4}-\d{2}$")]
     credits: Credits
+    today: Credits
 
 
 class Expiring(TypedDict):
@@ -92,7 +93,12 @@ class Transfer(_From):
 
 
 def balance_object(
-    account: Mapping[str, Any], month: str, spent_micros: int, levels: Sequence[Any], expiring: Sequence[Lot] = ()
+    account: Mapping[str, Any],
+    month: str,
+    spent_micros: int,
+    today_micros: int,
+    levels: Sequence[Any],
+    expiring: Sequence[Lot] = (),
 ) -> Balance:
     """The balance of an account's row; `levels` are the rows of its thresholds, `expiring` what will expire."""
     return {
@@ -100,7 +106,7 @@ def balance_object(
         "available": credits(account["available_micros"]),
         "held": credits(account["held_micros"]),
         "remaining": credits(account["available_micros"] + account["held_micros"]),
-        "spent": {"period": month, "credits": credits(spent_micros)},
+        "spent": {"period": month, "credits": credits(spent_micros), "today": credits(today_micros)},
         "thresholds": _thresholds(levels),
         "expiring": _expiring(expiring),
     }

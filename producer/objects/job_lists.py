@@ -6,6 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from producer.objects.jobs import Job
+from shared.objects.fields import Time
 
 
 class JobPage(TypedDict):
@@ -33,6 +34,19 @@ class JobCount(TypedDict):
     object: Literal["jobs.count"]
     count: Annotated[int, Field(ge=0, description="Jobs that match; counting stops at 10,000.")]
     exact: Annotated[bool, Field(description="False: counting stopped before all jobs were looked at.")]
+
+
+class JobSummary(TypedDict):
+    """How the jobs of the key's mode (live or test) stand."""
+
+    object: Literal["jobs.summary"]
+    queued: JobCount
+    running: JobCount
+    succeeded: Annotated[JobCount, Field(description="Those created since `succeeded_since`.")]
+    failed: Annotated[JobCount, Field(description="Failed and expired jobs created since `failed_since`.")]
+    succeeded_since: Annotated[Time, Field(description="The beginning of the day, UTC.")]
+    failed_since: Annotated[Time, Field(description="24 hours ago.")]
+    oldest_queued_at: Annotated[Time | None, Field(description="When the oldest queued job was created.")]
 
 
 class JobsCancelled(TypedDict):

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from producer.objects.charges import Charge, charge
 from producer.objects.completions import Result
 from producer.objects.errors import JobError
+from producer.objects.holds import JobHold, hold
 from producer.objects.selections import JobRouting, routing
 from shared.answers import thinking
 from shared.clock import MICROS, seconds
@@ -105,6 +106,9 @@ class Job(_Refunded):
     cached: NotRequired[_FromCache]
     usage: JobUsage | None
     charge: Charge | None
+    hold: NotRequired[
+        Annotated[JobHold | None, Field(description="Only in GET /v1/jobs/{id}. Null: nothing is held for the job.")]
+    ]
     routing: JobRouting | None
     ignored: Annotated[
         list[str], Field(description="Parameters that were dropped because the provider does not support them.")
@@ -200,6 +204,11 @@ def job_object(row: Mapping[str, Any]) -> Job:
         "ignored": _ignored(row),
         "cancel_requested": row["cancel_requested"],
     }
+
+
+def whole_job(row: Mapping[str, Any]) -> Job:
+    """A job with the explanation of its hold."""
+    return {**job_object(row), "hold": hold(row)}
 
 
 def job_input(row: Mapping[str, Any], asked: LineRequest, key_name: str | None) -> JobInput:

@@ -2,21 +2,25 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 from sqlalchemy import Connection, func, select, text
 
-from producer.objects.batches import BatchErrorGroup, BatchErrors
+from producer.objects.batch_progress import BatchErrorGroup, BatchErrors
+from producer.operations.kept_counts import KeptCounts
 from shared.batches import never_made
 from shared.batches.states import Row
+from shared.db import Database
 from shared.db import models as m
 from shared.db.models.jobs import OF_BATCHES, UNSUCCESSFUL
 from shared.jobs import reasons
 
 #: Groups that are shown, the largest first; the rest is summed.
 MOST_GROUPS: Final = 50
+#: Batches whose groups are remembered.
+REMEMBERED: Final = 100
 #: Characters of a message by which errors are grouped.
 MOST_MESSAGE: Final = 500
 #: Statuses of errors which the same request may not meet another time; all of 500 and more, and none at all, as well.
@@ -55,6 +59,18 @@ def retry_may_help(reason: str, status: int | None) -> bool:
     if reason in NEVER_PASSING:
         return False
     return status is None or status >= 500 or status in PASSING
+
+
+@dataclass(slots=True)
+class ErrorsReader:
+    """One process's groups, by batch and its status, at most a second old: a page may ask all the time."""
+
+    database: Database
+    _kept: KeptCounts[tuple[str, str], BatchErrors] = field(default_factory=lambda: KeptCounts(REMEMBERED))
+
+    async def of(self, batch: Row) -> BatchErrors:
+        """The groups of a batch."""
+        return await self._kept.of((batch["id"], batch["status"]), lambda: self.database.read(read, batch))
 
 
 def read(connection: Connection, batch: Row) -> BatchErrors:

@@ -1,29 +1,25 @@
 """Progress of batches: counted from the rows, at most once a second for each batch, however many clients ask."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import orjson
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 
 from producer import objects
 from producer.objects import ProviderProgress, Reason
+from producer.operations.kept_counts import KeptCounts
 from shared import clock
 from shared.batches import never_made
 from shared.batches.states import Row
 from shared.db import Database
 from shared.db import models as m
+from shared.db.models.jobs import OF_BATCHES, UNSUCCESSFUL
 from shared.jobs import reasons
 from shared.objects.batches import BATCH_OVER, ended_lines
 from shared.queues import PROBATION, provider_of, queue_name
 
-#: How long a count is given again, in seconds, and in its own durations: a slow database is not asked all the time.
-SECONDS: Final = 1.0
-DURATIONS: Final = 10.0
-#: Counts remembered.
-REMEMBERED: Final = 1000
 #: Groups of failures that are told, the largest first.
 MOST_REASONS: Final = 20
 
@@ -37,47 +33,16 @@ class Counts:
 
 
 @dataclass(slots=True)
-class _Kept:
-    """A count that is under way, or was made and is still good."""
-
-    task: "asyncio.Future[Counts]"
-    until: float = 0.0
-
-    def is_good(self) -> bool:
-        return not self.task.done() or clock.monotonic() < self.until
-
-
-@dataclass(slots=True)
 class ProgressReader:
     """One process's counts, by batch and its status: what was counted before its end is not told after it."""
 
     database: Database
-    _kept: dict[tuple[str, str], _Kept] = field(default_factory=dict)
+    _counts: KeptCounts[tuple[str, str], Counts] = field(default_factory=KeptCounts)
 
     async def of(self, row: Row) -> Counts:
-        """The counts of a batch, at most a second old; all who ask meanwhile wait for the same ones."""
+        """The counts of a batch, at most a second old; those of one that is over are made once."""
         key = (row["id"], row["status"])
-        kept = self._kept.get(key)
-        if kept is None or not kept.is_good():
-            kept = self._begin(key, row)
-        return await asyncio.shield(kept.task)
-
-    def _begin(self, key: tuple[str, str], row: Row) -> _Kept:
-        began = clock.monotonic()
-        kept = _Kept(asyncio.ensure_future(self.database.read(count, row)))
-
-        def counted(task: "asyncio.Future[Counts]") -> None:
-            if not task.cancelled() and task.exception() is None:
-                now = clock.monotonic()
-                seconds = max(SECONDS, DURATIONS * (now - began))
-                kept.until = float("inf") if row["status"] in BATCH_OVER else began + seconds
-
-        kept.task.add_done_callback(counted)
-        self._kept.pop(key, None)
-        self._kept[key] = kept
-        if len(self._kept) > REMEMBERED:
-            del self._kept[next(iter(self._kept))]
-        return kept
+        return await self._counts.of(key, lambda: self.database.read(count, row), lasts=row["status"] in BATCH_OVER)
 
 
 def count(connection: Connection, row: Row) -> Counts:
@@ -143,7 +108,8 @@ def _reasons(connection: Connection, batch: Row) -> list[Reason]:
     number = func.count()
     statement = select(*columns, number, func.min(m.jobs.c.id))
     statement = statement.join_from(m.jobs, m.job_results, m.job_results.c.job_id == m.jobs.c.id)
-    statement = statement.where(m.jobs.c.batch_id == batch["id"], m.jobs.c.status != "succeeded").group_by(*columns)
+    unsuccessful = (text(f"jobs.{part}") for part in (OF_BATCHES, UNSUCCESSFUL))
+    statement = statement.where(m.jobs.c.batch_id == batch["id"], *unsuccessful).group_by(*columns)
     rows = connection.execute(statement.order_by(number.desc()).limit(MOST_REASONS)).all()
     said = _said(connection, [row[-1] for row in rows])
     groups = {

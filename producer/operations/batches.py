@@ -59,7 +59,8 @@ class BatchSpec(Shape):
     notify_each: bool = False
     #: Among the account's own batches, higher ones go first.
     priority: int = Field(default=0, ge=0, le=9)
-    #: `all`: for all lines at once. `slices`: for the lines that start next; the batch pauses while credit lacks.
+    #: `all`: for all lines at once. `slices`: for the lines that start next; the batch pauses while credit, or room in
+    #: a budget of its key, lacks.
     hold: Literal["all", "slices"] = "all"
     #: `fail`: a batch that cannot be held for at once fails. `wait`: it starts once there is enough credit.
     on_insufficient_credits: Literal["fail", "wait"] | None = None
@@ -115,6 +116,7 @@ def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO, link: LinkedLi
     wanted = Wanted(
         *(spec.endpoint, holder.test, holder.ignores_unknown, holder.linked_context),
         likely=not holder.test,
+        plan=False,
         rules=holder.limits.rules,
     )
     try:

@@ -37,9 +37,15 @@ def show_credits(connection: Connection, account_id: str) -> Balance:
         m.monthly_spend.c.account_id == account_id, m.monthly_spend.c.month == month
     )
     spent_micros = connection.execute(spent).scalar() or 0
+    today = select(func.sum(m.daily_usage.c.charged_micros)).where(
+        m.daily_usage.c.account_id == account_id,
+        m.daily_usage.c.day == clock.utc(now).strftime("%Y-%m-%d"),
+        ~m.daily_usage.c.test,
+    )
+    today_micros = int(connection.execute(today).scalar() or 0)
     expiring = [lot for lot in unspent.lots(connection, account_id) if lot.expires_at > now]
     levels = _thresholds(connection, account_id)
-    return objects.balance_object(account, month, spent_micros, levels, expiring)
+    return objects.balance_object(account, month, spent_micros, today_micros, levels, expiring)
 
 
 def list_transfers(connection: Connection, account_id: str, page: PageQuery) -> List[Transfer]:

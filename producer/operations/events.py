@@ -1,5 +1,6 @@
 """Operations on events: list, show, redeliver."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Connection, or_, select, update
@@ -20,11 +21,11 @@ def list_events(
     page: PageQuery,
     *,
     newest_first: bool = False,
-    type: str | None = None,
+    types: Collection[str] = (),
 ) -> List[Event]:
     """Every event after the one given, in order: usually oldest first, so that a reader who follows misses none.
 
-    Of the key's mode alone: live and test events are numbered apart, each from 1 without gaps. `type`: of this alone,
+    Of the key's mode alone: live and test events are numbered apart, each from 1 without gaps. `types`: of these alone,
     among the next SEARCHED events.
     """
     statement = select(m.events).where(*owned_by(holder, m.events))
@@ -36,19 +37,19 @@ def list_events(
         number = m.events.c.sequence
         statement = statement.where(number < sequence if newest_first else number > sequence)
     in_order = m.events.c.sequence.desc() if newest_first else m.events.c.sequence
-    if type is not None:
-        if type not in events.TYPES:
-            raise InvalidRequest(f"type: unknown type {type[:50]!r}", param="type")
-        return _of_type(connection, statement.order_by(in_order), page, type)
+    if types:
+        if unknown := [type for type in types if type not in events.TYPES]:
+            raise InvalidRequest(f"type: unknown type {unknown[0][:50]!r}", param="type")
+        return _of_types(connection, statement.order_by(in_order), page, types)
     rows = connection.execute(statement.order_by(in_order).limit(page.limit + 1)).mappings()
     return objects.page([objects.event_object(dict(row)) for row in rows], page.limit)
 
 
-def _of_type(connection: Connection, statement: Any, page: PageQuery, type: str) -> List[Event]:
-    """A page of one type; `has_more` with fewer than a page: the next ones have not been searched yet."""
+def _of_types(connection: Connection, statement: Any, page: PageQuery, types: Collection[str]) -> List[Event]:
+    """A page of some types; `has_more` with fewer than a page: the next ones have not been searched yet."""
     narrow = statement.with_only_columns(m.events.c.id, m.events.c.type).limit(SEARCHED)
     rows = connection.execute(narrow).all()
-    ids = [row.id for row in rows if row.type == type][: page.limit + 1]
+    ids = [row.id for row in rows if row.type in types][: page.limit + 1]
     found = connection.execute(statement.where(m.events.c.id.in_(ids))).mappings()
     return searched(objects.page([objects.event_object(dict(row)) for row in found], page.limit), rows)
 

@@ -10,6 +10,7 @@ from typing import IO, Any, BinaryIO, ParamSpec, TypeVar
 from sqlalchemy import Connection, Select, delete, func, insert, or_, select, text, update
 
 from producer import objects
+from producer.admission import audited
 from producer.admission.idempotency import Claim
 from producer.admission.run_once import run_once
 from producer.objects import DeletedFile, File, List
@@ -200,7 +201,7 @@ async def open_content(database: Database, holder: KeyHolder, id: str) -> tuple[
 
 async def remove(database: Database, holder: KeyHolder, id: str) -> DeletedFile:
     """Delete a file: nobody sees it from now on, and its bytes go."""
-    row = await database.write(doom, holder, id)
+    row = await audited.change(database, doom, holder, id)
     await erase(database, row)
     return objects.deleted_file(id)
 

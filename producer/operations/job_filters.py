@@ -19,7 +19,7 @@ from shared import clock
 from shared.accounts import KeyHolder
 from shared.clock import MICROS
 from shared.db import models as m
-from shared.db.models.jobs import OF_BATCHES, UNFINISHED, UNSUCCESSFUL
+from shared.db.models.jobs import OF_BATCHES, UNFINISHED, UNSUCCESSFUL, UNSUCCESSFUL_LINES
 from shared.errors import InvalidRequest
 from shared.jobs.outcomes import JobStatus
 from shared.submissions.job_types import JOB_TYPES, JobType
@@ -164,7 +164,8 @@ def _within(holder: KeyHolder, wanted: JobFilter) -> list[ColumnElement[bool]]:
     conditions: list[Any] = [*owned_by(holder)]
     statuses = set(wanted.status or ())
     if wanted.batch_id is not None:
-        conditions += [m.jobs.c.batch_id == wanted.batch_id, text(OF_BATCHES)]
+        lines = UNSUCCESSFUL_LINES if statuses and statuses <= _UNSUCCESSFUL else OF_BATCHES
+        conditions += [m.jobs.c.batch_id == wanted.batch_id, text(lines)]
     elif statuses and statuses <= UNFINISHED_STATUSES:
         conditions.append(text(UNFINISHED))
     elif statuses and statuses <= _UNSUCCESSFUL:

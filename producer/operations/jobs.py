@@ -68,7 +68,7 @@ def show_job(connection: Connection, holder: KeyHolder, job_id: str) -> Job:
     row = connection.execute(_JOBS.where(m.jobs.c.id == job_id, *owned_by(holder))).mappings().first()
     if row is None:
         raise NotFound(f"not found: job {job_id[:100]!r}")
-    return objects.job_object(_with_steps(connection, [row])[0])
+    return objects.whole_job(_with_steps(connection, [row])[0])
 
 
 def show_input(connection: Connection, holder: KeyHolder, job_id: str) -> JobInput:

@@ -9,19 +9,21 @@ from typing import Any
 import orjson
 
 from producer.admission import cached_answers, idempotency
-from producer.admission.accept import Accepted, Acceptor, PreparedJobs
+from producer.admission.accept import Acceptor
 from producer.admission.cached_answers import CacheUse
 from producer.admission.idempotency import Claim
 from producer.admission.linking import Found, Linking
 from producer.admission.overload import Overload
+from producer.admission.prepared import Accepted, PreparedJobs
 from producer.admission.thread_turns import Turns
 from producer.operations import jobs
 from producer.waiting.waiters import JobState, JobStates, Waiters
-from shared import clock
+from shared import clock, telemetry
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.errors import InvalidRequest, Unavailable
 from shared.submissions.schemas import ON_SHORTAGE, Submission
+from shared.telemetry.names import messaging
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Placer:
         id = str(row["id"])
         ended = self.waiters.register(id)  # before the commit: a quick job's hint must find it
         try:
-            accepted = await self.acceptor.accept(prepared)
+            accepted = await self._accept(prepared)
         except BaseException:
             self.waiters.unregister(id, ended)
             raise
@@ -95,7 +97,16 @@ class Placer:
         self, holder: KeyHolder, submissions: Sequence[Submission], *, listed: bool, claim: Claim | None
     ) -> Accepted:
         """Accept jobs, whole or not at all. `listed`: they came as a list, and run on the batch lane."""
-        return await self.acceptor.accept(await self.prepare(holder, submissions, listed=listed, claim=claim))
+        return await self._accept(await self.prepare(holder, submissions, listed=listed, claim=claim))
+
+    async def _accept(self, prepared: PreparedJobs) -> Accepted:
+        """Accept what was prepared; where it is traced, its rows say in which span, from which its worker goes on."""
+        queue, of = str(prepared.rows[0]["queue"]), len(prepared.rows)
+        with telemetry.span(f"send {queue}", "producer", **messaging(queue, "send")) as span:
+            span.set(messaging__batch__message_count=of if of > 1 else None)
+            for payload in prepared.payloads:
+                payload["trace"] = span.traceparent
+            return await self.acceptor.accept(prepared)
 
     async def prepare(
         self,

@@ -7,7 +7,7 @@ from typing import Literal
 
 import httpx
 
-from producer.client import outgoing
+from fusionai.plain import outgoing
 from shared import network
 from shared.environment import provider_key
 from shared.submissions.catalogue import SANDBOX, Catalogue, Endpoint, Provider, base_url, key_headers

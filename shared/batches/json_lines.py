@@ -7,8 +7,6 @@ U+2029 too, which JSON lets stand as they are. So they are escaped. \\x0b, \\x0c
 import re
 from typing import Any, Final
 
-import orjson
-
 _ENDS: Final = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
 _ESCAPED: Final = {b"\xc2\x85": rb"\u0085", b"\xe2\x80\xa8": rb"\u2028", b"\xe2\x80\xa9": rb"\u2029"}
 _ENDS_IN_TEXT: Final = {0x85: r"\u0085", 0x2028: r"\u2028", 0x2029: r"\u2029"}
@@ -16,6 +14,8 @@ _ENDS_IN_TEXT: Final = {0x85: r"\u0085", 0x2028: r"\u2028", 0x2029: r"\u2029"}
 
 def line(value: Any) -> bytes:
     """A value as one line, with its end."""
+    import orjson  # not where the command alone is installed, which needs `safe_text`
+
     return safe(orjson.dumps(value)) + b"\n"
 
 

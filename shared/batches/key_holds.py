@@ -1,7 +1,8 @@
 """The hold of a batch in the budgets of its key: taken with the batch's hold, handed on to its lines, released.
 
 `budget_rest_micros` is what of it no line has got yet. Processes of earlier versions know nothing of it: `mend` puts
-right what they leave.
+right what they leave. A batch in slices takes none: each line counts when it becomes a job (`LineHolds`). Versions that
+count such a batch whole, and would hand on to its lines what it has not, are refused by `budget_rest_not_negative`.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from shared.db.models.batches import COUNTED
 from shared.db.models.jobs import OF_BATCHES
 from shared.key_limits import of_key
 from shared.money import key_budgets
-from shared.money.key_budgets import Counted, KeySpend
+from shared.money.key_budgets import Counted, Excess, KeySpend
 from shared.money.ledger import Book
 from shared.money.shortage import Need
 from shared.objects.batches import Fault
@@ -27,7 +28,7 @@ MOST_LINES: Final = 1000
 def excess(connection: Connection, batch: Mapping[str, Any], need: Need, now: int) -> Fault | None:
     """What is wrong with a batch that does not fit in a budget of its key; under the lock of its account."""
     limits = of_key(connection, batch["key_id"])
-    if batch["test"] or not limits.budgets:
+    if batch["test"] or batch["hold"] == "slices" or not limits.budgets:
         return None
     one = Counted(batch["account_id"], batch["key_id"], now)
     over = KeySpend(connection, [one]).excess(one, limits.budgets, need.micros)
@@ -42,11 +43,49 @@ def hold(connection: Connection, batch: Mapping[str, Any], micros: int, now: int
     """Count the hold of a batch, if its key is counted; the columns of the batch that say so."""
     if batch["test"] or not of_key(connection, batch["key_id"]).counted:
         return {}
+    if batch["hold"] == "slices":
+        return {"budget_at": now}
     one = Counted(batch["account_id"], batch["key_id"], now)
     spend = KeySpend(connection, [one])
     spend.hold(one, micros)
     spend.close()
     return {"budget_at": now, "budget_rest_micros": micros}
+
+
+class LineHolds:
+    """What the next lines of a batch in slices count in the budgets of its key; under the lock of its account.
+
+    One that an earlier version began counts whole from its beginning, which ends here.
+    """
+
+    def __init__(self, connection: Connection, batch: Mapping[str, Any], now: int) -> None:
+        limits = of_key(connection, batch["key_id"])
+        self._budgets = limits.budgets
+        self._line = Counted(batch["account_id"], batch["key_id"], now)
+        self._counts = limits.counted and not batch["test"]
+        rest, whole = int(batch["budget_rest_micros"]), key_budgets.counted(batch)
+        self._spend = KeySpend(connection, [self._line, *([whole] if whole and rest else [])] if self._counts else [])
+        if whole and rest and self._counts:
+            self._spend.settle(whole, held=rest, charge=0)
+
+    def excess(self, micros: int) -> Excess | None:
+        """The first budget that has no room for a line; None: it may become a job."""
+        return self._spend.excess(self._line, self._budgets, micros) if self._counts else None
+
+    def hold(self, micros: int) -> None:
+        """Count a line."""
+        if self._counts:
+            self._spend.hold(self._line, micros)
+
+    def close(self) -> dict[str, int]:
+        """Write what counts; the columns of the batch that say so."""
+        self._spend.close()
+        return {"budget_at": self._line.at, "budget_rest_micros": 0} if self._counts else {}
+
+    @property
+    def of_line(self) -> dict[str, Any]:
+        """The columns of a job that say in which periods it counts."""
+        return {"budget_at": self._line.at, "budget_open": True} if self._counts else {}
 
 
 def release(connection: Connection, batch: Mapping[str, Any], micros: int) -> None:
@@ -75,7 +114,8 @@ def unmended(connection: Connection, most: int) -> list[str]:
     return list(connection.execute(statement).scalars())
 
 
-#: A batch that holds later, or in slices, counts with all its lines from its beginning.
+#: A batch that holds later counts with all its lines from its beginning; so does one in slices that an earlier version
+#: began, until its next lines become jobs.
 _HOLDS_LATER = and_(batches.c.stopped.is_(None), or_(batches.c.hold == "slices", batches.c.short_micros.is_not(None)))
 _IS_WRONG = and_(
     batches.c.budget_rest_micros > batches.c.bound_micros - batches.c.released_micros,

@@ -27,7 +27,7 @@ from shared.submissions.catalogue import catalogue
 from shared.submissions.job_types import ENDPOINTS, JobType
 from shared.submissions.key_rules import NO_RULES, KeyRules
 from shared.submissions.linked_context import Entity, Key
-from shared.submissions.rows import Priced, priced
+from shared.submissions.rows import Priced, bounded, priced
 from shared.submissions.schemas import ON_SHORTAGE, Offer, Submission, read_submission
 from shared.submissions.sizes import MOST_CUSTOM_ID, MOST_FAULTS, MOST_LINE_BYTES, MOST_LINES, MOST_WITH_BLANKS
 
@@ -51,6 +51,8 @@ class Wanted:
     entities: Mapping[Key, Entity] = field(default_factory=dict)
     #: What the lines are likely to cost is to be known, too.
     likely: bool = False
+    #: A plan is to be made of them; False: nothing of them is kept.
+    plan: bool = True
     #: What the batch's key may ask for.
     rules: KeyRules = NO_RULES
 
@@ -183,7 +185,7 @@ def _read(raw: bytes, wanted: Wanted, part: Part, number: int) -> bytes:
     part.good.append(number)
     part.need.add(found.bound_micros, found.fixed, found.slope)
     part.models.add(found.model)
-    return planned(found)
+    return planned(found) if wanted.plan else b""
 
 
 def _custom_id(line: dict[str, Any]) -> str:
@@ -208,7 +210,8 @@ def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted, likely: Likely
         if (format := BY_URL.get(url)) is not None:
             return _of_dialect(format, body, custom_id, wanted, likely)
         submission = read_submission(type, body, at="body.", ignore_unknown=wanted.ignore_unknown)
-        return priced(*_offered(submission, wanted, likely, at="body."), custom_id)
+        offered = _offered(submission, wanted, likely, at="body.")
+        return priced(*offered, custom_id) if wanted.plan else bounded(*offered)
     except FusionError as error:
         raise FaultError("invalid_request", error.message, error.param) from None
 
@@ -231,7 +234,10 @@ def _of_dialect(format: LineFormat, body: dict[str, Any], custom_id: str, wanted
     renamed: Renamed = lambda error: error  # noqa: E731
     try:
         submission, renamed = format.read(body, wanted.ignore_unknown)
-        found = priced(*_offered(submission, wanted, likely, at=""), custom_id)
+        offered = _offered(submission, wanted, likely, at="")
+        if not wanted.plan:
+            return bounded(*offered)
+        found = priced(*offered, custom_id)
     except Refused as error:
         raise _in_body(renamed(error)) from None
     found.dialect, found.sent = format.dialect, strict_json.dumps(body)

@@ -23,8 +23,8 @@ def look(connection: Connection) -> list[Row] | None:
 
 
 def in_need(connection: Connection) -> list[Row]:
-    """Every batch that needs more than to wait, for its jobs or for credit, the highest priority and oldest first."""
-    given = {"b_now": clock.now_micros(), "b_slice": credit.SLICE}
+    """Every batch that needs more than to wait, for its jobs or credit, the highest priority and oldest first."""
+    given = credit.going_on(clock.now_micros())
     rows = [dict(row) for made in (_IN_NEED, _TO_READ) for row in connection.execute(made, given).mappings()]
     return sorted(rows, key=lambda row: (-row["priority"], row["id"]))
 

@@ -76,12 +76,12 @@ def begin(connection: Connection, id: str, plan: Plan) -> tuple[bool, list[str]]
     bound = 0 if row["test"] else plan.bound_micros
     book = Book(connection, [row["account_id"]])
     held = {"bound_micros": bound}
+    plan.need.sliceable = row["dialect"] is None
     if over := key_holds.excess(connection, row, plan.need, book.now):
         return False, _fail(connection, book, row, [over])
     if row["hold"] is not None:
         held = credit.first_hold(connection, book, row, bound)
     elif not book.hold(row["account_id"], ("batch", id), bound):
-        plan.need.sliceable = row["dialect"] is None
         message, fields = shortage.explain(plan.need, shortage.balance(connection, row["account_id"]))
         error: Fault = {**FaultError("insufficient_credits", message).as_json(), **fields}
         return False, _fail(connection, book, row, [error])

@@ -43,6 +43,8 @@ class Leased:
     wait_until: int | None = None
     #: The caller's wishes about who serves, as JSON, where there are any.
     routing: str | None = None
+    #: The span in which it was accepted; None: that was not traced.
+    trace: str | None = None
     #: Of a job that takes several calls, the rows of the steps that have ended, in their order.
     steps: Sequence[Mapping[str, Any]] = ()
 
@@ -74,14 +76,14 @@ def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[
     if not rows:
         return []
     steps = job_steps.ended(connection, [id for id, row in rows.items() if has_course(row[_OFFER])])
-    return [Leased(*row, steps.get(id, ())) for id, row in rows.items()]
+    return [Leased(*(*row, steps.get(id, ()))) for id, row in rows.items()]
 
 
 #: Where a job's epoch and its offer stand in what is leased.
 _EPOCH, _OFFER = _LEASED.index("lease_epoch"), _LEASED.index("offer")
 #: What is leased of its payload; and how long a request is read together with others, in characters: longer ones are
 #: read by themselves, so that none is kept twice.
-_PAYLOAD = ("request", "offers", "attempts", "wait_until", "routing")
+_PAYLOAD = ("request", "offers", "attempts", "wait_until", "routing", "trace")
 _SHORT = 16_384
 
 

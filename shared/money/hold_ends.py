@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from shared import db
 from shared.db.models import transfers
-from shared.money.ledger import Book, ending
+from shared.money.ledger import Book
+from shared.money.transfers import ending
 from shared.webhooks import events
 
 

@@ -15,6 +15,7 @@ from shared import clock, db
 from shared.db.models import accounts, jobs, transfers
 from shared.errors import NotFound
 from shared.money import thresholds, unspent
+from shared.money.transfers import ending, transfer
 from shared.objects.amounts import credits
 from shared.webhooks import events
 
@@ -212,7 +213,7 @@ class Book:
     ) -> None:
         self._balance(account_id).moved = True
         if micros:
-            self._transfers.append(_transfer(account_id, kind, from_purse, to_purse, micros, subject, self.now, note))
+            self._transfers.append(transfer(account_id, kind, from_purse, to_purse, micros, subject, self.now, note))
 
     def _give(
         self, account_id: str, kind: str, purse: str, micros: int, subject: tuple[str, str], note: str | None
@@ -271,42 +272,6 @@ class Book:
             "credits_available": credits(self.available(account_id)),
         }
         self.emit(account_id, "credit.exhausted", data)
-
-
-def ending(account_id: str, subject: tuple[str, str], held: int, charge: int, now: int) -> list[dict[str, Any]]:
-    """The transfers of the end of a hold: `charge` of it goes to revenue, the rest is available again."""
-    if not 0 <= charge <= held:
-        raise ValueError(f"a charge of {charge} does not fit in a hold of {held}")
-    made = []
-    if charge:
-        made.append(_transfer(account_id, "charge", "held", "revenue", charge, subject, now))
-    if held > charge:
-        made.append(_transfer(account_id, "release", "held", "available", held - charge, subject, now))
-    return made
-
-
-def _transfer(
-    account_id: str,
-    kind: str,
-    from_purse: str,
-    to_purse: str,
-    micros: int,
-    subject: tuple[str, str],
-    now: int,
-    note: str | None = None,
-) -> dict[str, Any]:
-    return {
-        "id": clock.new_id("tr"),
-        "account_id": account_id,
-        "kind": kind,
-        "from_purse": from_purse,
-        "to_purse": to_purse,
-        "amount_micros": micros,
-        "subject_type": subject[0],
-        "subject_id": subject[1],
-        "note": note,
-        "created_at": now,
-    }
 
 
 def grant(connection: Connection, account_id: str, micros: int, note: str | None = None) -> None:

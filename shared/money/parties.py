@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NotRequired
 
 from sqlalchemy import Connection, select, update
 from typing_extensions import TypedDict
@@ -30,6 +30,8 @@ class Parties(TypedDict):
     seller: Party
     buyer: Party
     footer: str
+    #: Whom the buyer asks how to pay; empty: it is not said.
+    contact: NotRequired[str]
 
 
 def now(connection: Connection, account_id: str) -> Parties:
@@ -43,6 +45,7 @@ def now(connection: Connection, account_id: str) -> Parties:
         },
         "buyer": buyer(connection, account_id),
         "footer": own.invoice_footer,
+        "contact": own.payment_contact,
     }
 
 
@@ -54,6 +57,7 @@ def of(connection: Connection, invoice: Mapping[str, Any]) -> Parties:
         "seller": {**today["seller"], **kept.get("seller", {})},
         "buyer": {**today["buyer"], **kept.get("buyer", {})},
         "footer": kept.get("footer", today["footer"]),
+        "contact": kept.get("contact", today["contact"]),
     }
 
 

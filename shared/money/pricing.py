@@ -200,9 +200,13 @@ def worst_case(most: Amount, at: Price) -> int:
     >>> [worst_case(Amount(tokens), Price("v", 1_000_000, 0, long_context=long)) for tokens in (100, 101)]
     [100, 202]
     """
+    return price(most, dearest(most, at))
+
+
+def dearest(most: Amount, at: Price) -> Price:
+    """The price at which an amount within these bounds costs the most."""
     possible = reachable(most, at)
-    dearest = Price(at.version, possible.dearest_input, possible.dearest_output, at.images, request=at.request)
-    return price(most, dearest)
+    return Price(at.version, possible.dearest_input, possible.dearest_output, at.images, request=at.request)
 
 
 def charge(used: Amount, at: Price, *, bound: int) -> tuple[int, int]:

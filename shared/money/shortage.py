@@ -156,10 +156,6 @@ def explain(need: Need, has: Funds) -> tuple[str, ShortageFields]:
     if has.jobs is not None:
         fields["held_by_jobs"] = has.jobs
     would, more = what_would_do(need, has.available)
-    if need.lines and need.sliceable and total > 1:
-        more["fits_in_slices"] = need.fits_in_slices(has.available)
-        if more["fits_in_slices"]:
-            would.append('set hold to "slices" to hold for the lines that start next alone')
     if need.waiting:
         would.append(f"{need.waiting:,} jobs wait for credit already, no more can")
     return "; ".join([f"insufficient credits: {said}", *would]), {**fields, **more}
@@ -175,6 +171,10 @@ def what_would_do(need: Need, available: int) -> tuple[list[str], FittingFields]
         fields["jobs"], fields["fitting_jobs"] = total, fits
     if total > 1:
         would.append(_fitting(need, available, fits, more=limit is None))
+    if need.lines and need.sliceable and total > 1:
+        fields["fits_in_slices"] = need.fits_in_slices(available)
+        if fields["fits_in_slices"]:
+            would.append('set hold to "slices" to hold for the lines that start next alone')
     return would, fields
 
 

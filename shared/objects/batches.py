@@ -11,6 +11,8 @@ from shared.objects.shortages import BudgetFields
 BatchStatus = Literal[
     "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
 ]
+#: What the next lines wait for: that the account has enough credit, or that a budget of the API key has room.
+WaitingFor = Literal["credits", "budget"]
 #: The statuses in which a batch stays.
 BATCH_OVER: Final[frozenset[str]] = frozenset(get_args(BatchStatus)) - {
     "validating",
@@ -102,7 +104,15 @@ def shown_status(row: Mapping[str, Any]) -> BatchStatus:
     return status
 
 
-def waits_for(row: Mapping[str, Any]) -> Literal["credits"] | None:
+def waits_for(row: Mapping[str, Any]) -> WaitingFor | None:
     """What a batch waits for before its next lines start."""
-    short = row["short_micros"] is not None and row["status"] == "in_progress" and row["stopped"] is None
-    return "credits" if short else None
+    if row["status"] != "in_progress" or row["stopped"] is not None:
+        return None
+    if row["budget_short_micros"] is not None:
+        return "budget"
+    return "credits" if row["short_micros"] is not None else None
+
+
+def waits_until(row: Mapping[str, Any]) -> int | None:
+    """When the budget that a batch waits for begins anew, in microseconds; None: never, or it waits for none."""
+    return row["budget_until"] if waits_for(row) == "budget" else None

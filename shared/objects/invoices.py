@@ -33,7 +33,7 @@ class Invoice(TypedDict):
     """The statement of a batch or month, already paid from the balance, or a purchase of credits.
 
     A purchase has the fields from `description` on as well. `checkout_url`: where it is paid, while it is open and such
-    a page exists. `payment_error`: why the last attempt to pay failed.
+    a page exists; `how_to_pay`: how, in words. `payment_error`: why the last attempt to pay failed.
     """
 
     id: str
@@ -52,6 +52,7 @@ class Invoice(TypedDict):
     metadata: NotRequired[Labels | None]
     price: NotRequired[Price | None]
     checkout_url: NotRequired[str | None]
+    how_to_pay: NotRequired[str | None]
     expires_at: NotRequired[Time | None]
     auto_top_up: NotRequired[bool]
     payment_error: NotRequired[str | None]

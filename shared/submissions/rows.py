@@ -93,6 +93,14 @@ def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None 
     )
 
 
+def bounded(submission: Submission, made: Sequence[Offer]) -> Priced:
+    """What a submission costs at most, of one of which nothing is kept: without the texts."""
+    most = quote.bound(made)
+    fixed, slope = (most * PER_TOKENS, 0) if made[0].course else shortage.linear(submission.request, made, most)
+    model = submission.model or made[0].model
+    return Priced(submission.type, model, "", most, "", "", fixed=fixed, slope=slope)
+
+
 def _wishes(submission: Submission) -> str | None:
     """Routing as it was asked for; None when it was not, which costs nothing."""
     if submission.routing is NO_ROUTING:
@@ -149,5 +157,6 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "sent": wanted.sent,
         "wait_until": None,
         "callback_url": wanted.callback_url,
+        "trace": None,
     }
     return job, payload

@@ -125,6 +125,9 @@ class Offer:
     selection: Mapping[str, Any] | None = None
     #: Of the first offer of a job that takes several calls, how it goes: see `shared.submissions.steps.course`.
     course: Mapping[str, Any] | None = None
+    #: What the bound is the price of: the parts of each call (`shared.submissions.worst_cases`; `by`: the index of the
+    #: offer whose price counts). NULL: it says nothing, as those of earlier versions do.
+    basis: Sequence[Mapping[str, int | str]] | None = None
 
     @property
     def price(self) -> Price:

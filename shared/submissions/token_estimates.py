@@ -21,7 +21,11 @@ USUAL_OUTPUT = 500
 
 def tokens(texts: Iterable[str]) -> int:
     """About how many tokens these texts have."""
-    return -(-sum(len(one.encode("utf-8", "surrogatepass")) for one in texts) // BYTES_PER_TOKEN)
+    return -(-sum(map(_bytes, texts)) // BYTES_PER_TOKEN)
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def asked(request: Mapping[str, Any], overheads: Overheads) -> int:
@@ -56,6 +60,8 @@ def _of_inputs(given: Any) -> int:
 def texts_of(message: Mapping[str, Any]) -> Iterable[str]:
     """Every text of a message."""
     content = message.get("content")
+    if isinstance(content, str) and len(message) == 2:  # beside its role: as most are
+        return (content,)
     parts = content if isinstance(content, list) else ()
     texts = [content, message.get("refusal"), message.get("reasoning_content")]
     texts += [text for part in parts for text in (part.get("text"), part.get("refusal"))]

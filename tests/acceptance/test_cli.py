@@ -36,7 +36,9 @@ class World:
         self.webhook = self.fusionai.json("webhooks", "create", "http://127.0.0.1:9/hook")["id"]
         with stack.script({"contains": "hopeless", "fault": {"status": 400, "message": "no such thing"}}):
             hopeless = self.written("hopeless.jsonl", [chat("hopeless")])
-            self.failed_batch = self.fusionai.json("submit", hopeless, "--wait", status=3)["id"]
+            self.failed_batch = self.fusionai.json("submit", hopeless, "--wait", "--metadata", "run=cli", status=3)[
+                "id"
+            ]
         self.event = account.live.get("/events").json()["data"][-1]["id"]
         self.key = self.fusionai.json("keys", "create", "--account", account.id, "--name", "spare")["id"]
 
@@ -70,17 +72,20 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("submit {file}", 0, ["already done at", "fusionai batch {batch} --wait"]),
     ("submit {file} --wait", 0, ["nothing was charged now", "4 of 4", "credits then"]),
     ("submit {file} --dry-run", 0, ["lines      4", "at most"]),
-    ("submit {file} --dry-run --window 2d --priority 3", 0, ["at most"]),
+    ("submit {file} --dry-run --window 2d --priority 3 --metadata run=a", 0, ["at most"]),
     ("job {job}", 0, ["attempt 1  openai  200", 'metadata   {{"team": "a"}}']),
     ("job {job} --wait", 0, ["succeeded"]),
     ("jobs", 0, ["{job}", "tries"]),
     ("jobs --limit 1", 0, ["More: fusionai jobs --after"]),
     ("jobs --count --model no-such-model", 0, ["0"]),
+    ("jobs --summary", 0, ["queued", "done today"]),
     ("jobs --status succeeded --batch {batch} --after {job}", 0, []),
     ("batch {batch}", 0, ["succeeded", "4", "window"]),
     ("batch {batch} --wait -o {directory}/again.out.jsonl", 0, ["again.out.jsonl"]),
     ("batches", 0, ["{batch}"]),
     ("batches --limit 1 --after {batch}", 0, []),
+    ("batches --status completed --metadata run=cli", 0, ["{failed_batch}"]),
+    ("batches --metadata run=other", 0, ["No batches."]),
     ("retry {failed_batch}", 0, ["fusionai batch batch_", "--wait"]),
     ("cancel {job}", 0, ["{job}  succeeded"]),
     ("usage", 0, ["period", "gpt-4"]),
@@ -118,6 +123,8 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("credits top-up", 0, ["off"]),
     ("events", 0, ["job.completed", "{job}  ", "gpt-4, succeeded", "{batch}  ", "4 of 4 succeeded"]),
     ("events --limit 1", 0, ["More: fusionai events --after"]),
+    ("events --type job.failed --type batch.completed", 0, ["{batch}  "]),
+    ("events --type batch.completed --limit 1", 0, ["More: fusionai events --type batch.completed --after"]),
     ("webhooks", 0, ["{webhook}", "http://127.0.0.1:9/hook"]),
     ("webhooks list", 0, ["{webhook}"]),
     ("webhooks create http://127.0.0.1:9/other --event job.failed", 0, ["whsec_"]),
@@ -142,6 +149,7 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("accounts limit {account} plan", 0, ["{account}"]),
     ("accounts audit {account}", 0, ["keys.create", "{key}"]),
     ("accounts audit --limit 1", 0, ["More: fusionai accounts audit --after aud_"]),
+    ("accounts audit {account} --action keys --limit 1", 0, ["keys.create", "More: fusionai accounts audit acct_"]),
     ("accounts billing {account} --name Example --tax-id DE1", 0, ["Example", "DE1"]),
     ("entities import {entities} --account {account}", 0, ["2 entities imported"]),
     ("entities list --account {account}", 0, ["ORGANIZATION", "org-1", "Example AG"]),
@@ -177,6 +185,8 @@ GOOD: list[tuple[str, int, list[str]]] = [
 
 #: Words, the exit status, the error's type and what it says.
 BAD: list[tuple[str, int, str, str]] = [
+    ("batches --metadata run", 2, "usage", "is not NAME=VALUE"),
+    ("events --type job.nothing", 1, "invalid_request", "job.nothing"),
     ("job job_none", 1, "not_found", "job_none"),
     ("job {job} --key fusionai_live_wrong", 1, "unauthorized", "key"),
     ("job …zz", 2, "usage", "none of the newest"),

@@ -8,12 +8,14 @@ from typing import Any, ClassVar
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
-from shared import accounts, audit, clock, console_sessions
+from shared import accounts, audit, clock, console_sessions, key_limits
 from shared.db import models as m
 from shared.environment import inherited
+from shared.key_limits import Change
 from tests import starting
+from tests.acceptance.command import Command
 from tests.acceptance.stack import OPERATOR_PASSWORD, Account, Stack, chat, image, own_stack
 from tests.conditions import await_condition
 from tests.servers import RedisServer, free_port
@@ -299,6 +301,32 @@ def test_usage_is_what_the_ledger_charged(account: Account, browser: Browser) ->
     file = browser.http.get(unescape(link[1]))
     assert file.headers["content-type"].startswith("text/csv") and "attachment" in file.headers["content-disposition"]
     assert file.text.startswith("day,model,jobs,") and ",3," in file.text
+
+
+def test_a_batch_that_waits_for_a_budget_and_an_invoice_without_a_price_say_what_to_do(stack: Stack) -> None:
+    account, browser = stack.account(), Browser(stack.url)
+    browser.sign_in(key=account.live_key)
+
+    def limit(connection: Connection) -> None:
+        (id,) = (row["id"] for row in accounts.list_keys(connection, account.id) if row["mode"] == "live")
+        key_limits.change(connection, id, Change(budgets={"month": 1}))
+
+    stack.write(limit)
+    body = {name: value for name, value in chat().items() if name != "type"}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    batch = account.live.post("/batches", json={"requests": [line], "hold": "slices"}).json()["id"]
+    await_condition(lambda: account.live.get(f"/batches/{batch}").json()["waiting_for"], what="that it waits")
+    browser.get(f"/console/batches/{batch}")
+    assert "wait until a budget of the batch’s API key has room for them; it renews <time" in browser.page
+    browser.get("/console/batches")
+    assert "waits for its key’s budget" in unescape(browser.page)
+    account.live.post(f"/batches/{batch}/cancel")
+    invoice = account.live.post("/invoices", json={"credits": 5}).json()
+    browser.get(f"/console/credits/invoices/{invoice['id']}")
+    assert invoice["how_to_pay"] in unescape(browser.page) and "is not set here: ask the operator" in browser.page
+    shown = Command(stack, account)("invoices", "show", invoice["id"]).output
+    assert invoice["how_to_pay"] in shown
+    account.close()
 
 
 def test_what_the_api_refuses_is_shown_where_it_was_written(browser: Browser) -> None:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from shared import accounts, clock
-from shared.accounts import new_key
+from shared.key_texts import new_key
 from tests.acceptance.route_table import BODIES, KEYED, LINE, OWNED, SEPARATE, filled, kind_of
 from tests.acceptance.stack import Account, Stack, chat, embedding
 from tests.conditions import await_condition

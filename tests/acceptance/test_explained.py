@@ -119,3 +119,20 @@ def test_an_explanation_in_words(account: Account, stack: Stack) -> None:
     assert free["charge"]["reason"] == "test_key" and free["charge"]["hold"]["credits"] == 0
     line = next(one for one in listed(account) if one["batch_id"])
     assert "of the batch's hold" in fusionai("job", line["id"], "--explain").stdout
+
+
+def test_every_hold_explains_itself(stack: Stack, account: Account) -> None:
+    fusionai, kinds = Command(stack, account), set()
+    for listed_job in listed(account):
+        job = account.live.get(f"/jobs/{listed_job['id']}").json()
+        hold, held = job["hold"], job["charge"]["hold"]["credits"]
+        if hold is None:
+            assert held == 0
+            continue
+        items = [line["item"] for line in hold["lines"]]
+        assert sum(Decimal(line["credits"]) for line in hold["lines"]) == Decimal(str(held)), hold
+        assert hold["state"] == "ended" and hold["credits"] == held and "other" not in items, hold
+        kinds |= set(items)
+    assert kinds >= {"input", "overhead", "output", "images"}
+    said = fusionai("job", account.run(chat())["id"], "--explain").output
+    assert "held for at most" in said and "the answer, of at most 50 tokens" in said

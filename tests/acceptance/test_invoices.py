@@ -8,8 +8,8 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
+from fusionai.plain import PlainClient
 from producer import cli
-from producer.client import FusionAI
 from tests import contract
 from tests.acceptance.stack import Account
 from tests.acceptance.test_every_route import check
@@ -182,7 +182,7 @@ def test_filters_by_status_day_and_month(invoiced: Account) -> None:
 
 def test_the_client_and_the_command_write_documents(invoiced: Account, tmp_path: Path) -> None:
     found = listed(invoiced)["data"][0]
-    with FusionAI(invoiced.stack.url, invoiced.live_key) as fusion:
+    with PlainClient(invoiced.stack.url, invoiced.live_key) as fusion:
         assert fusion.invoice_document(found["id"], tmp_path / "a.pdf") == (tmp_path / "a.pdf").stat().st_size
         assert fusion.invoice_links(found["id"])["object"] == "invoice.links"
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF-")

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from producer import cli
 from shared import accounts, clock
 from shared.db.models import api_keys
+from shared.key_texts import new_key
 from shared.settings import settings
 from tests.acceptance.stack import Account, Stack, chat
 from tests.conditions import await_condition
@@ -60,7 +61,7 @@ def test_a_key_from_its_making_to_its_end(stack: Stack, account: Account, run: R
 def test_a_key_that_was_found_lying_about_is_ended_by_itself(stack: Stack, account: Account, run: Run) -> None:
     made = run("keys", "create", "--account", account.id)
     assert run("keys", "revoke", made["key"])["id"] == made["id"]
-    for words in ("fusionai_live_", "fusionai_", "key_none", accounts.new_key("live"), "%", ""):
+    for words in ("fusionai_live_", "fusionai_", "key_none", new_key("live"), "%", ""):
         assert CliRunner().invoke(cli.main, ["keys", "revoke", words]).exit_code == 1, words
     assert status(stack, account.live_key) == 200
 

@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -119,9 +120,12 @@ def test_each_process_in_turn(stoppable: Stack, account: Account, module: str) -
     rules = [slow("slowly", kind="slow_body", seconds=1.0), slow("of the batch", latency_seconds=0.2)]
     line = {"method": "POST", "url": "/v1/chat/completions"}
     requests = [{**line, "custom_id": str(n), "body": body(f"of the batch {n}")} for n in range(LINES)]
-    with Receiver() as receiver, stoppable.script(*rules), Load(account) as load:
+    with ExitStack() as opened:
+        receiver = opened.enter_context(Receiver())
+        opened.enter_context(stoppable.script(*rules))
         hook = {"url": receiver.url, "events": ["job.completed", "batch.completed"]}
         assert account.live.post("/webhooks", json=hook).status_code == 200
+        load = opened.enter_context(Load(account))  # what ends before there is a webhook is sent to none
         for _ in range(2):
             batch = account.live.post("/batches", json={"requests": requests}).json()
             load.goes_on()

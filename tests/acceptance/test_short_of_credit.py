@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
+from shared import accounts, key_limits
+from shared.key_limits import Change
 from shared.money import ledger
 from tests.acceptance.command import Command
 from tests.acceptance.stack import Account, Stack, chat
@@ -127,6 +130,37 @@ def test_a_batch_in_slices_pauses_says_so_and_goes_on(stack: Stack, poor: Accoun
     batch = ended(poor, made["id"])
     assert batch["status"] == "completed" and batch["request_counts"]["completed"] == 6
     assert batch["waiting_for"] is None and batch["credits_held"] == 0
+
+
+def budget(stack: Stack, account: Account, credits: float | None) -> None:
+    """Give the account's live key a budget of a month, or take it away."""
+    micros = None if credits is None else round(credits * 1_000_000)
+
+    def change(connection: Connection) -> None:
+        id = next(row["id"] for row in accounts.list_keys(connection, account.id) if row["mode"] == "live")
+        key_limits.change(connection, id, Change(budgets={"month": micros}))
+
+    stack.write(change)
+
+
+def test_a_batch_in_slices_waits_for_its_key_s_budget_and_says_so(stack: Stack, poor: Account) -> None:
+    grant(stack, poor, 100)
+    budget(stack, poor, 0.01)
+    made = poor.live.post("/batches", json={"requests": lines(3), "hold": "slices"}).json()
+
+    def waiting() -> dict[str, Any] | None:
+        batch: dict[str, Any] = poor.live.get(f"/batches/{made['id']}").json()
+        return batch if batch["waiting_for"] == "budget" else None
+
+    batch = await_condition(waiting, seconds=60)
+    assert batch["status"] == "in_progress" and batch["waiting_until"] > batch["created_at"]
+    progress = poor.live.get(f"/batches/{made['id']}/progress").json()
+    assert (progress["waiting_for"], progress["waiting_until"]) == ("budget", batch["waiting_until"])
+    shown = Command(stack, poor)("batch", made["id"]).output
+    assert "waiting for  the budget of the API key, which renews " in shown
+    budget(stack, poor, None)
+    batch = ended(poor, made["id"])
+    assert batch["status"] == "completed" and batch["waiting_for"] is batch["waiting_until"] is None
 
 
 def test_a_batch_that_may_not_wait_fails_and_names_the_ways(poor: Account) -> None:

@@ -15,8 +15,9 @@ import httpx
 import redis
 from sqlalchemy import func, select, update
 
-from producer.admission.accept import Accepted, PreparedJobs, accept
-from producer.client import FusionAI
+from fusionai.plain import PlainClient
+from producer.admission.accept import accept
+from producer.admission.prepared import Accepted, PreparedJobs
 from shared import clock, verify
 from shared import processes as lifeline
 from shared.accounts import KeyHolder, create_account, create_key
@@ -69,9 +70,9 @@ class Bench:
         """Where the web process listens, when there is one."""
         return f"http://127.0.0.1:{self.environment['FUSIONAI_PORT']}"
 
-    def client(self, customer: Customer | None = None) -> FusionAI:
+    def client(self, customer: Customer | None = None) -> PlainClient:
         """A client of the web process."""
-        return FusionAI(f"{self.web}/v1", (customer or self.customer).key)
+        return PlainClient(f"{self.web}/v1", (customer or self.customer).key)
 
     def open_account(self) -> Customer:
         """One more customer."""

@@ -22,12 +22,13 @@ from tests.chaos.batch_scenarios import (
     retried_batch,
 )
 from tests.chaos.conftest import Stacks
+from tests.chaos.console_scenarios import cancelled_in_the_console
 from tests.chaos.purchase_scenarios import SCENARIOS, paid_by_asking, paid_by_message, paying_stack, topped_up
 from tests.harness import HASTY, Account, Stack, chat
 from tests.receiver import Answer
 
 ROOT = Path(__file__).parents[2]
-STACK = HASTY
+STACK = {**HASTY, "CONSOLE": "true"}
 Scenario = Callable[[Stack, Account, str], None]
 
 
@@ -221,6 +222,8 @@ CASES = (
     Case("tell.after", "worker", jobs_of_all_kinds),
     Case("cancel.after_commit", "web", cancel_queued),
     Case("cancel.after_commit", "web", cancel_running),
+    Case("cancel.after_commit", "web", cancelled_in_the_console),
+    Case("audit.before_commit", "web", cancelled_in_the_console),
     Case("cancel_several.after_commit", "web", cancel_queued_by_filter),
     Case("cancel_several.after_commit", "web", cancel_running_by_filter),
     Case("credit.before_commit", "sweeper", waiting_for_credit),

@@ -44,7 +44,7 @@ def requests_of_a_minute(visitor: Visitor) -> list[str]:
 
 
 def _await_answers(page: Page, asked: list[Request]) -> None:
-    """A page whose minute takes milliseconds asks for nothing more while the answer of the last minute is still to come."""
+    """A page whose minute takes milliseconds asks for nothing more while the last minute's answer is still to come."""
     for one in asked:
         answer = one.response()
         if answer is not None:

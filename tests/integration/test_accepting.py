@@ -10,8 +10,9 @@ import orjson
 import pytest
 
 from producer.admission import idempotency
-from producer.admission.accept import Accepted, Acceptor
+from producer.admission.accept import Acceptor
 from producer.admission.idempotency import Claim
+from producer.admission.prepared import Accepted
 from shared import clock
 from shared.accounts import KeyHolder
 from shared.db import AmbiguousCommitError, Database

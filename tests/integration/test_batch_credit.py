@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
-from producer.objects.batches import progress_object
+from producer.objects.batch_progress import progress_object
 from producer.operations import batch_progress, batches, files
 from producer.operations.batches import BatchSpec
 from shared.accounts import KeyHolder

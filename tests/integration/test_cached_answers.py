@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import event
 
 from producer.admission import cached_answers
-from producer.admission.accept import Accepted, Acceptor, PreparedJobs
+from producer.admission.accept import Acceptor
 from producer.admission.cached_answers import CacheUse, cache_use
 from producer.admission.idempotency import Claim
+from producer.admission.prepared import Accepted, PreparedJobs
 from producer.context import Context
 from producer.objects.models import model_object
 from producer.operations import jobs

@@ -2,10 +2,7 @@
 
 from typing import Any
 
-import pytest
-
-from producer.admission.accept import Accepted
-from producer.operations import batches
+from producer.admission.prepared import Accepted
 from producer.operations import jobs as jobs_ops
 from shared.batches import key_holds
 from shared.db import Database
@@ -46,8 +43,8 @@ def test_a_cancel_while_it_waits_gives_the_budget_back(database: Database) -> No
     assert spend(database, holder) == (0, 0) and world.violations(database) == []
 
 
-@pytest.mark.parametrize("spec", [{"hold": "slices"}, {"on_insufficient_credits": "wait"}])
-def test_a_batch_counts_whole_from_its_beginning(database: Database, spec: dict[str, Any]) -> None:
+def test_a_batch_that_waits_for_all_its_credit_counts_whole_from_its_beginning(database: Database) -> None:
+    spec = {"on_insufficient_credits": "wait"}
     line = bound_of_a_line(database)
     holder = budgeted(database, credits=line * 1.5 / 1_000_000, month=5 * line)
     id = batch_world.new_batch(database, holder, [chat(f"l{n}") for n in range(4)], **spec)
@@ -63,11 +60,11 @@ def test_a_batch_counts_whole_from_its_beginning(database: Database, spec: dict[
     assert batch_world.row(database, id)["status"] == "completed"
 
 
-def test_a_cancel_of_a_paused_batch_gives_the_budget_back(database: Database) -> None:
+def test_a_batch_that_does_not_fit_is_told_whether_it_would_in_slices(database: Database) -> None:
     line = bound_of_a_line(database)
-    holder = budgeted(database, credits=line * 1.5 / 1_000_000, month=5 * line)
-    id = batch_world.new_batch(database, holder, [chat(f"l{n}") for n in range(4)], hold="slices")
+    holder = budgeted(database, month=2 * line)
+    id = batch_world.new_batch(database, holder, [chat(f"l{n}") for n in range(4)])
     batch_world.take_turns(database)
-    database.write_sync(batches.cancel, holder, id)
-    drive(database, id, charge=0)
-    assert spend(database, holder) == (0, 0) and world.violations(database) == []
+    (fault,) = batch_world.shown(database, holder, id)["errors"]["data"]
+    assert fault["code"] == "key_budget_exceeded" and fault["fits_in_slices"]
+    assert 'set hold to "slices"' in fault["message"]

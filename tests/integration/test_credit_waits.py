@@ -9,8 +9,9 @@ import orjson
 import pytest
 from sqlalchemy import event
 
-from producer.admission.accept import Accepted, Acceptor, PreparedJobs
+from producer.admission.accept import Acceptor
 from producer.admission.idempotency import Claim
+from producer.admission.prepared import Accepted, PreparedJobs
 from producer.operations import jobs as jobs_ops
 from shared import clock
 from shared.accounts import KeyHolder

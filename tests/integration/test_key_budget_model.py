@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import update
 
-from producer.admission.accept import Accepted
+from producer.admission.prepared import Accepted
 from shared import accounts, clock, key_limits
 from shared.accounts import KeyHolder
 from shared.db import Database

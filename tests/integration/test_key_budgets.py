@@ -6,7 +6,7 @@ import orjson
 import pytest
 from sqlalchemy import insert, update
 
-from producer.admission.accept import Accepted
+from producer.admission.prepared import Accepted
 from shared import accounts, clock, key_limits
 from shared.accounts import KeyHolder
 from shared.batches import key_holds, states, transitions

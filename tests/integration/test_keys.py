@@ -21,6 +21,8 @@ from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import NotFound, Unauthorized
+from shared.key_texts import Mode, well_formed
+from shared.key_texts import new_key as new_key_text
 from tests.integration import world
 
 
@@ -46,7 +48,7 @@ def counted(database_url: str) -> Iterator[Counted]:
     opened.close()
 
 
-def new_key(database: Database, mode: accounts.Mode = "live", **more: Any) -> tuple[str, str]:
+def new_key(database: Database, mode: Mode = "live", **more: Any) -> tuple[str, str]:
     """A key of a new account: its id, and the key."""
     account = world.open_account(database).account_id
     return database.write_sync(lambda connection: accounts.create_key(connection, account, mode, **more))
@@ -74,7 +76,7 @@ def texts(database: Database) -> list[str]:
 def test_nothing_in_a_dump_is_a_key_or_tells_one(database: Database) -> None:
     holder = world.open_account(database)
 
-    def make(mode: accounts.Mode) -> str:
+    def make(mode: Mode) -> str:
         return database.write_sync(accounts.create_key, holder.account_id, mode)[1]
 
     keys = [make("live"), make("test"), make("live")]
@@ -103,7 +105,7 @@ def test_nothing_in_a_dump_is_a_key_or_tells_one(database: Database) -> None:
     written = re.compile(r"fusionai_(?:live|test)_[0-9A-Za-z]+")
     candidates = {piece for text in dump for piece in (text, *written.findall(text))}
     for text in candidates:
-        assert not accounts.well_formed(text)
+        assert not well_formed(text)
         assert database.read_sync(accounts.find_key, text) is None
     everything = "\n".join(dump)
     for key in keys:
@@ -169,7 +171,7 @@ def test_an_expired_key_is_refused_in_the_words_of_an_unknown_one(database: Data
         assert (await keys.holder(expiring)).mode == "live"
         with world.virtual_time():
             clock.shift(3600 * clock.MICROS)
-            said = {await refusal(keys, key) for key in (expiring, revoked, accounts.new_key("live"))}
+            said = {await refusal(keys, key) for key in (expiring, revoked, new_key_text("live"))}
         assert len(said) == 1 and "expired" in said.pop()
 
     asyncio.run(scene())

@@ -18,7 +18,8 @@ def payload(database: Database, id: str, **values: object) -> None:
 def test_a_job_is_leased_as_its_rows_are_however_long_its_request_is(database: Database) -> None:
     ids = world.queued(database, world.open_account(database), 3)
     long = '{"messages": [{"content": "' + "é\\n\\u2028\\\\" * 9000 + '"}]}'
-    payload(database, ids[1], request=long, attempts='[{"error": "\\"429\\""}]', wait_until=2**52, routing="{}")
+    other = {"attempts": '[{"error": "\\"429\\""}]', "wait_until": 2**52, "routing": "{}", "trace": "00-1"}
+    payload(database, ids[1], request=long, **other)
     before = {id: world.row(database, id) for id in ids}
     jobs = world.take(database, world.new_worker(database), ids)
     assert sorted(job.id for job in jobs) == ids
@@ -27,7 +28,7 @@ def test_a_job_is_leased_as_its_rows_are_however_long_its_request_is(database: D
         assert (job.epoch, job.test, job.bound_micros) == (1, False, was["bound_micros"]) and job.test is False
         for name in ("account_id", "batch_id", "type", "model", "queue", "lane", "created_at", "expires_at"):
             assert getattr(job, name) == was[name]
-        for name in ("request", "offers", "attempts", "wait_until", "routing"):
+        for name in ("request", "offers", "attempts", "wait_until", "routing", "trace"):
             assert getattr(job, name) == kept[name]
 
 

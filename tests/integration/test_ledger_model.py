@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from producer.admission.accept import Accepted
+from producer.admission.prepared import Accepted
 from producer.operations import jobs as jobs_ops
 from shared import clock
 from shared.accounts import KeyHolder

@@ -65,6 +65,17 @@ def test_while_the_broker_is_well_a_queue_that_is_heard_is_left_to_it(database: 
     assert worker.look() == [] and worker.delivered == []
 
 
+def test_a_worker_that_has_not_heard_of_deliveries_for_long_looks_for_due_ones(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(database, up=True)
+    worker.look()
+    assert worker.delivered == [], "it would have heard of them"
+    monkeypatch.setattr("workers.running.polling.SILENT_SECONDS", 0.0)
+    worker.look()
+    assert worker.delivered == ["dlv_1"]
+
+
 def test_no_more_is_taken_than_there_is_room_for(database: Database) -> None:
     ids = unrung(database, 30)
     worker = Worker(database, up=False, slots=10)

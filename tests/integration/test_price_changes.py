@@ -6,7 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
-from producer.admission.accept import Accepted, Acceptor
+from producer.admission.accept import Acceptor
+from producer.admission.prepared import Accepted
 from shared import clock
 from shared.db import Database
 from shared.jobs import transitions

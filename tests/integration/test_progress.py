@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from producer import objects
 from producer.objects import BatchProgress
-from producer.operations import batch_progress, batches
+from producer.operations import batch_progress, batches, kept_counts
 from producer.operations.batch_progress import ProgressReader
 from shared import clock
 from shared.db import Database
@@ -118,7 +118,7 @@ def test_many_who_ask_are_answered_by_one_count(database: Database, monkeypatch:
     counted = []
     real = batch_progress.count
     monkeypatch.setattr(batch_progress, "count", lambda c, row: counted.append(row["status"]) or real(c, row))
-    monkeypatch.setattr(batch_progress, "DURATIONS", 0.0)
+    monkeypatch.setattr(kept_counts, "DURATIONS", 0.0)
     now = [1000.0]
     monkeypatch.setattr(clock, "monotonic", lambda: now[0])
     holder = world.open_account(database)
@@ -128,10 +128,10 @@ def test_many_who_ask_are_answered_by_one_count(database: Database, monkeypatch:
     async def scene() -> None:
         progress = ProgressReader(database)
         await asyncio.gather(*(progress.of(row) for _ in range(20)))
-        now[0] += batch_progress.SECONDS * 0.9
+        now[0] += kept_counts.SECONDS * 0.9
         await progress.of(row)
         assert counted == ["validating"]
-        now[0] += batch_progress.SECONDS * 0.2
+        now[0] += kept_counts.SECONDS * 0.2
         await progress.of(row)
         assert counted == ["validating"] * 2
         await progress.of({**row, "status": "completed"})

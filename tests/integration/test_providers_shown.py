@@ -9,11 +9,11 @@ import pytest
 import redis
 from click.testing import CliRunner
 
+from fusionai.plain import PlainClient
 from producer import cli
 from producer.cli import connection, offer_statistics
 from producer.cli.output import moment
 from producer.cli.providers import providers
-from producer.client import FusionAI
 from producer.metrics import Reading, read_providers, render
 from shared import clock
 from shared.providers import states as provider_states
@@ -154,12 +154,12 @@ def own_api(served: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> redis.Redis
         for id in ("gpt-4", "text-embedding-3-large", "nothing-known")
     ]
 
-    def client(base_url: str, key: str, **options: Any) -> FusionAI:
+    def client(base_url: str, key: str, **options: Any) -> PlainClient:
         page = {"object": "list", "data": data, "has_more": False}
         answers = httpx.MockTransport(lambda request: httpx.Response(200, json=page))
-        return FusionAI(base_url, key, transport=answers, **options)
+        return PlainClient(base_url, key, transport=answers, **options)
 
-    monkeypatch.setattr(connection, "FusionAI", client)
+    monkeypatch.setattr(connection, "PlainClient", client)
     (settings().state_directory / "stack.json").write_text(json.dumps({"redis_url": settings().redis_url}))
     return served
 

@@ -51,6 +51,7 @@ def test_a_purchase_is_open_until_it_is_paid_and_grants_once(database: Database)
     assert made["lines"] == [amount_line("purchase", "Prepaid credits", 500_000_000)]
     assert (made["description"], made["metadata"], made["auto_top_up"]) == ("December", {"team": "a"}, False)
     assert made["price"] is None is made["checkout_url"] is made["expires_at"]
+    assert "What the credits cost in money is not set here: ask" in (made["how_to_pay"] or "")
     assert available(database, holder) == 0 and told(database) == ["invoice.created"]
     database.write_sync(purchases.pay, made["id"], note="bank transfer 17")
     database.write_sync(purchases.pay, made["id"], note="again")

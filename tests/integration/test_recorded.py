@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, update
 
-from producer.admission.accept import Accepted
 from producer.admission.idempotency import Claim
+from producer.admission.prepared import Accepted
 from producer.operations import events as events_ops
 from producer.operations import jobs as jobs_ops
 from producer.operations import pages as pages_ops

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from producer.admission.accept import Accepted, Acceptor
+from producer.admission.accept import Acceptor
 from producer.admission.idempotency import AGAIN, FIRST, LATE_SECONDS, RETRY_SECONDS, Claim, claim_of_retry, is_known
+from producer.admission.prepared import Accepted
 from producer.admission.run_once import _once
 from producer.dialects import fusionai
 from shared import clock

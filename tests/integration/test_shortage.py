@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from producer.admission.accept import Accepted, Acceptor
+from producer.admission.accept import Acceptor
+from producer.admission.prepared import Accepted
 from producer.operations import batches as producer_batches
 from producer.operations.batches import BatchSpec
 from shared.batches.linked_lines import LinkedLines

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from shared import clock
 from shared.db import Database
@@ -18,12 +18,14 @@ from shared.db import models as m
 from shared.queues import WEBHOOKS
 from shared.webhooks import events
 from shared.webhooks.events import NewEvent
+from tests.conditions import eventually
 from tests.integration import world
 from tests.integration.test_delivering import open_webhook
 from tests.receiver import Answer, Delivery, Receiver
 from workers.maintenance.sweep import Sweeper
 from workers.webhooks import client as outbound
 from workers.webhooks import due, send_slots
+from workers.webhooks.lines import FEW_DUE
 from workers.webhooks.sender import Sender
 
 SILENT, EACH, EVENTS = 120, 3, 500
@@ -123,3 +125,46 @@ def test_the_sweeper_rings_seldom_for_what_receivers_keep_waiting(
         sweeper.ring_due_deliveries()
     rings = Counter(bell.ids(WEBHOOKS))
     assert len(rings) == len(database.read_sync(due.due_ids)) == 80 and max(rings.values()) <= 9
+
+
+def test_callbacks_to_a_host_that_does_not_answer_do_not_hide_those_to_others(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are an account's, found in one order: so many to a silent host, which are not sent for long, came first."""
+    world.settings_allow_loopback(monkeypatch)
+    holder = world.open_account(database)
+    with Receiver() as silent:
+        silent.answer = Answer(delay_seconds=3600)
+        new = [NewEvent(holder.account_id, n + 1, "webhook.test", {}, callback_url=silent.url) for n in range(200)]
+        ids = database.write_sync(events.write, new, clock.now_micros())
+        again = NewEvent(holder.account_id, 201, "webhook.test", {}, callback_url="http://127.0.0.1:1/other")
+        (other,) = database.write_sync(events.write, [again], clock.now_micros())
+        tried = update(m.deliveries).where(m.deliveries.c.id == other).values(next_at=1, attempts=1)
+        database.write_sync(lambda connection: connection.execute(tried).rowcount)
+        assert other not in database.read_sync(due.due_ids)
+
+        async def main() -> None:
+            async with outbound.client(allow_loopback=True, allow_private=False) as client:
+                sender = Sender(database, client)
+                sender.offer(ids)
+                await eventually(lambda: known(sender, "silent"))
+                sender.offer(database.read_sync(due.due_ids))  # as the sweeper rings
+                await eventually(lambda: found(database, other))
+                (line,) = sender._lines.values()
+                assert len(line.waiting) == FEW_DUE == len(line.where)
+                for task in list(sender._tasks):
+                    task.cancel()
+
+        asyncio.run(main())
+    later = [row for row in world.rows(database, m.deliveries) if row["next_at"] > clock.now_micros()]
+    assert len(later) >= 200 - FEW_DUE - 1 and {row["attempts"] for row in later} == {0}
+
+
+async def known(sender: Sender, kind: str) -> bool | None:
+    """Whether what is sent to is known to be so."""
+    return [line.receiver.kind for line in sender._lines.values()] == [kind] or None
+
+
+async def found(database: Database, id: str) -> bool | None:
+    """Whether the sweeper finds a delivery that is due."""
+    return id in await asyncio.to_thread(database.read_sync, due.due_ids) or None

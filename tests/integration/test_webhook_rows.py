@@ -16,7 +16,7 @@ from shared import clock
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
-from shared.errors import Conflict, FusionError, NotFound
+from shared.errors import Conflict, FusionError, InvalidRequest, NotFound
 from shared.money.ledger import Book
 from shared.objects.events import event_object
 from shared.webhooks import events, signing
@@ -399,6 +399,24 @@ def test_events_are_read_from_either_end(database: Database) -> None:
     ids = {row["sequence"]: row["id"] for row in world.rows(database, m.events)}
     assert (read(), read(ids[2])) == ([1, 2], [3, 4])
     assert (read(newest_first=True), read(ids[4], newest_first=True)) == ([5, 4], [3, 2])
+
+
+def test_events_are_read_by_their_types(database: Database) -> None:
+    holder, _, _ = open_webhook(database, "http://127.0.0.1:1/hook", 5)
+    rows = world.rows(database, m.events)
+    for row, type in zip(
+        rows, ("job.failed", "job.completed", "job.expired", "job.failed", "job.completed"), strict=True
+    ):
+        change = m.events.update().where(m.events.c.id == row["id"]).values(type=type)
+        database.write_sync(lambda connection, change=change: connection.execute(change).rowcount)
+
+    def read(*types: str) -> list[int]:
+        listed = partial(events_ops.list_events, types=types)
+        return [one["sequence"] for one in database.read_sync(listed, holder, PageQuery())["data"]]
+
+    assert (read("job.failed"), read("job.failed", "job.expired"), len(read())) == ([1, 4], [1, 3, 4], 5)
+    with pytest.raises(InvalidRequest, match="unknown type"):
+        read("job.failed", "job.nothing")
 
 
 def test_a_delivery_says_of_which_type_its_event_is(database: Database) -> None:

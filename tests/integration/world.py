@@ -10,8 +10,9 @@ import orjson
 from sqlalchemy import Connection, delete, select, update
 
 from producer.admission import accept
-from producer.admission.accept import Accepted, Acceptor, PreparedJobs
+from producer.admission.accept import Acceptor
 from producer.admission.idempotency import Claim
+from producer.admission.prepared import Accepted, PreparedJobs
 from shared import accounts, clock
 from shared.accounts import KeyHolder
 from shared.broker.bell import Bell

@@ -1,6 +1,6 @@
-"""Starts a small stack, runs `node --test` against it with an account's keys in the environment, checks the ledger.
+"""Starts a small stack and runs on it, with an account's keys in the environment, `node --test` and the SDK's checks.
 
-`python -m tests.node`; the exit code is node's, or 1 when what was left behind violates a promise.
+`python -m tests.node`; the exit code is 1 when any of it fails, or what was left behind violates a promise.
 """
 
 import subprocess
@@ -8,46 +8,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from shared.environment import inherited
-from tests.acceptance.stack import Stack
-from tests.servers import RedisServer
-from workers.simulator.server import SimulatorProcess
+from tests.node import sdk
+from tests.node.stack import running
 
 HERE = Path(__file__).parent
 
 
 def main() -> int:
     """The exit code."""
-    redis = RedisServer().start()
-    try:
-        with tempfile.TemporaryDirectory() as directory, SimulatorProcess() as simulator:
-            stack = Stack(Path(directory), redis, simulator)
-            try:
-                stack.start()
-                return _run(stack)
-            finally:
-                stack.stop()
-    finally:
-        redis.stop()
-
-
-def _run(stack: Stack) -> int:
-    rich, poor = stack.account(), stack.account(0)
-    environment = {
-        **inherited(),
-        "FUSIONAI_TEST_URL": stack.url + "/v1",
-        "FUSIONAI_TEST_SIMULATOR": stack.simulator,
-        "FUSIONAI_TEST_LIVE_KEY": rich.live_key,
-        "FUSIONAI_TEST_SANDBOX_KEY": rich.test_key,
-        "FUSIONAI_TEST_POOR_KEY": poor.live_key,
-    }
-    for account in (rich, poor):
-        account.close()
-    code = subprocess.run(["node", "--test", "all.test.js"], cwd=HERE, env=environment).returncode
-    violations = stack.violations()
-    for violation in violations:
-        print(violation)
-    return code or bool(violations)
+    with tempfile.TemporaryDirectory() as folder:
+        user = sdk.installed(Path(folder))
+        with running() as environment:
+            code = subprocess.run(["node", "--test", "all.test.js"], cwd=HERE, env=environment, check=False).returncode
+            failed = sdk.run(user, environment)
+    return int(bool(code or failed))
 
 
 if __name__ == "__main__":

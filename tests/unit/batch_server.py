@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from producer.client import FusionAI
+from fusionai.plain import PlainClient
 
 _PART = re.compile(rb'name="file"; filename="([^"]*)".*?\r\n\r\n(.*)\r\n--', re.DOTALL)
 
@@ -37,8 +37,8 @@ class BatchServer:
         self.jobs: dict[str, str] = {}
         self._numbers = itertools.count(1)
 
-    def client(self, base_url: str = "http://api/v1", key: str = "fusionai_live_x", **options: Any) -> FusionAI:
-        return FusionAI(base_url, key, transport=httpx.MockTransport(self), pause=lambda seconds: None, **options)
+    def client(self, base_url: str = "http://api/v1", key: str = "fusionai_live_x", **options: Any) -> PlainClient:
+        return PlainClient(base_url, key, transport=httpx.MockTransport(self), pause=lambda seconds: None, **options)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/v1")

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
 from shared import accounts, clock
-from shared.accounts import find_key, key_hash, new_key, well_formed
+from shared.accounts import find_key
 from shared.db import Database
 from shared.db.models import api_keys, metadata, thresholds
 from shared.errors import InvalidRequest, NotFound
+from shared.key_texts import Mode, key_hash, new_key, well_formed
 from shared.money import ledger
+from shared.settings import settings
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -29,7 +31,7 @@ def connection(tmp_path: Path) -> Iterator[Connection]:
 
 
 @pytest.mark.parametrize("mode", ["live", "test"])
-def test_a_key_says_its_mode_and_is_well_formed(mode: accounts.Mode) -> None:
+def test_a_key_says_its_mode_and_is_well_formed(mode: Mode) -> None:
     keys = {new_key(mode) for _ in range(200)}
     assert len(keys) == 200
     assert all(key.startswith(f"fusionai_{mode}_") and well_formed(key) for key in keys)
@@ -81,7 +83,7 @@ def test_only_a_keyed_hash_is_stored(connection: Connection) -> None:
 def test_the_hash_depends_on_the_deployments_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     key = new_key("live")
     before = key_hash(key)
-    monkeypatch.setattr(accounts.settings(), "key_secret", "another")
+    monkeypatch.setattr(settings(), "key_secret", "another")
     assert key_hash(key) != before
 
 

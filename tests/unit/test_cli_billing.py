@@ -9,9 +9,9 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 
+from fusionai.plain import PlainClient
 from producer import cli
 from producer.cli import connection
-from producer.client import FusionAI
 from shared.settings import settings
 
 ROW = {
@@ -61,10 +61,10 @@ class Server:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     fake = Server()
 
-    def client(base_url: str, key: str, **options: Any) -> FusionAI:
-        return FusionAI(base_url, key, transport=httpx.MockTransport(fake), pause=lambda seconds: None, **options)
+    def client(base_url: str, key: str, **options: Any) -> PlainClient:
+        return PlainClient(base_url, key, transport=httpx.MockTransport(fake), pause=lambda seconds: None, **options)
 
-    monkeypatch.setattr(connection, "FusionAI", client)
+    monkeypatch.setattr(connection, "PlainClient", client)
     yield fake
 
 

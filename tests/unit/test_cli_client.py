@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from producer.client import ApiError, FusionAI
+from fusionai.plain import ApiError, PlainClient
 from shared import clock
 
 ACCEPTED = httpx.Response(202, json={"id": "job_1", "status": "queued"})
@@ -27,9 +27,9 @@ class Script:
             raise answer
         return answer
 
-    def client(self, *, retries: int = 6, **options: Any) -> FusionAI:
+    def client(self, *, retries: int = 6, **options: Any) -> PlainClient:
         transport = httpx.MockTransport(self)
-        return FusionAI(
+        return PlainClient(
             "http://api/v1", "key", transport=transport, pause=self.pauses.append, retries=retries, **options
         )
 
@@ -95,10 +95,10 @@ def test_a_server_that_was_never_there_is_given_up_soon(monkeypatch: pytest.Monk
         nonlocal now
         now += seconds
 
-    def client(*answers: httpx.Response | Exception) -> FusionAI:
+    def client(*answers: httpx.Response | Exception) -> PlainClient:
         transport = httpx.MockTransport(Script(*answers))
         away = lambda: told.append("away")  # noqa: E731
-        return FusionAI(
+        return PlainClient(
             "http://api/v1", "key", transport=transport, pause=pause, first_seconds=3.0, on_unreachable=away
         )
 

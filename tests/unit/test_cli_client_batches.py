@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from producer.client import ApiError, FusionAI
+from fusionai.plain import ApiError, PlainClient
 from tests.unit.batch_server import BatchServer
 from tests.unit.test_cli_client import BUSY, Script
 
@@ -42,7 +42,9 @@ def test_an_upload_is_rewound_for_every_try_under_one_key(tmp_path: Path) -> Non
 
     keys: set[str] = set()
     (tmp_path / "in.jsonl").write_bytes(b"one\ntwo\n")
-    with FusionAI("http://api/v1", "k", transport=httpx.MockTransport(answers), pause=lambda seconds: None) as client:
+    with PlainClient(
+        "http://api/v1", "k", transport=httpx.MockTransport(answers), pause=lambda seconds: None
+    ) as client:
         assert client.upload(tmp_path / "in.jsonl", expires_seconds=3600)["id"] == "file_1"
     assert len(forms) == 3 and len(set(forms)) == 1 and len(keys) == 1
     assert b'name="purpose"\r\n\r\nbatch\r\n' in forms[0]
@@ -107,14 +109,14 @@ class Flaky(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(content: bytes) -> Iterator[tuple[type[Flaky], FusionAI]]:
+def serving(content: bytes) -> Iterator[tuple[type[Flaky], PlainClient]]:
     handler = type("Handler", (Flaky,), {"content": content})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.handle_error = lambda request, address: None  # type: ignore[method-assign]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
-        with FusionAI(f"http://127.0.0.1:{server.server_address[1]}/v1", "k", pause=lambda seconds: None) as client:
+        with PlainClient(f"http://127.0.0.1:{server.server_address[1]}/v1", "k", pause=lambda seconds: None) as client:
             yield handler, client
     finally:
         server.shutdown()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.client import job_file
-from producer.client.job_file import Line, Problem
+from fusionai.plain import job_file
+from fusionai.plain.job_file import Line, Problem
 
 
 def line(**fields: object) -> bytes:

@@ -23,7 +23,7 @@ from genai_prices.types import (
 )
 
 from producer import cli
-from producer.cli import models as command
+from producer.cli import own_models as command
 from producer.pricelist import own_file, published
 from producer.pricelist.published import Prices
 from shared.settings import settings

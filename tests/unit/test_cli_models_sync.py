@@ -21,7 +21,7 @@ from genai_prices.types import (
 )
 
 from producer import cli
-from producer.cli import models as command
+from producer.cli import own_models as command
 from producer.cli import sync_page
 from producer.pricelist import published
 from producer.pricelist.published import Prices

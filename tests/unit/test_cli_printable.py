@@ -12,11 +12,11 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 
+from fusionai.plain import PlainClient
 from producer import cli
 from producer.cli import connection
 from producer.cli.failures import reported
 from producer.cli.progress import Board, Tally
-from producer.client import FusionAI
 from producer.terminal import one_line, printable
 from tests.unit.batch_server import BatchServer
 
@@ -40,10 +40,10 @@ class Server:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     fake = Server()
 
-    def client(base_url: str, key: str, **options: Any) -> FusionAI:
-        return FusionAI(base_url, key, transport=httpx.MockTransport(fake), pause=lambda seconds: None, **options)
+    def client(base_url: str, key: str, **options: Any) -> PlainClient:
+        return PlainClient(base_url, key, transport=httpx.MockTransport(fake), pause=lambda seconds: None, **options)
 
-    monkeypatch.setattr(connection, "FusionAI", client)
+    monkeypatch.setattr(connection, "PlainClient", client)
     yield fake
 
 
@@ -112,7 +112,7 @@ def test_events_are_clean_and_as_json_what_they_were(server: Server, monkeypatch
 
 def test_what_is_wrong_with_a_file_is_told_cleanly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake = BatchServer()
-    monkeypatch.setattr(connection, "FusionAI", fake.client)
+    monkeypatch.setattr(connection, "PlainClient", fake.client)
     body = {"model": HOSTILE, "input": "x"}
     line = {"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": body}
     file = tmp_path / "in.jsonl"

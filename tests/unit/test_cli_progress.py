@@ -234,3 +234,19 @@ def test_nothing_is_shown_with_json(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     with activity.working(Output(True), "Checking", "checks") as update:
         update(3, 30)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("waiting", "said"),
+    [
+        ({"waiting_for": "credits"}, "waiting for credits"),
+        ({"waiting_for": "budget", "waiting_until": None}, "waiting for the budget of the API key"),
+        (
+            {"waiting_for": "budget", "waiting_until": 1_796_083_200},
+            "waiting for the budget of the API key, which renews 2026-12-01 00:00:00",
+        ),
+    ],
+)
+def test_what_a_paused_batch_waits_for_is_said_in_words(waiting: dict[str, Any], said: str) -> None:
+    found: Any = {**look("in_progress", 1, 1, 4), **waiting}
+    assert Tally.of(found).phase == said

@@ -8,16 +8,16 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 
+from fusionai.plain import batch_submission
 from producer import cli
 from producer.cli import connection
-from producer.client import batch_submission
 from tests.unit.batch_server import BatchServer
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchServer]:
     fake = BatchServer()
-    monkeypatch.setattr(connection, "FusionAI", fake.client)
+    monkeypatch.setattr(connection, "PlainClient", fake.client)
     yield fake
 
 

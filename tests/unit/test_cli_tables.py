@@ -225,6 +225,33 @@ def test_a_page_shows_the_beginning_of_what_is_very_long(monkeypatch: pytest.Mon
     assert len(pipe.lines()) > 1536
 
 
+def test_a_job_s_hold_has_its_lines_and_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    priced = {"count": 812, "price": 15_000_000, "per": 1_000_000, "rate": "cache write", "credits": "0.01218"}
+    hold: Any = {
+        "credits": 0.01218,
+        "state": "held",
+        "of_batch": False,
+        "reason": "the most that the job may cost at openai gpt-4",
+        "price_version": "1",
+        "lines": [
+            {"item": "input", "description": "text of the request", **priced},
+            {"item": "rounding", "call": 2, "description": "rounding up", "credits": "0"},
+        ],
+    }
+    page = screen(70, monkeypatch)
+    explanations.show_hold(page.output, hold)
+    explanations.show_hold(page.output, None)
+    assert page.lines() == [
+        "",
+        "held for at most     count  price           credits",
+        "text of the request    812  15 per million  0.01218",
+        "call 2: rounding up                               0",
+        "(0.01218 credits held until the job ends, the most that the job may",
+        "cost at openai gpt-4, at the dearest price that may apply: cache",
+        "write, prices of 1)",
+    ]
+
+
 def test_a_job_s_charge_and_candidates_have_headers_and_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [
         {

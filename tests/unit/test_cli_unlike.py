@@ -9,9 +9,9 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 
+from fusionai.plain import PlainClient
 from producer import cli
 from producer.cli import connection
-from producer.client import FusionAI
 
 #: Answers of others, and some that only look like one of ours.
 ANSWERS: dict[str, Any] = {
@@ -63,10 +63,10 @@ class Server:
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     fake = Server()
 
-    def client(base_url: str, key: str, **options: Any) -> FusionAI:
-        return FusionAI(base_url, key, transport=httpx.MockTransport(fake), pause=lambda seconds: None, **options)
+    def client(base_url: str, key: str, **options: Any) -> PlainClient:
+        return PlainClient(base_url, key, transport=httpx.MockTransport(fake), pause=lambda seconds: None, **options)
 
-    monkeypatch.setattr(connection, "FusionAI", client)
+    monkeypatch.setattr(connection, "PlainClient", client)
     monkeypatch.chdir(tmp_path)
     Path("in.jsonl").write_text('{"type": "embedding", "model": "m", "input": "x"}\n')
     yield fake
@@ -97,8 +97,8 @@ def test_it_is_said_as_json(server: Server, kind: str, command: tuple[str, ...])
 
 
 def test_a_bug_before_any_answer_keeps_its_trace(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: FusionAI) -> None:
+    def broken(self: PlainClient) -> None:
         raise KeyError("ours")
 
-    monkeypatch.setattr(FusionAI, "models", broken)
+    monkeypatch.setattr(PlainClient, "models", broken)
     assert isinstance(run("models").exception, KeyError)

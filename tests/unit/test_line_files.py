@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from producer.client import job_file
-from producer.client.job_file import Line, Problem
+from fusionai.plain import job_file
+from fusionai.plain.job_file import Line, Problem
 from shared.batches import line_files
 from shared.batches.line_files import FaultError
 from shared.batches.lines import FileReading, Wanted, chunks, read

@@ -5,7 +5,7 @@ import threading
 import httpx
 import pytest
 
-from producer.client.transport import Transport
+from fusionai.plain.transport import Transport
 from producer.stack import banner, provider_keys
 from producer.stack.layout import Layout
 from producer.stack.provider_keys import KeyChecks, check_key, masked

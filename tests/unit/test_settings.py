@@ -8,19 +8,26 @@ import pytest
 from click.testing import CliRunner
 
 from producer.cli import main
-from shared import environment, logs, settings, settings_faults
+from shared import environment, logs, settings, settings_faults, settings_money
 from shared.settings import Settings, read_settings
 from shared.submissions.catalogue import SANDBOX, checked
 from shared.submissions.catalogue_files import joined
 from workers import app
 
-SOURCE = Path(settings.__file__)
+SOURCE, MONEY = Path(settings.__file__), Path(settings_money.__file__)
 TABLE = SOURCE.parents[1] / "deploy" / "settings.md"
 HEAD = """# Settings
 
 Environment variables, or lines of a `.env` file in the working directory; `deploy/operating.md` explains most.
 A `FUSIONAI_…` that is none of them changes nothing; commands and processes warn of it when they start.
-This table is made of `shared/settings.py`: `SETTINGS_TABLE=write pytest tests/unit/test_settings.py` makes it anew.
+It is made of `shared/settings.py` and `shared/settings_money.py`:
+`SETTINGS_TABLE=write pytest tests/unit/test_settings.py` makes it anew.
+
+| variable | default | what |
+|---|---|---|
+"""
+SOLD = """
+## Payments and invoices
 
 | variable | default | what |
 |---|---|---|
@@ -38,11 +45,11 @@ your own. To a base URL what stands behind it is added unless it ends so.
 _FIELD = re.compile(r"    (\w+): [^=]+ = .+")
 
 
-def documented() -> list[tuple[list[str], str]]:
-    """The fields in the order of the class, those that stand below one comment together, with its text."""
+def documented(source: Path) -> list[tuple[list[str], str]]:
+    """The fields in the order of a class, those that stand below one comment together, with its text."""
     found: list[tuple[list[str], str]] = []
     words: list[str] = []
-    body = SOURCE.read_text().partition("class Settings(")[2].partition("    @field_validator")[0]
+    body = source.read_text().partition("Settings(")[2].partition("    @field_validator")[0]
     for line in body.splitlines():
         if line.startswith("    #: "):
             words.append(line.removeprefix("    #: "))
@@ -56,12 +63,15 @@ def documented() -> list[tuple[list[str], str]]:
 
 
 def table() -> str:
-    rows = []
-    for names, text in documented():
+    sold = SOLD + "\n".join(_rows(MONEY)) + "\n"
+    return HEAD + "\n".join(_rows(SOURCE)) + "\n" + sold + PROVIDERS + "\n".join(_providers()) + "\n"
+
+
+def _rows(source: Path) -> Iterator[str]:
+    for names, text in documented(source):
         variables = ", ".join(f"`FUSIONAI_{name.upper()}`" for name in names)
         defaults = ", ".join(_default(name) for name in names)
-        rows.append(f"| {variables} | {defaults} | {text[0].upper()}{text[1:]} |")
-    return HEAD + "\n".join(rows) + "\n" + PROVIDERS + "\n".join(_providers()) + "\n"
+        yield f"| {variables} | {defaults} | {text[0].upper()}{text[1:]} |"
 
 
 def _providers() -> Iterator[str]:
@@ -80,7 +90,8 @@ def _default(name: str) -> str:
 
 
 def test_each_setting_is_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [name for names, _ in documented() for name in names] == list(Settings.model_fields)
+    found = [name for source in (MONEY, SOURCE) for names, _ in documented(source) for name in names]
+    assert found == list(Settings.model_fields)
     if environment.inherited().get("SETTINGS_TABLE") == "write":
         TABLE.write_text(table())
     assert TABLE.read_text() == table(), "SETTINGS_TABLE=write makes it anew"

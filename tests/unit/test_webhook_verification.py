@@ -9,8 +9,8 @@ import pytest
 from openai import OpenAI
 from standardwebhooks import Webhook
 
-from producer.client import FusionAI, SeenEvents, WebhookVerificationError
-from producer.client.webhook_verification import verify
+from fusionai.plain import PlainClient, SeenEvents, WebhookVerificationError
+from fusionai.webhook_verification import verify
 from shared import clock
 from shared.webhooks import signing
 
@@ -38,8 +38,8 @@ def without(*names: str) -> dict[str, str]:
 def test_a_genuine_one_is_the_event() -> None:
     assert verify(BODY, signed(), SECRET, now=NOW) == EVENT
     assert verify(BODY.decode(), {name.upper(): value for name, value in signed().items()}, SECRET, now=NOW) == EVENT
-    assert FusionAI.webhooks.fget is not None
-    with FusionAI("http://127.0.0.1:9/v1", "fusionai_test_x") as client:
+    assert PlainClient.webhooks.fget is not None
+    with PlainClient("http://127.0.0.1:9/v1", "fusionai_test_x") as client:
         now = signed(at=clock.now_seconds())
         assert client.webhooks.verify(BODY, now, SECRET) == EVENT
 

@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 
-from shared import logs, network
+from shared import logs, network, telemetry
 from shared.queues import PROBATION
 from shared.settings import keep_private
 from shared.stopping import on_signals
@@ -25,6 +25,7 @@ def main() -> None:
     logs.start()
     keep_private()
     network.check()
+    telemetry.start("worker")
     runtime = Runtime(slots={PROBATION: GROUP_MOST}, probation=True, worker_id=sys.argv[1])
     runtime.start()
     stop = on_signals(signal.SIGTERM)
@@ -35,6 +36,7 @@ def main() -> None:
         while not quiet.done() and not stop.wait(LOOK_SECONDS):
             pass
     runtime.stop()
+    telemetry.stop()
 
 
 if __name__ == "__main__":

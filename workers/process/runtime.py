@@ -90,7 +90,7 @@ class Runtime:
 
     def deliver(self, ids: Sequence[str]) -> None:
         """Webhook deliveries that are due."""
-        self._call(self.sender.offer, ids)
+        self._call(self._delivered, ids)
 
     def stop_leasing(self) -> None:
         """Take nothing more; safe in a signal handler."""
@@ -156,6 +156,10 @@ class Runtime:
         self._publisher = Publisher(settings().redis_url)
         self._pace = pacing.connect(settings(), catalogue(), self.incarnation.id)
         self._statistics = pacing.Recorder(settings().redis_url)
+
+    def _delivered(self, ids: Sequence[str]) -> None:
+        self._poller.heard(WEBHOOKS)
+        self.sender.offer(ids)
 
     def _offered(self, queue: str, ids: Sequence[str]) -> None:
         self._poller.heard(queue)

@@ -21,7 +21,7 @@ from shared.submissions.steps.conducting import Step
 from shared.submissions.steps.grounding import SEARCH
 from workers.pacing import PATIENCE, Pace, Permit, Recorder, Wait
 from workers.providers import ProviderAnswer, ProviderCall, TimeLimits, Upstream, limits
-from workers.running import counting, job_rows, outcomes, paused, requeues, stepping, tiers
+from workers.running import counting, job_rows, outcomes, paused, requeues, stepping, tiers, traced
 from workers.running.fallback import choose
 from workers.running.images import ImageKeeper, links
 from workers.running.job_rows import Work
@@ -260,7 +260,9 @@ class _Run:
         began = clock.monotonic()
         with permit.guarded(lambda error: tiers.harmless(error, offer)) if permit is not None else nullcontext():
             crash.point("call.before")
-            answer = await self._upstream().call(call)
+            with traced.call(self.job, offer, self.request) as span:
+                answer = await self._upstream().call(call)
+                traced.answered(span, answer)
             ended = clock.monotonic()
         if permit is not None:
             permit.answered(answer.limits, answer.usage.prompt_tokens + answer.usage.completion_tokens)

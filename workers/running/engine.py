@@ -18,7 +18,7 @@ from shared.jobs.outcomes import Ending, Requeue, Verdict
 from shared.queues import lane_of
 from shared.settings import settings
 from shared.slices import slices
-from workers.running import job_rows, outcomes
+from workers.running import job_rows, outcomes, traced
 from workers.running.attempts import Attempts
 from workers.running.job_rows import UnreadableError
 from workers.running.progress_recorder import ProgressRecorder
@@ -227,6 +227,10 @@ class Engine:
             self._consume(queue, True)
 
     async def _run(self, job: Leased) -> None:
+        with traced.job(job):
+            await self._run_and_settle(job)
+
+    async def _run_and_settle(self, job: Leased) -> None:
         freed: int | None = None
         try:
             outcome = await self._outcome(job)

@@ -2,7 +2,8 @@
 
 While the broker is away, full or stopped, what is queued is taken from the rows, in turn over the accounts as the
 feeder does, at the pace of a look a second; so that its trouble slows jobs down and does not stop them. While it is
-well, a queue that has been silent here for long is looked at now and then: a consumer may be deaf and not know it.
+well, a queue that has been silent here for long is looked at now and then: a consumer may be deaf and not know it. So
+are due webhook deliveries, for which the sweeper rings again and again, to no avail if nobody hears it.
 A job that is found is marked, offered and leased like one that was rung for, and a doorbell that comes late finds it
 taken.
 """
@@ -22,6 +23,7 @@ from shared.db.models.jobs import WOKEN
 from shared.jobs.leases import unwake
 from shared.jobs.pauses import paused_providers
 from shared.jobs.waking import ACCOUNTS, accounts_waiting, mark
+from shared.queues import WEBHOOKS
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,7 @@ class Poller:
         self._database, self._bell, self._slots = database, bell, slots
         self._offer, self._deliver, self._due = offer, deliver, due
         self._after: dict[str, str] = {}
-        self._heard = dict.fromkeys(slots.queues, clock.monotonic())
+        self._heard = dict.fromkeys([*slots.queues, *([WEBHOOKS] if due else [])], clock.monotonic())
 
     def heard(self, queue: str) -> None:
         """A doorbell has rung."""
@@ -81,10 +83,11 @@ class Poller:
         well = await asyncio.wrap_future(self._bell.check())
         late_seconds = DEAF_SECONDS if well else LATE_SECONDS
         found = False
-        for queue in self._silent() if well else self._slots.queues:
-            if room := min(self._slots.room(queue), MOST):
+        looked = self._silent() if well else [*self._slots.queues, WEBHOOKS]
+        for queue in looked:
+            if queue != WEBHOOKS and (room := min(self._slots.room(queue), MOST)):
                 found = await self._take(queue, room, late_seconds) or found
-        if not well and self._due is not None and (due := await self._database.read(self._due)):
+        if WEBHOOKS in looked and self._due is not None and (due := await self._database.read(self._due)):
             self._deliver(due)
         return found
 

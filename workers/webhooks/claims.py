@@ -16,11 +16,13 @@ from shared.db import models as m
 from shared.settings import settings
 from shared.settings_values import pauses
 from shared.webhooks import secrets as webhook_secrets
-from workers.webhooks import addressees
+from workers.webhooks import addressees, traced
 from workers.webhooks.schedule import JITTER, whole_seconds
 
 #: For how long a claimed delivery is its sender's, in seconds.
 CLAIM_SECONDS: Final = 40
+#: For how long a callback is put off of which too many wait for a host that does not answer, in seconds.
+POSTPONED_SECONDS: Final = 300
 #: So many claims in a row may die with their senders before the next are as far apart as failed attempts are.
 LOST_CLAIMS: Final = 10
 
@@ -91,6 +93,7 @@ def claim(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
         sent.append({**row, "claimed_until": own, "secrets": webhook_secrets.signing(row, now)})
     if changes:
         connection.execute(_CHANGE, changes)
+    traced.add_traces(connection, sent)
     return sent
 
 
@@ -145,6 +148,14 @@ _CHANGE = (
     .where(m.deliveries.c.id == bindparam("b_id"))
     .values({name: bindparam(name) for name in ("status", "next_at", "claims", "last_error")})
 )
+
+
+def postpone(connection: Connection, ids: Sequence[str]) -> None:
+    """Let what is due, and is not sent for long, be due later: what is due after it is found before it."""
+    now = db.now(connection)
+    due = (m.deliveries.c.id.in_(ids), m.deliveries.c.status == "pending", m.deliveries.c.next_at <= now)
+    later = now + int(POSTPONED_SECONDS * settings().webhook_pace * clock.MICROS)
+    connection.execute(update(m.deliveries).where(*due).values(next_at=later))
 
 
 def release(connection: Connection, claims: Sequence[tuple[str, int]]) -> None:

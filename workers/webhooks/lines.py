@@ -11,6 +11,9 @@ from workers.webhooks.receivers import ReceiverState
 #: others are sent, and for so many rounds of sends, so that sending does not wait for the database.
 CLAIM_AHEAD: Final = 4
 CLAIMED_ROUNDS: Final = 2
+#: Of callbacks to a host that does not answer so many stay due: what is due of an account's callbacks is found in one
+#: order, whichever their host, so that more of them would keep those to other hosts from being found.
+FEW_DUE: Final = 32
 
 
 @dataclass(slots=True, eq=False)
@@ -24,6 +27,8 @@ class Line:
     where: dict[str, "Line"] = field(default_factory=dict)
     waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
     claimed: deque[dict[str, Any]] = field(default_factory=deque)
+    #: It is of callbacks to one host: its account's to other hosts are found among the same.
+    shares: bool = False
     #: Sends under way.
     sending: int = 0
     #: The claim that is under way beside the sends.
@@ -73,6 +78,16 @@ class Line:
     def taken(self, number: int) -> list[str]:
         """The first so many, which do not wait here any more."""
         ids = [self.waiting.popitem(last=False)[0] for _ in range(min(number, len(self.waiting)))]
+        for id in ids:
+            del self.where[id]
+        return ids
+
+    def crowd(self) -> list[str]:
+        """What is too many, the last first, which does not wait here any more: it is to be put off."""
+        over = len(self.waiting) - FEW_DUE
+        if not self.shares or self.receiver.kind != "silent" or over <= 0:
+            return []
+        ids = [self.waiting.popitem()[0] for _ in range(over)]
         for id in ids:
             del self.where[id]
         return ids

@@ -18,9 +18,10 @@ from shared.db import Database
 from shared.db.batcher import Batcher
 from shared.objects.events import event_object
 from shared.settings import settings
+from shared.slices import slices
 from shared.webhooks import events, signing
-from workers.webhooks import addressees
-from workers.webhooks.claims import Due, claim, release, webhooks_of
+from workers.webhooks import addressees, traced
+from workers.webhooks.claims import Due, claim, postpone, release, webhooks_of
 from workers.webhooks.client import SendResult, WebhookClient, attempt, timed_out
 from workers.webhooks.due import LEAST, due_of
 from workers.webhooks.lines import Line
@@ -118,12 +119,19 @@ class Sender:
                 line.put(one.id)
             counts[one.line] += 1
             line.more = line.more or not fits or one.again or counts[one.line] >= LEAST
+        for line in {self._waiting[id] for id in offered if id in self._waiting}:
+            if crowd := line.crowd():
+                self._tasks.start(self._postpone(crowd))
         return [None] * len(groups)
+
+    async def _postpone(self, ids: Sequence[str]) -> None:
+        for some in slices(ids, PUT_OFF_EACH):
+            await self._database.write(postpone, some)
 
     def _begun(self, one: Due) -> Line:
         """A new line, which is served from now on."""
         receiver = self._receivers.of(one.line, one.account_id, addressees.place(one.line, one.url))
-        line = self._lines[one.line] = Line(receiver, one.webhook_id, self._waiting)
+        line = self._lines[one.line] = Line(receiver, one.webhook_id, self._waiting, shares=one.line != one.webhook_id)
         self._tasks.start(self._serve(one.line, line))
         return line
 
@@ -276,7 +284,10 @@ class Sender:
         body = orjson.dumps(event_object(row))
         signed = signing.headers(row["id"], body, clock.now_seconds(), row["secrets"])
         wanted = {"content-type": "application/json", **signed}
-        return await attempt(self._client, row["url"], body, wanted, seconds)
+        with traced.send(row) as span:
+            answer = await attempt(self._client, row["url"], body, wanted, seconds)
+            traced.sent(span, answer)
+            return answer
 
     async def _claims(self, groups: Sequence[list[str]]) -> Sequence[list[dict[str, Any]]]:
         send_by = clock.monotonic() + CLAIMED_SECONDS  # from before the claim, by this machine's own clock

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from producer.console import commands
 from producer.console.amounts import micros_of
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
@@ -126,7 +127,6 @@ async def _list(visit: Visit, error: FusionError | None = None) -> Response:
     return visit.show(
         "accounts.html",
         action=action,
-        searched=audit.SEARCHED,
         status=error.status if error else 200,
         here="accounts",
         accounts=[_shown(row) for row in shown],
@@ -137,6 +137,7 @@ async def _list(visit: Visit, error: FusionError | None = None) -> Response:
         first_entries=visit.url(older=None) if older else "",
         plans=[(plan, plan) for plan in PLANS],
         form=visit.form,
+        commands=commands.of_accounts(_texts(visit), action),
         error=error,
     )
 
@@ -152,20 +153,26 @@ async def _page(visit: Visit, account_id: str, error: FusionError | None = None)
         found = await visit.context.database.read(read)
     except NotFound as missing:
         return visit.show("error.html", status=404, error=missing, here="accounts", title="Not found")
-    entries = found.entries
+    entries, account = found.entries, _shown(found.row)
     return visit.show(
         "account.html",
         status=error.status if error else 200,
         here="accounts",
-        account=_shown(found.row),
+        account=account,
         entries=entries[:SHOWN],
         next_entries=visit.url(older=entries[SHOWN - 1]["id"]) if len(entries) > SHOWN else "",
         first_entries=visit.url(older=None) if older else "",
         plans=[(plan, plan) for plan in PLANS],
         reference=secrets.token_hex(12),
         form=visit.form,
+        commands=commands.of_account(account, _texts(visit)),
         error=error,
     )
+
+
+def _texts(visit: Visit) -> dict[str, str]:
+    """What the form says as it was written."""
+    return {name: value for name, value in visit.form.items() if isinstance(value, str)}
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from producer.console import commands
 from producer.console.api import ApiError, Call
 from producer.console.formats import credits
 from producer.console.router import PageRouter
@@ -174,6 +175,7 @@ async def _invoice(visit: Visit, invoice_id: str, error: ApiError | None = None)
     voids = []
     if invoice["kind"] == "purchase" and invoice["status"] in ("open", "expired"):
         voids.append(("Void", Call("POST", f"/v1/invoices/{invoice_id}/void")))
+    pays = visit.is_operator and invoice["kind"] == "purchase" and invoice["status"] == "open"
     return visit.show(
         "invoice.html",
         status=error.status if error else 200,
@@ -182,6 +184,7 @@ async def _invoice(visit: Visit, invoice_id: str, error: ApiError | None = None)
         links=links,
         call=call,
         buttons=voids,
+        commands=[("Mark as paid", commands.mark_paid(invoice_id))] if pays and not _is_online(visit) else (),
         online=_is_online(visit),
         note=by_hand.NOTE,
         error=error,

@@ -47,13 +47,16 @@ async def show_picture(visit: Visit, job_id: str, number: str) -> Response:
 async def cancel(visit: Visit, job_id: str) -> Response:
     """Cancel the job."""
     call = Call("POST", f"/v1/jobs/{job_id}/cancel")
-    was_active = (await visit.api.get(f"/v1/jobs/{job_id}"))["status"] in _ACTIVE
-    answer = await visit.api.send(call)
-    ended = answer.data["status"]
-    if was_active and ended in ("cancelled", "running"):
-        await visit.note(call, answer)
+    ended = (await visit.api.get(f"/v1/jobs/{job_id}"))["status"]
+    if ended in _ACTIVE:
+        ended = (await visit.change(call, changed=_is_cancelled)).data["status"]
     said = {"cancelled": "The job is cancelled.", "running": "The job ends as soon as its worker hears of it."}
     return visit.see(f"/console/jobs/{job_id}", said.get(ended, f"The job had ended already: {ended}."))
+
+
+def _is_cancelled(job: Mapping[str, Any]) -> bool:
+    """Whether a cancel has ended a job, or will: what has ended before is as it was."""
+    return job["status"] in ("cancelled", "running")
 
 
 @router.post("/console/jobs/{job_id}/again")

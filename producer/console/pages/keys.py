@@ -6,14 +6,16 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from producer.console import commands
 from producer.console.amounts import micros_of
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
 from producer.operations import keys
 from shared import accounts, audit, clock, key_limits
-from shared.accounts import KeyHolder, Mode
+from shared.accounts import KeyHolder
 from shared.errors import FusionError, InvalidRequest, NotFound
 from shared.key_limits import Change
+from shared.key_texts import Mode
 from shared.money.budgets import BUDGET_PERIODS
 from shared.permissions import PERMISSIONS
 from shared.submissions.catalogue import catalogue
@@ -56,7 +58,9 @@ async def create(visit: Visit) -> Response:
 
     id, key = await visit.context.database.write(make)
     made = await visit.context.database.read(keys.one, account_id, id)
-    return visit.show("key_made.html", here="keys", key=key, made=made)
+    asked, permissions = _texts(visit)
+    same = [("New key", commands.new_key(account_id, asked, permissions))]
+    return visit.show("key_made.html", here="keys", key=key, made=made, commands=same)
 
 
 @router.post("/console/keys/{key_id}/revoke")
@@ -79,12 +83,13 @@ async def revoke(visit: Visit, key_id: str) -> Response:
 async def _page(visit: Visit, error: FusionError | None = None) -> Response:
     after = visit.query.get("after") or None
     found = await visit.context.database.read(_seen, visit.holder, after)
-    shown, now = found[:_LIMIT], clock.now_micros() // clock.MICROS
+    now = clock.now_micros() // clock.MICROS
+    shown = [{**key, "state": _state(key, now)} for key in found[:_LIMIT]]
     return visit.show(
         "keys.html",
         status=error.status if error else 200,
         here="keys",
-        keys=[{**key, "state": _state(key, now)} for key in shown],
+        keys=shown,
         next=visit.url(after=shown[-1]["id"]) if len(found) > _LIMIT else "",
         first=visit.url(after=None) if after else "",
         permissions=PERMISSIONS,
@@ -92,6 +97,7 @@ async def _page(visit: Visit, error: FusionError | None = None) -> Response:
         days=_DAYS,
         given=visit.form,
         chosen=visit.form.getlist("permission") if error else [],
+        commands=commands.of_keys(visit.holder.account_id, shown, *_texts(visit)),
         error=error,
     )
 
@@ -107,6 +113,12 @@ def _state(key: dict[str, Any], now: int) -> str:
     if key["revoked_at"] is not None:
         return "revoked"
     return "expired" if key["expires_at"] is not None and key["expires_at"] <= now else "active"
+
+
+def _texts(visit: Visit) -> tuple[dict[str, str], list[str]]:
+    """What the form says as it was written, and the permissions that were chosen."""
+    asked = {name: value for name, value in visit.form.items() if isinstance(value, str)}
+    return asked, [str(one) for one in visit.form.getlist("permission")]
 
 
 def _check_operator(visit: Visit) -> None:

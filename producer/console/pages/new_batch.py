@@ -6,7 +6,7 @@ from typing import Any
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
-from producer.console import auditing, code_samples, composing
+from producer.console import code_samples, composing
 from producer.console.api import ApiError, Call
 from producer.console.composing import METADATA, FormError
 from producer.console.router import PageRouter
@@ -56,10 +56,9 @@ async def upload(visit: Visit) -> Response:
         if not isinstance(file, UploadFile) or not file.filename:
             raise ApiError(400, {"message": "choose a file of requests, one JSON object a line", "param": "file"})
         sent = Upload(file, visit.field("once"))
-        answer = await visit.api.send(sent.call, sent.pieces())
+        answer = await visit.change(sent.call, sent.pieces())
     except ApiError as error:
         return show(visit, error)
-    await auditing.note_call(visit.context.database, visit.session, visit.holder.account_id, sent.call, answer)
     place = f"/console/new/file/{answer.data['id']}"
     if visit.request.headers.get("hx-request"):
         return Response(status_code=204, headers={"HX-Redirect": place})

@@ -1,6 +1,7 @@
 """The first page: what is left and spent, what is under way, what went wrong of late."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -16,65 +17,61 @@ router = PageRouter()
 
 #: Days of the charts.
 _DAYS: Final = 30
-#: Seconds in which a job that failed is of late.
-_LATE: Final = 86_400
 #: Jobs in the lists of the page.
 _SHOWN: Final = 6
 
 
 @router.get("/console")
 async def show(visit: Visit) -> Response:
-    """The overview."""
+    """The overview; what is fetched anew by a page that is looked at is the numbers alone."""
+    numbers = await _numbers(visit)
+    lists = {} if visit.refreshes else await _lists(visit, numbers["summary"])
+    return visit.show("overview.html", here="overview", **numbers, **lists)
+
+
+async def _numbers(visit: Visit) -> dict[str, Any]:
+    """How credits and jobs stand."""
+    summary, balance = await asyncio.gather(visit.api.get("/v1/jobs/summary"), _balance(visit))
+    oldest = summary["oldest_queued_at"]
+    return {
+        "summary": summary,
+        "balance": balance,
+        "day": str(clock.utc(clock.now_micros()).date()),
+        "oldest": None if oldest is None else max(0, clock.now_seconds() - oldest),
+        "active": bool(summary["queued"]["count"] or summary["running"]["count"]),
+    }
+
+
+async def _lists(visit: Visit, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The charts, and the newest jobs, and those that failed of late."""
     today = clock.utc(clock.now_micros()).date()
     since = str(today - timedelta(days=_DAYS - 1))
     file = Call("GET", "/v1/usage", {"from": since, "to": str(today), "group_by": "day,model", "format": "csv"})
-    after = clock.now_seconds() - _LATE
-    midnight = clock.now_seconds() // 86_400 * 86_400
-    queued, running, done, failed = await asyncio.gather(
-        _count(visit, status="queued"),
-        _count(visit, status="running"),
-        _count(visit, status="succeeded", created_after=midnight),
-        _count(visit, status="failed,expired", created_after=after),
+    failed = {"status": "failed,expired", "created_after": summary["failed_since"]}
+    failures, newest, groups, hours = await asyncio.gather(
+        _jobs(visit, **failed) if summary["failed"]["count"] else _none(),
+        _jobs(visit),
+        _groups(visit, file),
+        _hours(visit),
     )
-    oldest, failures, newest = await asyncio.gather(
-        _jobs(visit, status="queued", order="asc", limit=1),
-        _jobs(visit, status="failed,expired", created_after=after, limit=_SHOWN),
-        _jobs(visit, limit=_SHOWN),
-    )
-    groups, balance, hours = await asyncio.gather(_groups(visit, file), _balance(visit), _hours(visit))
-    lines = usage_groups.by_name(groups)
-    of_today = usage_groups.total([one for one in groups if one.day == str(today)])
-    of_month = usage_groups.total([one for one in groups if one.day >= str(today.replace(day=1))])
-    return visit.show(
-        "overview.html",
-        here="overview",
-        balance=balance,
-        today=of_today,
-        month=of_month.credits if balance is None else balance["spent"]["credits"],
-        day=str(today),
-        queued=queued,
-        oldest=clock.now_seconds() - oldest[0]["created_at"] if oldest else None,
-        running=running,
-        done=done,
-        after=after,
-        failed=failed,
-        failures=failures,
-        jobs=newest,
-        active=(queued, running) != ("0", "0"),
-        chart=usage_groups.chart(groups, lines, since, str(today), {}),
-        rate=hours,
-        used=bool(groups),
-    )
+    return {
+        "failures": failures,
+        "jobs": newest,
+        "chart": usage_groups.chart(groups, usage_groups.by_name(groups), since, str(today), {}),
+        "rate": hours,
+        "used": bool(groups),
+    }
 
 
 async def _jobs(visit: Visit, **query: object) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await visit.api.get("/v1/jobs", include_results="false", **query))["data"]
+    found: list[dict[str, Any]] = (await visit.api.get("/v1/jobs", include_results="false", limit=_SHOWN, **query))[
+        "data"
+    ]
     return found
 
 
-async def _count(visit: Visit, **query: object) -> str:
-    found = await visit.api.get("/v1/jobs/count", **query)
-    return f"{found['count']:,}{'' if found['exact'] else '+'}"
+async def _none() -> list[dict[str, Any]]:
+    return []
 
 
 async def _groups(visit: Visit, file: Call) -> list[usage_groups.Group]:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from producer import objects
+from producer.admission import audited
 from producer.context import Context
 from producer.operations import credit_history
 from producer.operations import credits as credits_ops
@@ -94,7 +95,7 @@ async def set_thresholds(request: Request) -> Response:
     context, holder = await enter(request)
     wanted = valid(credits_ops.ThresholdSpecs, await read_body(request))
     check_live(holder)
-    return answer(await context.database.write(credits_ops.set_thresholds, holder.account_id, wanted))
+    return answer(await audited.change(context.database, credits_ops.set_thresholds, holder.account_id, wanted))
 
 
 @router.get(

@@ -13,7 +13,7 @@ from producer.admission.idempotency import KEEP_BATCH_SECONDS
 from producer.admission.run_once import run_once
 from producer.context import Context
 from producer.objects import Afforded, DryRun, Quoted
-from producer.operations import batch_errors, batch_retries, batches, files, job_filters
+from producer.operations import batch_retries, batches, files, job_filters
 from producer.operations.batch_making import make_once
 from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import BatchSpec
@@ -126,7 +126,7 @@ async def show_errors(request: Request, id: str) -> Response:
     """Get the errors of a batch: lines that did not succeed, grouped by reason and message, while it runs as well."""
     context, holder = await enter(request)
     row = await context.database.read(batches.visible, holder, id)
-    return answer(await context.database.read(batch_errors.read, row))
+    return answer(await context.errors.of(row))
 
 
 @router.post(

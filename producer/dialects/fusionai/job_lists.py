@@ -82,6 +82,13 @@ async def count_jobs(request: Request) -> Response:
     return answer(await context.database.read(job_filters.count, holder, job_filters.read_filter(given)))
 
 
+@router.get("/jobs/summary", doc=Row("Jobs", one("The counts, at most one second old.", objects.JobSummary)))
+async def show_summary(request: Request) -> Response:
+    """Count the jobs of the key's mode (live or test) that are queued or running, and that ended of late."""
+    context, holder = await enter(request)
+    return answer(await context.summaries.of(holder))
+
+
 def _filters_of(request: Request) -> list[str]:
     """The names of a request's parameters that may be filters."""
     labels = [name for name in request.query_params if name.startswith(job_filters.LABEL)]

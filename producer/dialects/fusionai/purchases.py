@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from producer import objects
+from producer.admission import audited
 from producer.admission.limits.rates import RateLimit
 from producer.admission.run_once import run_once, run_once_delivering
 from producer.context import Context
@@ -111,7 +112,7 @@ async def set_auto_top_up(request: Request) -> Response:
     check_live(holder)
     allowance = await context.limits.admit(RateLimit(f"top_ups.{holder.account_id}", auto_top_ups.SET_PER_MINUTE))
     allowance.check("changes of the automatic top-up of this account")
-    return answer(await context.database.write(auto_top_ups.set_auto_top_up, holder.account_id, wanted))
+    return answer(await audited.change(context.database, auto_top_ups.set_auto_top_up, holder.account_id, wanted))
 
 
 @router.post(

@@ -1,5 +1,6 @@
 """Routes of webhooks and events."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from producer import objects
+from producer.admission import audited
 from producer.admission.limits.rates import RateLimit
 from producer.admission.run_once import run_once, run_once_delivering
 from producer.context import Context
@@ -28,11 +30,12 @@ _EVENT_ORDER = query(
     {"type": "string", "enum": ["asc", "desc"], "default": "asc"},
     "Oldest first (`asc`), which a reader who follows misses none by, or newest first (`desc`).",
 )
+_TYPES = "|".join(re.escape(type) for type in events.TYPES)
 _EVENT_TYPE = query(
     "type",
-    {"type": "string", "enum": [*events.TYPES]},
-    "Only events of this type. A page may then have fewer than `limit` though `has_more` is true: go on with "
-    "`after=last_id`.",
+    {"type": "string", "pattern": f"^({_TYPES})(,({_TYPES}))*$"},
+    "Only events of this type, or of one of several, separated by commas. A page may then have fewer than `limit` "
+    "though `has_more` is true: go on with `after=last_id`.",
 )
 _ROTATIONS = {"As usual": {}, "The old secret has leaked": {"overlap_seconds": 0}}
 
@@ -96,7 +99,7 @@ async def change_webhook(request: Request, id: str) -> Response:
     wanted = valid(webhooks.WebhookChange, await read_body(request))
     if wanted.status is not None:  # also what was left over when it was disabled: enabled again, it would be sent
         await _give_up_waiting(context, holder, id)
-    changed = await context.database.write(webhooks.change, holder, id, wanted)
+    changed = await audited.change(context.database, webhooks.change, holder, id, wanted)
     await _give_up_waiting(context, holder, id)
     return answer(changed)
 
@@ -108,7 +111,7 @@ async def change_webhook(request: Request, id: str) -> Response:
 async def remove_webhook(request: Request, id: str) -> Response:
     """Delete a webhook."""
     context, holder = await enter(request)
-    removed = await context.database.write(webhooks.remove, holder, id)
+    removed = await audited.change(context.database, webhooks.remove, holder, id)
     await _give_up_waiting(context, holder, id)
     return answer(removed)
 
@@ -225,8 +228,8 @@ async def list_events(request: Request) -> Response:
     """List events in order, optionally after a given event."""
     context, holder = await enter(request)
     page, rest = page_of(request, "type")
-    newest_first, type = request.query_params.get("order") == "desc", rest.get("type")
-    found = await context.database.read(events_ops.list_events, holder, page, newest_first=newest_first, type=type)
+    newest_first, types = request.query_params.get("order") == "desc", rest["type"].split(",") if "type" in rest else ()
+    found = await context.database.read(events_ops.list_events, holder, page, newest_first=newest_first, types=types)
     return answer(found)
 
 

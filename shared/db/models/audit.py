@@ -10,7 +10,11 @@ class AuditRow(SQLModel, table=True):
     """One thing that an operator changed; `shared.audit` adds entries, and no code changes or deletes them."""
 
     __tablename__ = "audit_log"
-    __table_args__ = (Index("audit_of_account", "account_id", "id"),)
+    __table_args__ = (
+        Index("audit_of_account", "account_id", "id"),
+        Index("audit_by_action", "action", "id"),
+        Index("audit_of_account_by_action", "account_id", "action", "id"),
+    )
     id: str = Field(primary_key=True)
     created_at: int = big()
     operator: str

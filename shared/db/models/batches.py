@@ -68,6 +68,8 @@ class BatchRow(SQLModel, table=True):
         CheckConstraint("released_micros <= bound_micros", name="released_within_hold"),
         CheckConstraint("resolved_micros <= released_micros", name="resolved_within_released"),
         CheckConstraint("succeeded + failed + cancelled + expired <= total", name="counts_within_total"),
+        # By which a version that would count a batch in slices whole makes no line of one that it must not.
+        CheckConstraint("budget_rest_micros >= 0", name="budget_rest_not_negative"),
         Index("batches_of_account", "account_id", "id"),
         partial_index("batches_unfinished", "id", where=UNFINISHED),
         partial_index("batches_to_read", "id", where=TO_READ),
@@ -136,8 +138,13 @@ class BatchRow(SQLModel, table=True):
     resolved_micros: int = big(default=0)
     charged_micros: int = big(default=0)
     #: In the periods of which instant its hold counts for its key, as of jobs; and how much of it is still the batch's.
+    #: One in slices has none of its own: its lines count when they become jobs, which an instant here says.
     budget_at: int | None = big(null=True)
     budget_rest_micros: int = big(default=0)
+    #: While it waits for a budget of its key, what its next line may cost, and when that budget begins anew (NULL:
+    #: never); NULL: it does not wait for one.
+    budget_short_micros: int | None = big(null=True)
+    budget_until: int | None = big(null=True)
     prompt_tokens: int = big(default=0)
     completion_tokens: int = big(default=0)
     #: Parts of these two of the lines whose providers told them; NULL: none did.

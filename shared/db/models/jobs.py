@@ -17,6 +17,7 @@ WOKEN = f"{QUEUED} AND woken_at IS NOT NULL"
 DEFERRED = f"{QUEUED} AND deferred_for IS NOT NULL"
 TO_CANCEL = f"cancel_requested AND {UNFINISHED}"
 OF_BATCHES = "batch_id IS NOT NULL"
+UNSUCCESSFUL_LINES = f"{OF_BATCHES} AND {UNSUCCESSFUL}"
 AWAITING_CREDIT = f"{QUEUED} AND wanted_micros IS NOT NULL"
 UNCOUNTED = "budget_open AND status NOT IN ('queued', 'running')"
 UNTOLD = "owed_events IS NOT NULL AND status NOT IN ('queued', 'running')"
@@ -36,6 +37,7 @@ class JobRow(SQLModel, table=True):
         partial_index("jobs_unsuccessful_of_account", "account_id", "test", "id", where=UNSUCCESSFUL),
         partial_index("jobs_ended_of_account", "account_id", "test", "finished_at", where=ENDED),
         partial_index("jobs_of_batch", "batch_id", "id", where=OF_BATCHES),
+        partial_index("jobs_unsuccessful_of_batch", "batch_id", "id", where=UNSUCCESSFUL_LINES),
         partial_index("jobs_to_wake", "queue", "account_id", text("priority DESC"), "id", where=TO_WAKE),
         partial_index("jobs_woken", "queue", "woken_at", where=WOKEN),
         partial_index("jobs_deferred", "run_at", where=DEFERRED),
@@ -120,6 +122,8 @@ class JobPayloadRow(SQLModel, table=True):
     wait_until: int | None = big(null=True)
     #: Where the event of its end is sent, beside the account's webhooks; NULL: nowhere else.
     callback_url: str | None = None
+    #: The span in which it was accepted, as a W3C `traceparent` (`shared.telemetry`); NULL: that was not traced.
+    trace: str | None = None
 
 
 class JobResultRow(SQLModel, table=True):

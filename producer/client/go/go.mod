@@ -1,0 +1,3 @@
+module github.com/fusionai/sdk-go
+
+go 1.19

@@ -1,0 +1,148 @@
+"""What `fusionai.batch` decides: how requests are cut into batches, under which keys, and what comes of them. Pure."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+Tier = Literal["auto", "cheapest", "default"]
+Request = Mapping[str, Any]
+
+#: Lines of the first batch, and of the largest: the first results come soon, and many requests make few batches.
+FIRST_LINES, MOST_LINES = 100, 10_000
+#: Bytes of a file of lines; the server takes more.
+MOST_BYTES: Final = 50_000_000
+#: Batches under way at a time.
+MOST_FLYING: Final = 8
+#: A window from which there is time for the tier that answers as there is room, in hours.
+CALM_HOURS: Final = 4
+CHEAP_TIER: Final = "flex"
+#: The first pause between two looks, and the longest; each is a quarter longer than the one before. In seconds.
+FIRST_LOOK, LONGEST_LOOK = 0.25, 5.0
+#: Looks that may fail one after another; each has been tried as often as any call.
+MOST_FAILED_LOOKS: Final = 10
+#: Seconds for an upload, or for reading the results.
+FILE_SECONDS: Final = 120.0
+OVER: Final = frozenset({"failed", "completed", "expired", "cancelled"})
+_URL: Final = "/v1/chat/completions"
+#: Part of every key: files are made in another way by a client of another format.
+_FORMAT: Final = "batch-1"
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What became of a request: `body`, its answer as JSON, or `error` (`code`, `message`)."""
+
+    custom_id: str
+    status_code: int | None
+    body: dict[str, Any] | None
+    error: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many requests have an answer, have failed, and have been taken so far."""
+
+    completed: int
+    failed: int
+    total: int
+
+
+@dataclass
+class Part:
+    """Some of the requests: one batch."""
+
+    number: int
+    custom_ids: Sequence[str]
+    content: bytes
+    batch_id: str = ""
+    completed: int = 0
+    failed: int = 0
+    failed_looks: int = 0
+
+    def key(self, purpose: str, salt: str) -> str:
+        """The Idempotency-Key of its file or its batch: the same for the same requests."""
+        text = "\0".join((_FORMAT, hashlib.sha256(self.content).hexdigest(), str(self.number), purpose, salt))
+        return f"{_FORMAT}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
+
+
+class Cutter:
+    """Cuts requests into parts. `cheap`: the models whose cheaper tier is to be asked for."""
+
+    def __init__(self, lines_per_batch: int | None) -> None:
+        self.cheap: frozenset[str] = frozenset()
+        self._fixed = lines_per_batch
+        self._made = self._taken = self._size = 0
+        self._ids: list[str] = []
+        self._known: set[str] = set()
+        self._lines: list[bytes] = []
+
+    @property
+    def taken(self) -> int:
+        """How many requests there were."""
+        return self._taken
+
+    def add(self, request: Request) -> Part | None:
+        """One more request; a part, where the ones before it or with it fill one."""
+        self._taken += 1
+        custom_id, line = _line(self._taken, request, self.cheap)
+        if custom_id in self._known:
+            raise ValueError(f"custom_id {custom_id!r} comes twice")
+        full = self.rest() if self._size + len(line) > MOST_BYTES else None
+        self._known.add(custom_id)
+        self._ids.append(custom_id)
+        self._lines.append(line)
+        self._size += len(line)
+        most = self._fixed or min(FIRST_LINES << min(self._made, 16), MOST_LINES)
+        return full or (self.rest() if len(self._lines) >= most else None)
+
+    def rest(self) -> Part | None:
+        """What has been added and is in no part yet."""
+        if not self._lines:
+            return None
+        part = Part(self._made, self._ids, b"".join(self._lines))
+        self._ids, self._lines, self._size, self._known = [], [], 0, set()
+        self._made += 1
+        return part
+
+
+def _line(position: int, request: Request, cheap: frozenset[str]) -> tuple[str, bytes]:
+    custom_id = str(request.get("custom_id") or f"line-{position}")
+    body = dict(request["body"])
+    if body.get("model") in cheap and "service_tier" not in body:
+        body["service_tier"] = CHEAP_TIER
+    line = {"custom_id": custom_id, "method": "POST", "url": request.get("url", _URL), "body": body}
+    return custom_id, json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def wants_cheap(tier: Tier, completion_window: str) -> bool:
+    """Whether the cheaper tier is to be asked for: always, never, or where there is time."""
+    hours = completion_window.removesuffix("h")
+    calm = hours.isascii() and hours.isdigit() and int(hours) >= CALM_HOURS
+    return tier == "cheapest" or (tier == "auto" and calm)
+
+
+def results(part: Part, status: str, files: Iterable[bytes]) -> Iterator[BatchResult]:
+    """A result for each request, in their order, of the lines of the output and the error file."""
+    found = {line["custom_id"]: line for content in files for line in map(json.loads, content.split(b"\n")[:-1])}
+    for custom_id in part.custom_ids:
+        line = found.get(custom_id)
+        yield _result(custom_id, line) if line else _never(custom_id, status)
+
+
+def _result(custom_id: str, line: Mapping[str, Any]) -> BatchResult:
+    response, error = line.get("response"), line.get("error")
+    if response is None:
+        return BatchResult(custom_id, None, None, error)
+    status, body = response["status_code"], response["body"]
+    if status < 400:
+        return BatchResult(custom_id, status, body, None)
+    said = body.get("error") or {}
+    code = said.get("reason") or said.get("type") or str(status)
+    return BatchResult(custom_id, status, None, {**said, "code": code, "message": said.get("message", "")})
+
+
+def _never(custom_id: str, status: str) -> BatchResult:
+    message = f"the batch was over ({status}) before this request was answered"
+    return BatchResult(custom_id, None, None, {"code": f"batch_{status}", "message": message})

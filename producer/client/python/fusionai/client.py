@@ -1,0 +1,254 @@
+"""`FusionAI` and `AsyncFusionAI`: OpenAI's clients with this API's manners, and with what is this API's own.
+
+Chat, streams, embeddings, images, files, batches and responses are the official SDK's; what it does privately and is
+changed here (headers, retries, the class of streams) is held by the table of behaviours (`tests/sdk`).
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property, lru_cache
+from importlib.metadata import version
+from typing import Any, Self
+
+import httpx2
+from openai import AsyncOpenAI, OpenAI, OpenAIError
+from openai._base_client import BaseClient
+from openai._types import NotGiven, not_given
+
+from fusionai import manners
+from fusionai.errors import APIStatusError, status_error
+from fusionai.resources.credits import AsyncCredits, Credits
+from fusionai.resources.events import AsyncEvents, Events
+from fusionai.resources.invoices import AsyncInvoices, Invoices
+from fusionai.resources.jobs import AsyncJobs, Jobs
+from fusionai.resources.models import AsyncModels, Models
+from fusionai.resources.usage import AsyncUsageReports, UsageReports
+from fusionai.resources.webhooks import AsyncWebhooks, Webhooks
+from fusionai.streaming import checked
+from shared.environment import usual
+
+Timeout = float | httpx2.Timeout | None
+_KEY = "Idempotency-Key"
+#: Where `fusionai up` serves.
+LOCAL_URL = "http://127.0.0.1:8000/v1"
+_ADDRESS, _SECRET = "FUSIONAI_BASE_URL", "FUSIONAI_API_KEY"
+
+
+class Manners(BaseClient[Any, Any]):
+    """What both clients do in their own way."""
+
+    stream_timeout: Timeout
+    #: Set by OpenAI's clients; an OpenAI account has nothing to do with ours.
+    organization: str | None
+    project: str | None
+    admin_api_key: str | None
+
+    def _settle(self, stream_timeout: Timeout) -> None:
+        self.stream_timeout = stream_timeout
+        self._idempotency_header = _KEY
+        self.organization = self.project = self.admin_api_key = None
+
+    @property
+    def user_agent(self) -> str:
+        return f"{type(self).__name__}/Python {_version()}"
+
+    def _idempotency_key(self) -> str:
+        return f"idem_{secrets.token_hex(16)}"
+
+    def _build_headers(self, options: Any, *, retries_taken: int = 0) -> httpx2.Headers:
+        headers = super()._build_headers(options, retries_taken=retries_taken)
+        if options.method.lower() != "post":
+            headers.pop(_KEY, None)
+        elif options.url in manners.WAITING and "prefer" not in headers:
+            timeout = self.timeout if isinstance(options.timeout, NotGiven) else options.timeout
+            seconds = timeout.read if isinstance(timeout, httpx2.Timeout) else timeout
+            if seconds is not None:
+                headers["Prefer"] = manners.preference(seconds)
+        return headers
+
+    def _should_retry(self, response: Any) -> bool:
+        if "x-should-retry" not in response.headers and manners.stands(response.status_code, response.headers):
+            return False
+        return super()._should_retry(response)
+
+    def _make_status_error(self, err_msg: str, *, body: object, response: Any) -> APIStatusError:
+        return status_error(response, body)
+
+    def _streamed(self, options: Any, stream_cls: Any) -> Any:
+        """The class of a stream, whose silence has a limit of its own."""
+        if isinstance(options.timeout, NotGiven):
+            options.timeout = self.stream_timeout
+        return checked(stream_cls)
+
+    def _copied(self, stream_timeout: Timeout | NotGiven, options: dict[str, Any]) -> dict[str, Any]:
+        kept = self.stream_timeout if isinstance(stream_timeout, NotGiven) else stream_timeout
+        return {**options, "_extra_kwargs": {**options.get("_extra_kwargs", {}), "stream_timeout": kept}}
+
+
+class FusionAI(Manners, OpenAI):
+    """One account's view of the API at `base_url`, with /v1."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str | httpx2.URL | None = None,
+        api_key: str | Callable[[], str] | None = None,
+        timeout: Timeout = manners.TIMEOUT_SECONDS,
+        stream_timeout: Timeout = manners.STREAM_TIMEOUT_SECONDS,
+        max_retries: int = manners.MAX_RETRIES,
+        default_headers: Mapping[str, str] | None = None,
+        http_client: httpx2.Client | None = None,
+        **more: Any,
+    ) -> None:
+        """`base_url` defaults to FUSIONAI_BASE_URL, else to the server of this machine; `api_key` to FUSIONAI_API_KEY.
+
+        `timeout`, `stream_timeout`: seconds for an answer, for the silence in a stream. `more`: as of OpenAI's client.
+        """
+        address, secret = _whereabouts(base_url, api_key)
+        super().__init__(
+            base_url=address,
+            api_key=secret,
+            timeout=timeout,
+            max_retries=max_retries,
+            default_headers=default_headers,
+            http_client=http_client,
+            **more,
+        )
+        self._settle(stream_timeout)
+
+    def request(self, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
+        """As of OpenAI's client; a stream is one that knows its end."""
+        if stream:
+            stream_cls = self._streamed(options, stream_cls)
+        return super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
+
+    def copy(self, *, stream_timeout: Timeout | NotGiven = not_given, **options: Any) -> Self:
+        """The same client with other options."""
+        return super().copy(**self._copied(stream_timeout, options))
+
+    with_options = copy
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Jobs: submitted, waited for, streamed, listed, cancelled."""
+        return Jobs(self)
+
+    @cached_property
+    def credits(self) -> Credits:
+        """The balance, its history, and the levels that send an event."""
+        return Credits(self)
+
+    @cached_property
+    def usage(self) -> UsageReports:
+        """What was used."""
+        return UsageReports(self)
+
+    @cached_property
+    def events(self) -> Events:
+        """Every event, in order."""
+        return Events(self)
+
+    @cached_property
+    def invoices(self) -> Invoices:
+        """Purchases of credits, and statements."""
+        return Invoices(self)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:  # type: ignore[override]
+        """Webhooks, and the verification of what they receive."""
+        return Webhooks(self)
+
+    @cached_property
+    def models(self) -> Models:  # type: ignore[override]
+        """What the key can use, with prices."""
+        return Models(self)
+
+
+class AsyncFusionAI(Manners, AsyncOpenAI):
+    """The same, asynchronously."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str | httpx2.URL | None = None,
+        api_key: str | Callable[[], Awaitable[str]] | None = None,
+        timeout: Timeout = manners.TIMEOUT_SECONDS,
+        stream_timeout: Timeout = manners.STREAM_TIMEOUT_SECONDS,
+        max_retries: int = manners.MAX_RETRIES,
+        default_headers: Mapping[str, str] | None = None,
+        http_client: httpx2.AsyncClient | None = None,
+        **more: Any,
+    ) -> None:
+        """As of `FusionAI`."""
+        address, secret = _whereabouts(base_url, api_key)
+        super().__init__(
+            base_url=address,
+            api_key=secret,
+            timeout=timeout,
+            max_retries=max_retries,
+            default_headers=default_headers,
+            http_client=http_client,
+            **more,
+        )
+        self._settle(stream_timeout)
+
+    async def request(self, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
+        """As of OpenAI's client; a stream is one that knows its end."""
+        if stream:
+            stream_cls = self._streamed(options, stream_cls)
+        return await super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
+
+    def copy(self, *, stream_timeout: Timeout | NotGiven = not_given, **options: Any) -> Self:
+        """The same client with other options."""
+        return super().copy(**self._copied(stream_timeout, options))
+
+    with_options = copy
+
+    @cached_property
+    def jobs(self) -> AsyncJobs:
+        """Jobs: submitted, waited for, streamed, listed, cancelled."""
+        return AsyncJobs(self)
+
+    @cached_property
+    def credits(self) -> AsyncCredits:
+        """The balance, its history, and the levels that send an event."""
+        return AsyncCredits(self)
+
+    @cached_property
+    def usage(self) -> AsyncUsageReports:
+        """What was used."""
+        return AsyncUsageReports(self)
+
+    @cached_property
+    def events(self) -> AsyncEvents:
+        """Every event, in order."""
+        return AsyncEvents(self)
+
+    @cached_property
+    def invoices(self) -> AsyncInvoices:
+        """Purchases of credits, and statements."""
+        return AsyncInvoices(self)
+
+    @cached_property
+    def webhooks(self) -> AsyncWebhooks:  # type: ignore[override]
+        """Webhooks, and the verification of what they receive."""
+        return AsyncWebhooks(self)
+
+    @cached_property
+    def models(self) -> AsyncModels:  # type: ignore[override]
+        """What the key can use, with prices."""
+        return AsyncModels(self)
+
+
+@lru_cache(maxsize=1)
+def _version() -> str:
+    return version("fusionai")
+
+
+def _whereabouts(base_url: Any, api_key: Any) -> tuple[Any, Any]:
+    """Address and key, as given or from the environment (or `.env`): never OpenAI's."""
+    found = usual(_ADDRESS, _SECRET)
+    address, secret = base_url or found.get(_ADDRESS) or LOCAL_URL, api_key or found.get(_SECRET)
+    if not secret:
+        raise OpenAIError(f"no key: give api_key, or set {_SECRET}")
+    return address, secret

@@ -1,0 +1,1 @@
+"""What is this API's own, each for the synchronous client and for the asynchronous one."""

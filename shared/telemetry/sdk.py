@@ -1,0 +1,51 @@
+"""OpenTelemetry's SDK, set up: spans are sent by a thread of its own. Imported only where traces are on."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Final
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+
+#: An export is given up after so long, and a process that stops waits for the last ones no longer, in seconds.
+EXPORT_SECONDS: Final = 5.0
+STOP_SECONDS: Final = 3.0
+
+_providers: list[TracerProvider] = []
+_NAME: Final = "fusionai"
+
+
+def tracer(process: str, variables: Mapping[str, str], exporter: Any = None) -> Any:
+    """The tracer of this process. `exporter`: one that is sent each span as it ends."""
+    resource = Resource.create({"service.namespace": _NAME, "service.name": f"{_NAME}-{process}"} | _named())
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_span_processor(
+        SimpleSpanProcessor(exporter)
+        if exporter
+        else BatchSpanProcessor(OTLPSpanExporter(endpoint=_endpoint(variables), timeout=EXPORT_SECONDS))
+    )
+    _providers.append(provider)
+    return provider.get_tracer(_NAME)
+
+
+def close() -> None:
+    """Send what is left; a collector that does not take it in time does not hold up the process."""
+    for provider in _providers:
+        closing = threading.Thread(target=provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(STOP_SECONDS)
+    _providers.clear()
+
+
+def _named() -> dict[str, str]:
+    from shared import environment
+
+    return {"service.name": name} if (name := environment.usual("OTEL_SERVICE_NAME").get("OTEL_SERVICE_NAME")) else {}
+
+
+def _endpoint(variables: Mapping[str, str]) -> str:
+    """Of traces, as the specification has it: the variable for them as it is, the common one with their path."""
+    traces, common = (variables.get(f"OTEL_EXPORTER_OTLP_{name}") for name in ("TRACES_ENDPOINT", "ENDPOINT"))
+    return traces or f"{(common or '').rstrip('/')}/v1/traces"
