@@ -163,7 +163,8 @@ def test_the_age_of_a_queue_is_that_of_its_oldest_job_that_wants_a_worker(databa
         assert ages(database)["realtime", "openai"] == pytest.approx(20, abs=5), "what runs waits for nothing"
 
         def put_off(connection: Any) -> None:
-            connection.execute(update(m.jobs).where(m.jobs.c.id == image).values(run_at=1, deferred_for="429"))
+            later = {"run_at": 1, "deferred_for": "429", "woken_at": None}
+            connection.execute(update(m.jobs).where(m.jobs.c.id == image).values(later))
             woken = {"woken_at": clock.now_micros()}
             connection.execute(update(m.jobs).where(m.jobs.c.id == others[0]).values(woken))
 
