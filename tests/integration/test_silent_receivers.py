@@ -16,6 +16,7 @@ from shared import clock
 from shared.db import Database
 from shared.db import models as m
 from shared.queues import WEBHOOKS
+from shared.settings import settings
 from shared.webhooks import events
 from shared.webhooks.events import NewEvent
 from tests.conditions import eventually
@@ -25,7 +26,8 @@ from tests.receiver import Answer, Delivery, Receiver
 from workers.maintenance.sweep import Sweeper
 from workers.webhooks import client as outbound
 from workers.webhooks import due, send_slots
-from workers.webhooks.lines import FEW_DUE
+from workers.webhooks.lines import FEW_DUE, Line
+from workers.webhooks.receivers import ReceiverState
 from workers.webhooks.sender import Sender
 
 SILENT, EACH, EVENTS = 120, 3, 500
@@ -132,6 +134,7 @@ def test_callbacks_to_a_host_that_does_not_answer_do_not_hide_those_to_others(
 ) -> None:
     """They are an account's, found in one order: so many to a silent host, which are not sent for long, came first."""
     world.settings_allow_loopback(monkeypatch)
+    monkeypatch.setattr(settings(), "webhook_timeout_seconds", 0.5)
     holder = world.open_account(database)
     with Receiver() as silent:
         silent.answer = Answer(delay_seconds=3600)
@@ -148,21 +151,33 @@ def test_callbacks_to_a_host_that_does_not_answer_do_not_hide_those_to_others(
                 sender = Sender(database, client)
                 sender.offer(ids)
                 await eventually(lambda: known(sender, "silent"))
+                monkeypatch.setattr(settings(), "webhook_timeout_seconds", 60)
                 sender.offer(database.read_sync(due.due_ids))  # as the sweeper rings
                 await eventually(lambda: found(database, other))
                 (line,) = sender._lines.values()
-                assert len(line.waiting) == FEW_DUE == len(line.where)
+                assert FEW_DUE - 20 <= len(line.waiting) == len(line.where) <= FEW_DUE, "some were sent meanwhile"
                 for task in list(sender._tasks):
                     task.cancel()
 
         asyncio.run(main())
     later = [row for row in world.rows(database, m.deliveries) if row["next_at"] > clock.now_micros()]
-    assert len(later) >= 200 - FEW_DUE - 1 and {row["attempts"] for row in later} == {0}
+    assert len([row for row in later if row["attempts"] == 0]) >= 200 - FEW_DUE - 20
+
+
+def test_a_host_whose_first_answer_takes_a_moment_has_nothing_put_off() -> None:
+    host = ReceiverState("acct_1", "http://example.com/hook")
+    line = Line(host, "callbacks", shares=True)
+    for number in range(FEW_DUE + 10):
+        line.put(f"dlv_{number}")
+    host.mark_slow()
+    assert host.kind == "silent" and line.crowd() == [], "it may answer yet"
+    host.learn(outbound.timed_out(30.0))
+    assert line.crowd() == [f"dlv_{number}" for number in reversed(range(FEW_DUE, FEW_DUE + 10))]
 
 
 async def known(sender: Sender, kind: str) -> bool | None:
-    """Whether what is sent to is known to be so."""
-    return [line.receiver.kind for line in sender._lines.values()] == [kind] or None
+    """Whether what is sent to is known to be so, by a send that came to nothing."""
+    return [line.receiver.kind for line in sender._lines.values() if line.receiver.failures] == [kind] or None
 
 
 async def found(database: Database, id: str) -> bool | None:

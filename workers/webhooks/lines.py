@@ -83,9 +83,13 @@ class Line:
         return ids
 
     def crowd(self) -> list[str]:
-        """What is too many, the last first, which does not wait here any more: it is to be put off."""
+        """What is too many, the last first, which does not wait here any more: it is to be put off.
+
+        Nothing before a send has come to nothing: a host that is not known yet counts as silent while its first answer
+        takes a moment, and what were put off then would come minutes late.
+        """
         over = len(self.waiting) - FEW_DUE
-        if not self.shares or self.receiver.kind != "silent" or over <= 0:
+        if not self.shares or self.receiver.kind != "silent" or not self.receiver.failures or over <= 0:
             return []
         ids = [self.waiting.popitem()[0] for _ in range(over)]
         for id in ids:
