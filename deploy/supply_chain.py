@@ -54,6 +54,7 @@ LOOKED_UP: Final[Mapping[str, str]] = {
     "libcom_err": "MIT",
     "pyreqwest": "Apache-2.0",
     "python-dateutil": "Apache-2.0 AND BSD-3-Clause",
+    "sniffio": "MIT OR Apache-2.0",
     "uvloop": "Apache-2.0 OR MIT",
     "valkey": "MIT",
 }
@@ -109,7 +110,7 @@ def licence_of(name: str) -> str:
     if name in LOOKED_UP:
         return LOOKED_UP[name]
     try:
-        said = metadata.metadata(name)
+        said: Any = metadata.metadata(name)
     except metadata.PackageNotFoundError:
         return ""
     if expression := said.get("License-Expression"):

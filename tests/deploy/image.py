@@ -51,7 +51,9 @@ class Image:
             place = self._source / target / (Path(source).name if target.endswith("/") or target == "." else "")
             place.parent.mkdir(parents=True, exist_ok=True)
             if (ROOT / source).is_dir():
-                shutil.copytree(ROOT / source, self._source / target, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(
+                    ROOT / source, self._source / target, ignore=shutil.ignore_patterns("__pycache__", "node_modules")
+                )
             else:
                 shutil.copy(ROOT / source, place)
 
