@@ -14,8 +14,8 @@ from shared import db
 
 #: Statements of each kind of database: several times what the product has.
 _MOST = 4000
-#: Statements that a connection of SQLite's keeps prepared. With the usual 128, one that runs all checks of `verify`
-#: again and again, and some others between, has lost each of them before it comes back to it.
+#: Statements that a connection keeps prepared. With the usual 128 (of PostgreSQL's driver: 100), one that runs all
+#: checks of `verify` again and again, and some others between, has lost each of them before it comes back to it.
 _PREPARED = 1000
 _shared: dict[str, tuple[Dialect, LRUCache[Any, Any]]] = {}
 
@@ -29,11 +29,17 @@ def _create_engine(url: str, **given: Any) -> Engine:
     if url.startswith("sqlite"):
         given["connect_args"] = {**given.get("connect_args", {}), "cached_statements": _PREPARED}
     engine = create_engine(url, **given)
+    if not url.startswith("sqlite"):
+        event.listen(engine, "connect", _keep_prepared)
     if engine.dialect.name in _shared:
         _take(engine)
     else:  # its dialect is of use to others when it has met the database
         event.listen(engine, "engine_connect", _share, once=True)
     return engine
+
+
+def _keep_prepared(connection: Any, _record: object) -> None:
+    connection.prepared_max = _PREPARED
 
 
 def _share(connection: Connection) -> None:

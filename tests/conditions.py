@@ -13,14 +13,23 @@ T = TypeVar("T")
 DEADLINE_SECONDS = 60.0
 
 
-def await_condition(condition: Callable[[], T], *, seconds: float = DEADLINE_SECONDS, what: str = "the condition") -> T:
-    """The first truthy value of `condition`; fails the test when there is none in time."""
+def await_condition(
+    condition: Callable[[], T],
+    *,
+    seconds: float = DEADLINE_SECONDS,
+    what: str = "the condition",
+    pause_seconds: float = 0.02,
+) -> T:
+    """The first truthy value of `condition`; fails the test when there is none in time.
+
+    `pause_seconds`: between two looks; longer where a look is work for a whole stack.
+    """
     deadline = clock.monotonic() + seconds
     pause = threading.Event()
     while not (value := condition()):
         if clock.monotonic() > deadline:
             raise AssertionError(f"{what} did not come true within {seconds:g} s")
-        pause.wait(0.02)
+        pause.wait(pause_seconds)
     return value
 
 

@@ -89,11 +89,13 @@ def redis_server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a fresh, migrated database of each kind."""
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a migrated database of each kind, with nothing in it."""
     if request.param == "postgresql":
-        return str(request.getfixturevalue("postgres").migrated())
-    return migrated_sqlite(tmp_path / "test.sqlite3")
+        with request.getfixturevalue("postgres").lent() as url:
+            yield url
+    else:
+        yield migrated_sqlite(tmp_path / "test.sqlite3")
 
 
 @pytest.fixture

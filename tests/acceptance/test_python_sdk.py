@@ -1,6 +1,8 @@
 """The Python SDK on a running system: what is charged, what goes on, and what a second run finds."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -107,6 +109,29 @@ def test_a_batch_that_was_left_goes_on_and_is_paid_once(client: FusionAI, accoun
     assert {one.custom_id: one.body for one in again} | {one.custom_id: one.body for one in begun} == {
         one.custom_id: one.body for one in again
     }
+    assert len(jobs(account)) == 6 and len(account.live.get("/batches").json()["data"]) == 3
+    assert account.stack.violations() == []
+
+
+#: A program whose results come a batch of two at a time; the batches after the first are slow.
+PROGRAM = """
+import sys, fusionai
+asked = [{"body": {"model": "gpt-4", "max_tokens": 20, "messages": [{"role": "user", "content": f"{word} {n}"}]}}
+         for n, word in enumerate(["quick", "quick", "slowly", "slowly", "slowly", "slowly"])]
+client = fusionai.FusionAI(base_url=sys.argv[1], api_key=sys.argv[2])
+for result in fusionai.batch(asked, client=client, lines_per_batch=2, poll_seconds=0.05):
+    print(result.custom_id, result.error is None, flush=True)
+"""
+
+
+def test_a_program_that_is_killed_goes_on_with_its_batches(account: Account) -> None:
+    command = [sys.executable, "-c", PROGRAM, account.stack.url + "/v1", account.live_key]
+    with account.stack.script({"contains": "slowly", "fault": {"latency_seconds": 2}}):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+            assert first.stdout is not None and first.stdout.readline() == "line-1 True\n"
+            first.kill()
+        again = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split("\n")
+    assert sorted(filter(None, again)) == [f"line-{n} True" for n in range(1, 7)]
     assert len(jobs(account)) == 6 and len(account.live.get("/batches").json()["data"]) == 3
     assert account.stack.violations() == []
 

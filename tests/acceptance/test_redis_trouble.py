@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ import pytest
 import redis
 
 from tests.acceptance.stack import Account, Stack, chat, own_stack
-from tests.conditions import await_condition
+from tests.conditions import await_condition as await_often
 from tests.servers import RedisServer
+
+#: Lists of hundreds of jobs and whole pages of metrics are looked at, which is more work than what is waited for.
+await_condition = partial(await_often, pause_seconds=0.2)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from typing import Any
 
 from tests import contract
 
-JS = Path(__file__).parents[2] / "producer" / "client" / "js"
+ROOT = Path(__file__).parents[2]
+JS = ROOT / "producer" / "client" / "js"
 #: The digest of what the types that are checked in were made from.
 DIGEST = JS / "document.sha256"
 #: Answers and requests that the SDK has names for; what OpenAI's SDK has types for is not among them.

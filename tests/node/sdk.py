@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.node import document
-from tests.node.document import JS
+from tests.node.document import JS, ROOT
 from tests.node.stack import running
 from tests.sdk.harness import failures
 
@@ -22,7 +22,8 @@ TESTS = ("server.mjs", "sdk.test.mjs", "batch.test.mjs", "stack.test.mjs", "runn
 PROGRAMS = ("user.mts", "user.cts")
 _CHECK = "--module nodenext --target es2022 --strict --exactOptionalPropertyTypes --noUncheckedIndexedAccess".split()
 _INSTALL = "npm install --silent --ignore-scripts --prefer-offline --no-audit --no-fund".split()
-_QUICK_START = re.compile(r"^## Quick start\n.*?^```js\n(.*?)^```", re.M | re.S)
+#: Programs of documents that are run as they are written: where they are, after which heading.
+_QUICK_STARTS = {"quick_start.mjs": (JS, "## Quick start"), "first_call.mjs": (ROOT, "### JavaScript and TypeScript")}
 
 Environment = Mapping[str, str]
 
@@ -47,13 +48,18 @@ def installed(folder: Path) -> Path:
         shutil.copy(JS / "test" / name, user)
     for name in PROGRAMS:
         shutil.copy(JS / "test" / "user.ts", user / name)
-    (user / "quick_start.mjs").write_text(quick_start())
+    for name, program in quick_starts().items():
+        (user / name).write_text(program)
     return user
 
 
-def quick_start() -> str:
-    """The program of the README."""
-    found = _QUICK_START.search((JS / "README.md").read_text())
+def quick_starts() -> dict[str, str]:
+    """The programs of the READMEs, as they are written there."""
+    return {name: _program((place / "README.md").read_text(), after) for name, (place, after) in _QUICK_STARTS.items()}
+
+
+def _program(text: str, heading: str) -> str:
+    found = re.search(rf"^{heading}\n.*?^```js\n(.*?)^```", text, re.M | re.S)
     assert found is not None
     return found[1]
 
@@ -89,7 +95,7 @@ def _programs(user: Path, environment: Environment) -> bool:
 
 
 def _quick_start(user: Path, environment: Environment) -> bool:
-    return _node(["quick_start.mjs"], user, environment)
+    return all([_node([name], user, environment) for name in _QUICK_STARTS])
 
 
 def _tests(user: Path, environment: Environment) -> bool:

@@ -11,11 +11,12 @@ from sqlalchemy import Connection, select
 from shared import accounts, clock
 from shared.accounts import find_key
 from shared.db import Database
-from shared.db.models import api_keys, metadata, thresholds
+from shared.db.models import api_keys, thresholds
 from shared.errors import InvalidRequest, NotFound
 from shared.key_texts import Mode, key_hash, new_key, well_formed
 from shared.money import ledger
 from shared.settings import settings
+from tests.servers import migrated_sqlite
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -23,8 +24,7 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[Connection]:
     """An empty database."""
-    database = Database(f"sqlite:///{tmp_path / 'accounts.sqlite3'}", threads=1)
-    metadata.create_all(database.engine)
+    database = Database(migrated_sqlite(tmp_path / "accounts.sqlite3"), threads=1)
     with database.engine.connect() as opened:
         yield opened
     database.close()

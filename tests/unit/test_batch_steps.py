@@ -209,6 +209,11 @@ def test_parts_grow_from_a_hundred_and_end_at_the_bytes_of_a_file(monkeypatch: p
     assert cut and all(len(part.content) <= 200 for part in cut)
 
 
+def test_a_request_without_a_body_is_refused() -> None:
+    with pytest.raises(ValueError, match="'line-2' has no body"):
+        list(Server().run([{"body": {}}, {"model": "gpt-4"}], course(), []))
+
+
 def test_the_same_custom_id_twice_in_a_batch_is_refused() -> None:
     with pytest.raises(ValueError, match="'a' comes twice"):
         results(Server(), "aa")

@@ -10,14 +10,14 @@ from click.testing import CliRunner, Result
 
 from producer import cli
 from shared.settings import settings
+from tests.servers import migrated_sqlite
 
 
 @pytest.fixture(autouse=True)
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("FUSIONAI_STATE_DIRECTORY", str(tmp_path / "state"))
-    monkeypatch.setenv("FUSIONAI_DATABASE_URL", f"sqlite:///{tmp_path / 'entities.sqlite3'}")
+    monkeypatch.setenv("FUSIONAI_DATABASE_URL", migrated_sqlite(tmp_path / "entities.sqlite3"))
     settings.cache_clear()
-    assert run("migrate").exit_code == 0
     yield
     settings.cache_clear()
 

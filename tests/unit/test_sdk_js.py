@@ -3,11 +3,9 @@
 import json
 import re
 import tomllib
-from pathlib import Path
 
 from tests.node import document, sdk
-
-ROOT = Path(__file__).parents[2]
+from tests.node.document import ROOT
 
 
 def test_its_types_were_made_from_the_document_as_it_is() -> None:
@@ -19,8 +17,8 @@ def test_it_has_a_name_for_each_type_that_is_made_for_it() -> None:
     assert [name for name in document.NAMES if not re.search(rf"\b{name}\b", objects)] == []
 
 
-def test_its_quick_start_is_a_program_and_its_version_is_ours() -> None:
-    assert "await client.jobs.create(" in sdk.quick_start()
+def test_its_quick_starts_are_programs_and_its_version_is_ours() -> None:
+    assert all("await client.jobs.create(" in program for program in sdk.quick_starts().values())
     package = json.loads((document.JS / "package.json").read_text())
     assert package["version"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 

@@ -63,7 +63,11 @@ func WithBaseURL(url string) Option {
 
 // WithHTTPClient has the calls made by a client of yours: proxies, certificates. Its Timeout should be 0.
 func WithHTTPClient(client *http.Client) Option {
-	return func(s *settings) { s.http = client }
+	return func(s *settings) {
+		if client != nil {
+			s.http = client
+		}
+	}
 }
 
 // WithTimeout limits each try of a call that is not a stream; 0: its context alone does.
@@ -150,8 +154,12 @@ func (c Client) GoString() string { return c.String() }
 
 // newHTTPClient follows no redirect, so that no other server is sent the key.
 func newHTTPClient() *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 16
+	transport := http.DefaultTransport
+	if usual, is := transport.(*http.Transport); is {
+		own := usual.Clone()
+		own.MaxIdleConnsPerHost = 16
+		transport = own
+	}
 	return &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

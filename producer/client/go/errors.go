@@ -55,7 +55,8 @@ var byStatus = map[int]error{
 	502: ErrUpstream, 503: ErrUnavailable, 504: ErrGatewayTimeout,
 }
 
-// Error says why a call failed. Every error of this package's calls is one, except that of a context.
+// Error says why a call failed. Every error of this package's calls is one, except that of a context, and of what cannot
+// be sent.
 type Error struct {
 	// Status is the HTTP status, or that which a job or a stream failed with; 0 when there is none.
 	Status int

@@ -220,21 +220,25 @@ func (s *ChatStream) broken(kind error, message string, cause error) *Error {
 	}
 }
 
-// resume reads on after failure, or ends with it.
+// resume reads on after failure, or ends with it. A server that is being replaced is asked for longer than by a call.
 func (s *ChatStream) resume(failure *Error) {
-	if !s.resumes || s.tries >= s.settings.retries {
-		s.finish(failure)
-		return
-	}
 	s.body.Close()
-	if err := s.settings.pause(s.ctx, pauseBefore(s.tries, 0, chance())); err != nil {
-		s.finish(err)
-		return
+	for s.resumes && s.tries < s.settings.retries {
+		if err := s.settings.pause(s.ctx, pauseBefore(s.tries, 0, chance())); err != nil {
+			s.finish(err)
+			return
+		}
+		s.tries++
+		err := s.open(s.rest())
+		if err == nil {
+			return
+		}
+		if !passes(s.ctx, err) {
+			s.finish(s.lostAgain(failure, err))
+			return
+		}
 	}
-	s.tries++
-	if err := s.open(s.rest()); err != nil {
-		s.finish(s.lostAgain(failure, err))
-	}
+	s.finish(failure)
 }
 
 // lostAgain is the error of a stream that could not be read on: the server's refusal, else what broke it off.

@@ -159,3 +159,41 @@ func TestWithoutATimeoutTheContextAloneEndsACall(t *testing.T) {
 		t.Error(prefer)
 	}
 }
+
+func TestAServerThatIsReplacedIsWaitedFor(t *testing.T) {
+	client, came := serve(t, func(w http.ResponseWriter, _ asked, before int) {
+		switch {
+		case before == 0:
+			streams(w, "id: e-1\n"+piece("a"), `data: {"error": {"message": "the server stops", "code": 503, "last_event_id": "e-1"}}`+"\n\n")
+		case before < 7:
+			refuse(w, 503, "unavailable")
+		default:
+			streams(w, "id: e-2\n"+piece("b"), "data: [DONE]\n\n")
+		}
+	})
+	stream, err := client.Jobs.Stream(context.Background(), "job_1", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := readAll(stream); text != "ab" || stream.Err() != nil || len(came.list()) != 8 {
+		t.Error(text, stream.Err(), len(came.list()))
+	}
+}
+
+func TestAServerThatStaysAwayIsGivenUp(t *testing.T) {
+	client, came := serve(t, func(w http.ResponseWriter, _ asked, before int) {
+		if before == 0 {
+			streams(w, "id: e-1\n"+piece("a"))
+			return
+		}
+		refuse(w, 503, "unavailable")
+	}, WithRetries(1))
+	stream, err := client.Jobs.Stream(context.Background(), "job_1", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cut *Error
+	if text := readAll(stream); text != "a" || !errors.As(stream.Err(), &cut) || cut.LastEventID != "e-1" || len(came.list()) != 3 {
+		t.Error(text, stream.Err(), len(came.list()))
+	}
+}

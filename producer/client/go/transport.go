@@ -178,6 +178,9 @@ func (s settings) once(ctx context.Context, r request) (*answer, error) {
 }
 
 func (s settings) build(ctx context.Context, r request, watch *watch) (*http.Request, error) {
+	if s.key == "" {
+		return nil, errors.New("fusionai: no API key: give one to New, or set FUSIONAI_API_KEY")
+	}
 	target := s.baseURL + r.path
 	if len(r.query) > 0 {
 		target += "?" + r.query.Encode()

@@ -150,6 +150,10 @@ func TestTheKeyIsShownNowhere(t *testing.T) {
 			}
 		}
 	}
+	odd := New("fusionai_test_key\nfusionai_test_key", WithBaseURL("http://127.0.0.1:1"), WithRetries(0))
+	if _, err := odd.Credits.Get(context.Background()); err == nil || strings.Contains(err.Error(), "fusionai_test_key") {
+		t.Error(err)
+	}
 	if !errors.Is(unreachable, ErrConnection) {
 		t.Error(unreachable)
 	}
@@ -173,6 +177,14 @@ func TestTheEnvironmentSaysWhereAndWho(t *testing.T) {
 	}
 	if own := New("k", WithBaseURL("http://127.0.0.1:8/v1")); own.settings.baseURL != "http://127.0.0.1:8/v1" || own.settings.key != "k" {
 		t.Error(own)
+	}
+}
+
+func TestWithoutAKeyNothingIsSent(t *testing.T) {
+	t.Setenv("FUSIONAI_API_KEY", "")
+	client := New("", WithBaseURL("http://127.0.0.1:1"))
+	if _, err := client.Credits.Get(context.Background()); err == nil || !strings.Contains(err.Error(), "FUSIONAI_API_KEY") {
+		t.Error(err)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 func TestABatchGivesResultsAsTheyFinish(t *testing.T) {
-	scripted(t, slow("the last", 6))
+	scripted(t, slow("the last", 10))
 	client, ctx := live(t), within(t)
 	requests := []fusionai.BatchRequest{
 		{CustomID: "slow", Body: asked("the last")},

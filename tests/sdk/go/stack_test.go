@@ -178,9 +178,9 @@ func TestAWaitEndsWithItsContextAndTheJobGoesOn(t *testing.T) {
 }
 
 func TestACallThatOutlastsItsTimeoutNamesTheJob(t *testing.T) {
-	scripted(t, slow("later", 4))
+	scripted(t, slow("later", 8))
 	client, ctx := live(t), within(t)
-	_, err := client.Chat.Create(ctx, asked("later"), fusionai.WithTimeout(3*time.Second))
+	_, err := client.Chat.Create(ctx, asked("later"), fusionai.WithTimeout(4*time.Second))
 	var failure *fusionai.Error
 	if !errors.As(err, &failure) || !errors.Is(err, fusionai.ErrGatewayTimeout) || failure.JobID == "" {
 		t.Fatal(err)

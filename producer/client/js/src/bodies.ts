@@ -7,8 +7,9 @@ import { APIConnectionError, APIConnectionTimeoutError } from 'openai';
 import { StreamCutError, StreamError, StreamTimeoutError } from './errors.js';
 import { EventReader, type ServerSentEvent } from './sse.js';
 
-/** The events that end a stream of the Responses API; all other streams end with the data `[DONE]`. */
+/** The events that end a stream of the Responses API, and of Anthropic's; others end with the data `[DONE]`. */
 const TERMINAL: ReadonlySet<string | undefined> = new Set([
+  'message_stop',
   'response.completed',
   'response.failed',
   'response.incomplete',

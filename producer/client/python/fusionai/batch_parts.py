@@ -109,6 +109,8 @@ class Cutter:
 
 def _line(position: int, request: Request, cheap: frozenset[str]) -> tuple[str, bytes]:
     custom_id = str(request.get("custom_id") or f"line-{position}")
+    if not isinstance(request.get("body"), Mapping):
+        raise ValueError(f'request {custom_id!r} has no body: {{"body": {{…}}, "custom_id"?, "url"?}} is wanted')
     body = dict(request["body"])
     if body.get("model") in cheap and "service_tier" not in body:
         body["service_tier"] = CHEAP_TIER
