@@ -28,8 +28,8 @@ R = TypeVar("R")
 
 #: Fewer rows than these are faster as an INSERT.
 COPY_LEAST = 8
-#: Rows in one INSERT of SQLite's; of fewer each has its own.
-INSERT_TOGETHER = 16
+#: Rows in one INSERT of SQLite's: as many as there are of the first number, of the rest as many of the next.
+INSERT_TOGETHER = (64, 16, 4)
 
 #: How long a write waits for other writers before it gives up, in seconds.
 WRITE_DEADLINE_SECONDS = 15.0
@@ -165,14 +165,21 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
         return _copy(connection, table, rows)
     statement, values = _insertion(table, tuple(rows[0]), connection.dialect.name)
     given = [values(row) for row in rows]
-    if len(rows) >= INSERT_TOGETHER and connection.dialect.name == "sqlite":
-        places = statement.rpartition(" VALUES ")[2]
-        together = [given[at : at + INSERT_TOGETHER] for at in range(0, len(given), INSERT_TOGETHER)]
-        given = together.pop() if len(together[-1]) < INSERT_TOGETHER else []
-        several = statement + f", {places}" * (INSERT_TOGETHER - 1)
-        connection.exec_driver_sql(several, [tuple(chain.from_iterable(some)) for some in together])
+    if connection.dialect.name == "sqlite":
+        given = _insert_together(connection, statement, given)
     if given:
         connection.exec_driver_sql(statement, given)
+
+
+def _insert_together(connection: Connection, statement: str, given: list[Any]) -> list[Any]:
+    """Insert most of them, INSERT_TOGETHER at a time; the few that are left."""
+    places, at = statement.rpartition(" VALUES ")[2], 0
+    for count in INSERT_TOGETHER:
+        several = statement + f", {places}" * (count - 1) if len(given) - at >= count else ""
+        while len(given) - at >= count:
+            connection.exec_driver_sql(several, tuple(chain.from_iterable(given[at : at + count])))
+            at += count
+    return given[at:]
 
 
 def _copy(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

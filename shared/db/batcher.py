@@ -21,7 +21,7 @@ O = TypeVar("O")  # noqa: E741
 #: How often a group whose COMMIT was ambiguous is read back before its error is the callers'.
 AMBIGUOUS_TRIES = 5
 #: How long those who have time wait for others: a transaction costs what some fifty items in it do.
-PATIENT_SECONDS = 0.025
+PATIENT_SECONDS = 0.1
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, select, text, update
 
 from shared import db
+from shared.db import at_once
 from shared.db.among import among, listed, pair_among, pairs
 from shared.db.models import job_payloads, jobs, queue_pauses, workers
 from shared.db.models.jobs import QUEUED, RUNNING, WOKEN
@@ -65,24 +66,53 @@ def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[
 
     Those that are still queued there and were refused are the feeder's again.
     """
-    dialect = connection.dialect.name
-    given = {"b_worker": worker_id, "b_now": db.now(connection)}
-    rows: dict[str, Any] = {}
+    dialect, now = connection.dialect.name, db.now(connection)
+    take = _take_on_sqlite if dialect == "sqlite" else _take
+    rows: dict[str, Sequence[Any]] = {}
     for queue, ids in wanted.items():
-        named = {"b_queue": queue, "b_provider": provider_of(queue), "b_ids": listed(dialect, ids)}
-        leased = connection.execute(_lease(dialect), {**given, **named})
-        rows.update((row[0], tuple(row)) for row in leased)
+        rows.update((row[0], row) for row in take(connection, worker_id, now, queue, ids))
         if refused := [id for id in ids if id not in rows]:
             connection.execute(_refused(dialect), {"b_queue": queue, "b_ids": listed(dialect, refused)})
     if not rows:
         return []
-    payloads = connection.execute(_payloads(dialect), {"b_ids": listed(dialect, [*rows])}).all()
     steps = job_steps.ended(connection, [id for id, row in rows.items() if has_course(row[_OFFER])])
-    return [Leased(*(*rows[job_id], *rest, steps.get(job_id, ()))) for job_id, *rest in payloads]
+    return [Leased(*(*row, steps.get(id, ()))) for id, row in rows.items()]
 
 
-#: Where a job's offer stands in what is leased.
-_OFFER = _LEASED.index("offer")
+#: Where a job's epoch and its offer stand in what is leased.
+_EPOCH, _OFFER = _LEASED.index("lease_epoch"), _LEASED.index("offer")
+#: What is leased of its payload; and how long a request is read together with others, in characters: longer ones are
+#: read by themselves, so that none is kept twice.
+_PAYLOAD = ("request", "offers", "attempts", "wait_until", "routing", "trace")
+_SHORT = 16_384
+
+
+def _take(connection: Connection, worker: str, now: int, queue: str, ids: Sequence[str]) -> list[Sequence[Any]]:
+    """Take those of a queue; of each all that `Leased` has but for its steps."""
+    dialect = connection.dialect.name
+    given = {"b_worker": worker, "b_now": now, "b_queue": queue, "b_provider": provider_of(queue)}
+    rows = {row[0]: row for row in connection.execute(_lease(dialect), {**given, "b_ids": listed(dialect, ids)})}
+    payloads = connection.execute(_payloads(dialect), {"b_ids": listed(dialect, [*rows])}) if rows else ()
+    return [(*rows[id], *rest) for id, *rest in payloads]
+
+
+def _take_on_sqlite(
+    connection: Connection, worker: str, now: int, queue: str, ids: Sequence[str]
+) -> list[Sequence[Any]]:
+    """The same there, where no other transaction can change them between the two statements."""
+    found = at_once.rows(
+        connection, _DUE, (at_once.listed(dict.fromkeys(ids)), queue, now, worker, now, provider_of(queue))
+    )
+    if not found:
+        return []
+    connection.exec_driver_sql(_TAKE, (worker, now, at_once.listed(row[0] for row in found)))
+    taken: dict[str, list[Any]] = {row[0]: row for row in found}
+    for row in found:
+        row[_EPOCH] += 1
+    if long := [id for id, row in taken.items() if row[-len(_PAYLOAD)] is None]:
+        for id, *rest in connection.execute(_payloads("sqlite"), {"b_ids": long}):
+            taken[id][-len(_PAYLOAD) :] = rest
+    return list(taken.values())
 
 
 # Statements are made once: making one costs more than running it.
@@ -110,6 +140,23 @@ def _lease(dialect: str) -> Any:
     )
 
 
+_TAKEN = at_once.as_one(
+    *(jobs.c[name] for name in _LEASED + _LEASED_TOO),
+    f"CASE WHEN length(request) <= {_SHORT} THEN request END",
+    *(job_payloads.c[name] for name in _PAYLOAD[1:]),
+)
+_DUE = (
+    f"SELECT {_TAKEN} FROM {at_once.EACH} jobs ON jobs.id = wanted.value"
+    f" JOIN job_payloads ON job_payloads.job_id = jobs.id WHERE {QUEUED} AND jobs.queue = ? AND jobs.run_at <= ?"
+    " AND EXISTS (SELECT 1 FROM workers WHERE workers.id = ? AND lapsed_at IS NULL AND lease_until > ?)"
+    " AND NOT EXISTS (SELECT 1 FROM queue_pauses WHERE provider = ?)"
+)
+_TAKE = (
+    "UPDATE jobs SET status = 'running', lease_epoch = lease_epoch + 1, worker_id = ?,"
+    " started_at = coalesce(started_at, ?), deferred_for = NULL WHERE id IN (SELECT value FROM json_each(?))"
+)
+
+
 @lru_cache(maxsize=2)
 def _refused(dialect: str) -> Any:
     named = among(dialect, jobs.c.id, "b_ids"), text(WOKEN), jobs.c.queue == bindparam("b_queue")
@@ -118,8 +165,9 @@ def _refused(dialect: str) -> Any:
 
 @lru_cache(maxsize=2)
 def _payloads(dialect: str) -> Any:
-    names = ("job_id", "request", "offers", "attempts", "wait_until", "routing", "trace")
-    return select(*(job_payloads.c[name] for name in names)).where(among(dialect, job_payloads.c.job_id, "b_ids"))
+    return select(*(job_payloads.c[name] for name in ("job_id", *_PAYLOAD))).where(
+        among(dialect, job_payloads.c.job_id, "b_ids")
+    )
 
 
 def held_at(dialect: str) -> ColumnElement[bool]:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, select, text, update
 
 from shared import clock, db
 from shared.batches import transitions
-from shared.db import counters
+from shared.db import at_once, counters
 from shared.db.models import job_payloads, job_results, jobs
 from shared.db.models.jobs import QUEUED, RUNNING
 from shared.jobs import callbacks, job_steps, metrics, reasons, response_events
@@ -130,10 +130,24 @@ def _end(connection: Connection, endings: Sequence[Ending], now: int) -> dict[st
     ended: dict[str, Mapping[str, Any]] = {}
     dialect = connection.dialect.name
     for (came_from, status, takes), held in sorted(kinds.items()):
-        given = {**holding(dialect, sorted(held)), "b_status": status, "b_now": now}
-        rows = connection.execute(_ending(dialect, came_from, takes), given)
+        if dialect == "sqlite":
+            rows = _end_on_sqlite(connection, sorted(held), came_from, status, takes, now)
+        else:
+            given = {**holding(dialect, sorted(held)), "b_status": status, "b_now": now}
+            rows = connection.execute(_ending(dialect, came_from, takes), given).all()
         ended.update((row[0], dict(zip(_ENDED, row, strict=True))) for row in rows)
     return ended
+
+
+def _end_on_sqlite(
+    connection: Connection, held: Sequence[tuple[str, int]], came_from: str, status: str, takes: bool, now: int
+) -> Sequence[Sequence[Any]]:
+    """The same there, where no other transaction can change them between the two statements (`shared.db.at_once`)."""
+    rows = at_once.rows(connection, _HELD.format(RUNNING if came_from == "running" else QUEUED), [at_once.listed(held)])
+    given = (status, now, int(takes), at_once.listed(row[0] for row in rows))
+    if rows:
+        connection.exec_driver_sql(_TO_END, given)
+    return rows
 
 
 _ENDED = (
@@ -141,6 +155,16 @@ _ENDED = (
     "relayed_micros", "relayed", "owed_events", "offer", "key_id", "budget_at",
     "wanted_micros",
 )  # fmt: skip
+
+
+_HELD = (
+    f"SELECT {at_once.as_one(*(jobs.c[name] for name in _ENDED))} FROM {at_once.EACH} jobs"
+    " ON jobs.id = json_extract(wanted.value, '$[0]') AND lease_epoch = json_extract(wanted.value, '$[1]') WHERE {}"
+)
+_TO_END = (
+    "UPDATE jobs SET status = ?, finished_at = ?, worker_id = NULL, woken_at = NULL, budget_open = 0,"
+    " lease_epoch = lease_epoch + ? WHERE id IN (SELECT value FROM json_each(?))"
+)
 
 
 def _paid(ending: Ending, job: Mapping[str, Any]) -> Ending:

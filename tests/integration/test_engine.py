@@ -15,7 +15,7 @@ from shared.db import models as m
 from shared.errors import ProviderError
 from shared.jobs import leases
 from shared.jobs.leases import Leased
-from shared.jobs.outcomes import Ending, Requeue
+from shared.jobs.outcomes import Ending, Requeue, Verdict
 from shared.notifier import Notifier
 from shared.submissions.schemas import Usage
 from tests.integration import attempts, world
@@ -117,6 +117,76 @@ def test_more_jobs_than_slots_all_run(database: Database) -> None:
     notifier = scene(database, play, counted, capacity=7)
     assert set(statuses(database, ids)) == {"succeeded"} and 1 <= most <= 7
     assert sorted(notifier.told) == sorted(ids) and world.violations(database) == []
+
+
+def test_others_are_called_while_ends_are_written_down_but_not_more_than_may_be_kept(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, called, flush = world.queued(database, world.open_account(database), 9), list[str](), Settler._flush
+
+    async def counted(ask: ProviderCall) -> ProviderAnswer:
+        called.append(ask.job_id)
+        return await good(ask)
+
+    may = asyncio.Event()
+
+    async def later(settler: Settler, outcomes: Sequence[Ending | Requeue]) -> Sequence[Verdict]:
+        await may.wait()
+        return await flush(settler, outcomes)
+
+    monkeypatch.setattr(Settler, "_flush", later)
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        engine.offer("openai.batch", ids)
+        while len(called) < 6 or engine._calling:
+            await asyncio.sleep(0.01)
+        assert engine.busy == 6 and slots.in_use()["openai.batch"] == 4, "four slots, and half as many beside them"
+        assert set(statuses(database, called)) == {"running"}
+        may.set()
+        await engine.quiet()
+        assert engine.busy == 0, "what is being written down is not quiet"
+
+    scene(database, play, counted, capacity=4)
+    assert set(statuses(database, ids)) == {"succeeded"} and sorted(called) == sorted(ids)
+    assert world.violations(database) == []
+
+
+@pytest.mark.parametrize("comes", ["realtime", "enough", "stop"])
+def test_a_few_of_a_batch_wait_for_more_unless_somebody_waits_or_it_stops(
+    database: Database, monkeypatch: pytest.MonkeyPatch, comes: str
+) -> None:
+    monkeypatch.setattr("workers.running.engine.MANY", 1)
+    monkeypatch.setattr("workers.running.engine.LEASE_LEAST", 3)
+    monkeypatch.setattr("workers.running.engine.GATHER_SECONDS", 3600 if comes != "enough" else 0.01)
+    holder, may, asked = world.open_account(database), asyncio.Event(), list[int]()
+    ids, (waited_for,) = world.queued(database, holder, 5), world.queued(database, holder)
+
+    async def later(ask: ProviderCall) -> ProviderAnswer:
+        await may.wait()
+        return await good(ask)
+
+    def lease(connection: Connection, worker: str, wanted: Mapping[str, Sequence[str]]) -> list[Leased]:
+        asked.append(sum(map(len, wanted.values())))
+        return leases.lease(connection, worker, wanted)
+
+    monkeypatch.setattr("workers.running.engine._lease", lease)
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        engine.offer("openai.batch", ids[:1])
+        while engine.busy < 1:
+            await asyncio.sleep(0.01)
+        engine.offer("openai.batch", ids[1:3])
+        if comes == "realtime":
+            engine.offer(world.QUEUE, [waited_for])
+        elif comes == "enough":
+            engine.offer("openai.batch", ids[3:])
+        may.set()
+        await (engine.stop(5) if comes == "stop" else engine.quiet())
+
+    scene(database, play, later)
+    assert asked == {"realtime": [1, 3], "enough": [1, 4], "stop": [1]}[comes]
+    assert statuses(database, ids[:3]) == ["succeeded", *["queued" if comes == "stop" else "succeeded"] * 2]
+    assert world.woken(database).isdisjoint(ids[1:3]), "what was not leased is the feeder's"
 
 
 def test_a_task_cancelled_at_its_birth_gives_its_slot_back(database: Database) -> None:

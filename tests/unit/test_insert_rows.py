@@ -11,7 +11,9 @@ from shared.db import INSERT_TOGETHER, Database
 _PLACES = Table("places", MetaData(), Column("id", Integer, primary_key=True), Column("name", String))
 
 
-@pytest.mark.parametrize("count", [0, 1, INSERT_TOGETHER - 1, INSERT_TOGETHER, 2 * INSERT_TOGETHER, 83])
+@pytest.mark.parametrize(
+    "count", [0, 1, *(more for several in INSERT_TOGETHER for more in (several - 1, several, 2 * several)), 87, 151]
+)
 def test_a_group_of_any_size_is_inserted_whole(tmp_path: Path, count: int) -> None:
     database = Database(f"sqlite:///{tmp_path}/places.sqlite3")
     database.write_sync(lambda connection: _PLACES.create(connection))

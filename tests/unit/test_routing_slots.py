@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shared.submissions.schemas import Offer
 from workers.running.fallback import choose
-from workers.running.slots import BRAKE_SECONDS, BRAKED_LEASES, BRAKED_SECONDS, Slots
+from workers.running.slots import BRAKE_SECONDS, BRAKED_LEASES, BRAKED_SECONDS, ENDED_SHARE, MOST_ENDED, Slots
 
 
 def offers(providers: str) -> list[Offer]:
@@ -101,6 +101,47 @@ def test_what_waits_can_be_dropped_and_what_runs_cannot() -> None:
     assert not slots.busy()
 
 
+def test_an_ended_job_frees_its_slot_while_not_too_many_are_being_written_down() -> None:
+    slots = Slots({"a": 4, "b": 4})
+    slots.add("a", "12345678")
+    slots.take(10, 0.0)
+    assert [slots.end("a", 1) for _ in range(3)] == [True, True, False], "half as many as there are slots"
+    assert slots.take(10, 0.0) == {"a": ["5", "6"]}
+    slots.written("a", 1)
+    assert slots.end("a", 1)
+
+
+def test_an_ended_job_keeps_its_slot_when_the_answers_are_too_long_to_keep() -> None:
+    slots = Slots({"a": 4, "b": 4})
+    slots.add("a", "12")
+    slots.add("b", "3")
+    slots.take(10, 0.0)
+    assert slots.end("a", MOST_ENDED - 1) and not slots.end("b", 2)
+    slots.written("a", MOST_ENDED - 1)
+    assert slots.end("b", 2)
+
+
+def test_few_are_those_of_batches_alone_that_have_a_slot() -> None:
+    slots = Slots({"a.batch": 3, "a.realtime": 1})
+    assert not slots.few(5), "none"
+    slots.add("a.batch", "123456")
+    assert slots.few(4) and not slots.few(3)
+    slots.add("a.realtime", "7")
+    assert not slots.few(5), "for one somebody may wait"
+    assert slots.take(1, 0.0) == {"a.realtime": ["7"]} and slots.few(5)
+    slots.take(3, 0.0)
+    assert not slots.few(5), "none has a slot"
+
+
+def test_what_is_being_written_down_is_not_done() -> None:
+    slots = Slots({"a": 4})
+    slots.add("a", "1")
+    slots.take(1, 0.0)
+    assert slots.end("a", 5) and slots.busy()
+    slots.written("a", 5)
+    assert not slots.busy()
+
+
 class SlotMachine(RuleBasedStateMachine):
     """No sequence of calls uses more slots than there are, or loses or doubles an id."""
 
@@ -112,6 +153,7 @@ class SlotMachine(RuleBasedStateMachine):
         self.number = 0
         self.waiting: dict[str, list[str]] = {"a": [], "b": []}
         self.running = {"a": 0, "b": 0}
+        self.ended = {"a": 0, "b": 0}
 
     @rule(queue=st.sampled_from("ab"), count=st.integers(1, 300))
     def offer(self, queue: str, count: int) -> None:
@@ -133,9 +175,22 @@ class SlotMachine(RuleBasedStateMachine):
             self.running[queue] -= 1
             self.slots.give_back(queue)
 
+    @rule(queue=st.sampled_from("ab"))
+    def end(self, queue: str) -> None:
+        if self.running[queue] and self.slots.end(queue, 1):
+            self.running[queue] -= 1
+            self.ended[queue] += 1
+
+    @rule(queue=st.sampled_from("ab"))
+    def write(self, queue: str) -> None:
+        if self.ended[queue]:
+            self.slots.written(queue, 1)
+            self.ended[queue] -= 1
+
     @invariant()
     def never_more_than_there_are(self) -> None:
         assert self.slots.in_use() == self.running
+        assert all(self.ended[queue] <= most // ENDED_SHARE for queue, most in self.capacities.items())
         assert all(self.running[queue] <= most for queue, most in self.capacities.items())
 
 

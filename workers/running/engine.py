@@ -14,7 +14,8 @@ from shared.broker.bell import bell
 from shared.db import Database, is_away
 from shared.jobs import leases
 from shared.jobs.leases import Leased
-from shared.jobs.outcomes import Requeue, Verdict
+from shared.jobs.outcomes import Ending, Requeue, Verdict
+from shared.queues import lane_of
 from shared.settings import settings
 from shared.slices import slices
 from workers.running import job_rows, outcomes, traced
@@ -28,9 +29,12 @@ log = logging.getLogger(__name__)
 
 #: Jobs leased in one transaction.
 LEASE_MOST = 400
+#: While many run, fewer jobs of batches than these wait for more to be leased with them, for so long: a transaction
+#: costs what some fifty jobs in it do.
+LEASE_LEAST, GATHER_SECONDS = 200, 0.05
 #: Rows changed in one transaction otherwise.
 MOST_ROWS = 1000
-#: While so many jobs run here, the ends of lines of batches wait a moment for each other.
+#: While so many jobs run here, those of batches wait a moment for each other to be leased, and to be settled.
 MANY = 100
 #: A job that another version wrote and this one cannot read is left alone for so long, in microseconds.
 UNREADABLE_MICROS = 15 * clock.MICROS
@@ -57,6 +61,8 @@ class Engine:
         self._consume = consume
         self._paused: set[str] = set()
         self._work = asyncio.Event()
+        #: Somebody may wait for a job that was offered, or there is nothing to wait for any more.
+        self._hurry = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
         #: Those of them that have no answer yet, which alone may be interrupted.
         self._calling: set[str] = set()
@@ -88,6 +94,8 @@ class Engine:
             self._paused.add(queue)
             self._consume(queue, False)
         self._work.set()
+        if lane_of(queue) == "realtime":
+            self._hurry.set()
 
     def cancel(self, ids: Sequence[str]) -> None:
         """Stop calling for these jobs, if they are running here; an answer already there wins."""
@@ -126,6 +134,7 @@ class Engine:
         """Take nothing more; what is offered from now on is left to others."""
         self._stopping = True
         self._work.set()
+        self._hurry.set()
 
     async def stop(self, drain_seconds: float) -> None:
         """Stop leasing, wait for the calls under way, hand back what is left."""
@@ -170,12 +179,22 @@ class Engine:
         while not self._stopping:
             await self._work.wait()
             self._work.clear()
+            await self._gather()
             while not self._stopping and (taken := self._slots.take(LEASE_MOST, clock.monotonic())):
                 await self._lease(taken)
                 self._resume()
+                await self._gather()
             self._resume()
             if self._slots.held_back() and self._again is None:
                 self._again = asyncio.get_running_loop().call_later(BRAKED_SECONDS, self._lease_on)
+
+    async def _gather(self) -> None:
+        """While many run, let a few batch jobs wait a moment for more to be leased with them."""
+        if not self._stopping and len(self._running) >= MANY and self._slots.few(LEASE_LEAST):
+            self._hurry.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_SECONDS):
+                    await self._hurry.wait()
 
     def _lease_on(self) -> None:
         self._again = None
@@ -212,19 +231,32 @@ class Engine:
             await self._run_and_settle(job)
 
     async def _run_and_settle(self, job: Leased) -> None:
+        freed: int | None = None
         try:
             outcome = await self._outcome(job)
             if isinstance(outcome, Requeue):
                 await self._put_back(outcome, job)
             else:
                 self._slots.went(job.queue)
+                freed = self._let_go(outcome, job)
                 await self._settle(outcome, patient=job.lane == "batch" and len(self._running) >= MANY)
         finally:
             if self._running.get(job.id) is asyncio.current_task():
                 del self._running[job.id]
             self._cancelled.discard(job.id)
-            self._slots.give_back(job.queue)
+            if freed is None:
+                self._slots.give_back(job.queue)
+            else:
+                self._slots.written(job.queue, freed)
             self._work.set()
+
+    def _let_go(self, ending: Ending, job: Leased) -> int | None:
+        """Let another job have the slot while this one's end is written down: the size of its answer; None: not yet."""
+        size = len(ending.response or ending.partial or "")
+        if not self._slots.end(job.queue, size):
+            return None
+        self._work.set()
+        return size
 
     async def _outcome(self, job: Leased) -> JobOutcome:
         """What comes of the job here; when this process stops, handing it back."""

@@ -1,7 +1,9 @@
 """How many jobs may be in flight in this process, by provider and lane.
 
 Slots, not threads, bound the work of a process: a slow job holds one slot, a stalled provider its own, nobody else's.
-Beside its slots each queue has a short list of offered ids that wait for one; while it is full nothing is consumed.
+A job that has its answer needs no slot any more, only the database: another takes its place while it is written down,
+as long as what is being written is neither too many nor too much to keep in memory. Beside its slots each queue has a
+short list of offered ids that wait for one; while it is full nothing is consumed.
 """
 
 from collections import OrderedDict
@@ -17,11 +19,18 @@ BRAKED_SECONDS = 0.5
 BRAKED_LEASES = 20
 EARNED_LEASES = 2
 
+#: Ended jobs that are being written down and hold no slot: at most the queue's slots divided by this; and of all queues
+#: so many characters of their answers. With a database that is slow, or away, the others keep their slots.
+ENDED_SHARE = 2
+MOST_ENDED = 32 * 1024 * 1024
+
 
 @dataclass(slots=True)
 class _Queue:
     capacity: int
     in_use: int = 0
+    #: Jobs that ended and are being written down, beside the slots.
+    ended: int = 0
     waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
     #: Until when it is leased from slowly; when the present step began, and what may still be leased in it.
     braked_until: float = 0.0
@@ -62,6 +71,8 @@ class Slots:
         first = [name for name in capacities if lane_of(name) == "realtime"]
         self._lanes = (first, [name for name in capacities if name not in first])
         self._turn = 0
+        #: The characters of the answers of jobs that hold no slot any more.
+        self._ended = 0
 
     def add(self, queue: str, ids: Iterable[str]) -> list[str]:
         """Let ids wait for a slot of their queue; those for which the list has no room come back."""
@@ -108,7 +119,7 @@ class Slots:
             start = self._turn % len(lane) if lane else 0
             for name in lane[start:] + lane[:start]:
                 state = self._queues[name]
-                room = min(state.capacity - state.in_use, len(state.waiting), most, state.allowed(now))
+                room = min(self._leasable(name), most, state.allowed(now))
                 if room > 0:
                     state.lease(room)
                     taken[name] = [state.waiting.popitem(last=False)[0] for _ in range(room)]
@@ -117,9 +128,36 @@ class Slots:
         self._turn += 1
         return taken
 
+    def few(self, enough: int) -> bool:
+        """Whether ids of batch queues alone have a free slot, and fewer of them than `enough`."""
+        first, rest = (sum(self._leasable(name) for name in lane) for lane in self._lanes)
+        return not first and 0 < rest < enough
+
+    def _leasable(self, queue: str) -> int:
+        state = self._queues[queue]
+        return min(state.capacity - state.in_use, len(state.waiting))
+
     def give_back(self, queue: str, count: int = 1) -> None:
         """Free slots that `take` claimed."""
         self._queues[queue].in_use -= count
+
+    def end(self, queue: str, size: int) -> bool:
+        """Free the slot of a job that has ended and is only to be written down, its answer of so many characters.
+
+        False: it keeps its slot, since too much is being written down already.
+        """
+        state = self._queues[queue]
+        if state.ended >= state.capacity // ENDED_SHARE or self._ended + size > MOST_ENDED:
+            return False
+        state.in_use -= 1
+        state.ended += 1
+        self._ended += size
+        return True
+
+    def written(self, queue: str, size: int) -> None:
+        """A job whose slot `end` had freed has been written down."""
+        self._queues[queue].ended -= 1
+        self._ended -= size
 
     def full(self, queue: str) -> bool:
         """Whether the queue should not be consumed just now."""
@@ -144,8 +182,8 @@ class Slots:
         return dropped
 
     def busy(self) -> bool:
-        """Whether any id waits here or holds a slot."""
-        return any(state.waiting or state.in_use for state in self._queues.values())
+        """Whether any id waits here, holds a slot, or has ended and is being written down."""
+        return any(state.waiting or state.in_use or state.ended for state in self._queues.values())
 
     def capacity(self, queue: str) -> int:
         """How many slots a queue has."""
