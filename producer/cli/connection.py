@@ -8,6 +8,7 @@ import click
 
 from fusionai.plain import PlainClient
 from producer.cli.failures import checked_answers
+from producer.cli.ids import whole
 from producer.cli.output import Output, json_option
 from producer.stack.state import StateDirectory
 from shared.settings import settings
@@ -34,7 +35,8 @@ def api_command(function: Callable[Concatenate[PlainClient, Output, P], None]) -
 
         with PlainClient(address, secret, first_seconds=FIRST_SECONDS, on_unreachable=away, strict=True) as client:
             with checked_answers(client, address):
-                function(client, Output(as_json), *args, **kwargs)
+                given = {name: whole(client, value) for name, value in kwargs.items()}
+                function(client, Output(as_json), *args, **given)
 
     return command
 

@@ -11,6 +11,7 @@ import click
 from fusionai.plain import PlainClient
 from producer.cli.connection import api_command
 from producer.cli.groups import DefaultGroup
+from producer.cli.ids import Id
 from producer.cli.output import Output, moment
 from producer.cli.tables import Column, short_id, time_of_day
 from shared import clock
@@ -76,7 +77,7 @@ def create_webhook(
 
 
 @webhooks.command("show")
-@click.argument("id")
+@click.argument("id", type=Id("webhook"))
 @api_command
 def show_webhook(client: PlainClient, output: Output, id: str) -> None:
     """Show a webhook."""
@@ -85,7 +86,7 @@ def show_webhook(client: PlainClient, output: Output, id: str) -> None:
 
 
 @webhooks.command("set")
-@click.argument("id")
+@click.argument("id", type=Id("webhook"))
 @click.option("--url", metavar="URL", help="Send to this address.")
 @click.option("--event", "types", multiple=True, metavar="TYPE", help="Send only this type; may be repeated; * is all.")
 @click.option("--description", metavar="TEXT", help="What it is for; empty: nothing.")
@@ -111,7 +112,7 @@ def set_webhook(
 
 
 @webhooks.command("delete")
-@click.argument("id")
+@click.argument("id", type=Id("webhook"))
 @api_command
 def delete_webhook(client: PlainClient, output: Output, id: str) -> None:
     """Delete a webhook: no more events are sent to it."""
@@ -142,7 +143,7 @@ def event_types(client: PlainClient, output: Output, type: str | None) -> None:
 
 
 @webhooks.command("rotate")
-@click.argument("id")
+@click.argument("id", type=Id("webhook"))
 @click.option("--leaked", is_flag=True, help="End the secrets before it at once: they sign nothing any more.")
 @api_command
 def rotate_webhook(client: PlainClient, output: Output, id: str, leaked: bool) -> None:
@@ -171,7 +172,7 @@ def callback_secret(client: PlainClient, output: Output, rotate: bool, leaked: b
 
 
 @webhooks.command("test")
-@click.argument("id")
+@click.argument("id", type=Id("webhook"))
 @api_command
 def test_webhook(client: PlainClient, output: Output, id: str) -> None:
     """Send a test event to a webhook."""
@@ -185,7 +186,7 @@ def test_webhook(client: PlainClient, output: Output, id: str) -> None:
 
 
 @webhooks.command("deliveries")
-@click.argument("id")
+@click.argument("id", type=Id("webhook"))
 @click.option(
     "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
 )
@@ -211,7 +212,7 @@ def list_deliveries(
 
 
 @webhooks.command("redeliver")
-@click.argument("id")
+@click.argument("id", type=Id("webhook"))
 @click.option("--since", required=True, metavar="TIME", help="30m, 12h, 3d ago; or 2026-11-21[T08:00:00] (UTC).")
 @click.option(
     "--status",
