@@ -45,7 +45,7 @@ def api_command(function: Callable[Concatenate[PlainClient, Output, P], None]) -
 
 
 def whereabouts(base_url: str | None, key: str | None) -> tuple[str, str]:
-    """Address and key: without an address where the SDKs go. The local stack's key only ever goes to the local stack."""
+    """Address and key: without an address where the SDKs go. The local stack's key is sent only to that."""
     own = settings()
     local = StateDirectory(own.state_directory).first_account()
     address = base_url or own.base_url
