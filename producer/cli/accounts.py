@@ -14,7 +14,7 @@ from producer.cli.keys import key_table
 from producer.cli.operator import operator_command
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
-from producer.operations.keys import described
+from producer.operations.keys import listed
 from shared import accounts as rows
 from shared import clock, key_limits
 from shared.db import Database
@@ -98,7 +98,7 @@ def list_accounts(database: Database, output: Output) -> None:
 def show_account(database: Database, output: Output, id: str) -> None:
     """Show an account and its keys."""
     found = _find(database, id)
-    keys = [described(row) for row in database.read_sync(rows.list_keys, id)]
+    keys = database.read_sync(listed, database.read_sync(rows.list_keys, id))
 
     def words() -> None:
         output.fields(

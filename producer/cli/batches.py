@@ -147,7 +147,7 @@ def _show_errors(output: Output, found: dict[str, Any]) -> None:
         )
         for group in found["data"]
     ]
-    output.table(_ERRORS, rows, empty="No line has failed so far.")
+    output.table(_ERRORS, rows, empty="No line has failed so far.", fold=True)
     if found["others"]:
         output.note(f"{found['others']:,} lines more failed for other reasons")
     if helped := [group["reason"] for group in found["data"] if group["retry_may_help"]]:

@@ -25,12 +25,13 @@ _COLUMNS: Final = [
     Column("events", drop=1),
 ]
 _DELIVERIES: Final = [
-    Column("event", short=short_id, cut=4),
+    Column("event", short=short_id, cut=5),
+    Column("type", drop=1),
     Column("status", styled=True),
-    Column("attempts", right=True, drop=2),
+    Column("attempts", right=True, drop=3),
     Column("code", right=True),
-    Column("ms", right=True, drop=3),
-    Column("last attempt", short=time_of_day, drop=1),
+    Column("ms", right=True, drop=4),
+    Column("last attempt", short=time_of_day, drop=2),
     Column("said", text=True),
 ]
 _ATTEMPTS: Final = [
@@ -39,6 +40,7 @@ _ATTEMPTS: Final = [
     Column("ms", right=True),
     Column("said", text=True),
 ]
+_TYPES: Final = [Column("type"), Column("when", text=True)]
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -132,9 +134,7 @@ def event_types(client: PlainClient, output: Output, type: str | None) -> None:
 
     def words() -> None:
         if type is None:
-            output.table(
-                [Column("type"), Column("when", text=True)], [[one["id"], one["description"]] for one in found]
-            )
+            output.table(_TYPES, [[one["id"], one["description"]] for one in found], fold=True)
         else:
             output.line(found[0]["description"])
             output.line(json.dumps(found[0]["example"], indent=2))
@@ -201,10 +201,10 @@ def list_deliveries(
 
     def words() -> None:
         if not attempts:
-            output.table(_DELIVERIES, [_delivery(one) for one in page["data"]], empty="No deliveries.")
+            output.table(_DELIVERIES, [_delivery(one) for one in page["data"]], empty="No deliveries.", fold=True)
         for one in page["data"] if attempts else ():
-            output.fields({"event": one["event_id"], "status": one["status"]})
-            output.table(_ATTEMPTS, [_attempt(tried) for tried in one["log"]], empty="No attempts yet.")
+            output.fields({"event": one["event_id"], "type": one.get("event_type"), "status": one["status"]})
+            output.table(_ATTEMPTS, [_attempt(tried) for tried in one["log"]], empty="No attempts yet.", fold=True)
         if page["has_more"]:
             output.note(f"More: fusionai webhooks deliveries {id} --after {page['last_id']}")
 
@@ -270,9 +270,8 @@ def _delivery(one: Mapping[str, Any]) -> list[object]:
     last = one["log"][-1] if one["log"] else {}
     said = last.get("response") or one["last_error"] or ""
     at = moment(last.get("at"))
-    return [
-        one["event_id"], one["status"], one["attempts"], one["last_status_code"], last.get("latency_ms"), at, said
-    ]  # fmt: skip
+    ended = [one["status"], one["attempts"], one["last_status_code"], last.get("latency_ms"), at, said]
+    return [one["event_id"], one.get("event_type"), *ended]
 
 
 def _attempt(tried: Mapping[str, Any]) -> list[object]:
