@@ -8,12 +8,13 @@ import click
 from producer.cli.audit import audit
 from producer.cli.auditing import action, audited, operator_option
 from producer.cli.groups import DefaultGroup
+from producer.cli.ids import Id
 from producer.cli.key_limits import fallbacks_text, named_fallbacks
 from producer.cli.keys import key_table
 from producer.cli.operator import operator_command
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
-from producer.operations.keys import described
+from producer.operations.keys import listed
 from shared import accounts as rows
 from shared import clock, key_limits
 from shared.db import Database
@@ -92,12 +93,12 @@ def list_accounts(database: Database, output: Output) -> None:
 
 
 @accounts.command("show")
-@click.argument("id")
+@click.argument("id", type=Id("account"))
 @operator_command
 def show_account(database: Database, output: Output, id: str) -> None:
     """Show an account and its keys."""
     found = _find(database, id)
-    keys = [described(row) for row in database.read_sync(rows.list_keys, id)]
+    keys = database.read_sync(listed, database.read_sync(rows.list_keys, id))
 
     def words() -> None:
         output.fields(
@@ -121,7 +122,7 @@ def show_account(database: Database, output: Output, id: str) -> None:
 
 
 @accounts.command("plan")
-@click.argument("id")
+@click.argument("id", type=Id("account"))
 @click.argument("plan", type=click.Choice(PLANS))
 @operator_option
 @operator_command
@@ -135,7 +136,7 @@ def set_plan(database: Database, output: Output, id: str, plan: str) -> None:
 
 
 @accounts.command("limit")
-@click.argument("id")
+@click.argument("id", type=Id("account"))
 @click.argument("requests", metavar="N|plan")
 @operator_option
 @operator_command
@@ -151,7 +152,7 @@ def set_limit(database: Database, output: Output, id: str, requests: str) -> Non
 
 
 @accounts.command("set")
-@click.argument("id")
+@click.argument("id", type=Id("account"))
 @click.option(
     "--unknown-fields",
     type=click.Choice(["refuse", "ignore"]),
@@ -197,7 +198,7 @@ def set_account(
 
 
 @accounts.command("billing")
-@click.argument("id")
+@click.argument("id", type=Id("account"))
 @click.option("--name", metavar="TEXT", help="The name on its invoices; empty: the account's own.")
 @click.option("--address", metavar="TEXT", help="The address; \\n begins a new line.")
 @click.option("--tax-id", metavar="TEXT", help="Its tax id, such as a VAT number.")

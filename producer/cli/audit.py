@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from producer.cli.ids import Id
 from producer.cli.operator import named_account, operator_command
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
@@ -28,7 +29,7 @@ _COLUMNS = [
 @click.option(
     "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
 )
-@click.option("--after", metavar="ID", help="Begin after this entry.")
+@click.option("--after", type=Id("entry"), metavar="ID", help="Begin after this entry.")
 @click.option("--action", metavar="NAME", default="", help="Only actions that begin so: credits, console.keys.")
 @operator_command
 def audit(database: Database, output: Output, account: str | None, limit: int, after: str | None, action: str) -> None:

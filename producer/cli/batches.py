@@ -9,10 +9,11 @@ import click
 
 from fusionai.plain import Batch, PlainClient
 from fusionai.plain.objects import BatchProgress
-from producer.cli import ids, labels
+from producer.cli import labels
 from producer.cli.connection import api_command
 from producer.cli.faults import listed
 from producer.cli.follow import Targets, follow, resumable, shown
+from producer.cli.ids import Id
 from producer.cli.labels import metadata_option
 from producer.cli.output import Output, awaited, credits_text, moment
 from producer.cli.summary import failures, finish, provider_rows, retrying
@@ -42,7 +43,7 @@ _ERRORS = [
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", type=Id("batch"))
 @click.option("--wait", is_flag=True, help="Wait for the results and write them to files.")
 @click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="Where the answers go.")
 @click.option("--errors", is_flag=True, help="Show why lines failed, grouped by reason, so far.")
@@ -53,7 +54,6 @@ def batch(client: PlainClient, output: Output, id: str, wait: bool, target: Path
     With --wait the answers are written to ID.out.jsonl and the errors to ID.errors.jsonl; exit status 3 when some lines
     failed.
     """
-    id = ids.whole(id, lambda limit: client.batches(limit=limit), "batches")
     if errors:
         grouped = client.batch_errors(id)
         output.value(grouped, lambda: _show_errors(output, grouped))
@@ -73,7 +73,7 @@ def batch(client: PlainClient, output: Output, id: str, wait: bool, target: Path
 @click.option(
     "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
 )
-@click.option("--after", metavar="ID", help="Begin after this batch.")
+@click.option("--after", type=Id("batch"), metavar="ID", help="Begin after this batch.")
 @click.option("--status", type=_STATUS, metavar="STATUS", help="Only batches with this status, such as in_progress.")
 @metadata_option("Only batches with this label; may be repeated.")
 @api_command
@@ -147,7 +147,7 @@ def _show_errors(output: Output, found: dict[str, Any]) -> None:
         )
         for group in found["data"]
     ]
-    output.table(_ERRORS, rows, empty="No line has failed so far.")
+    output.table(_ERRORS, rows, empty="No line has failed so far.", fold=True)
     if found["others"]:
         output.note(f"{found['others']:,} lines more failed for other reasons")
     if helped := [group["reason"] for group in found["data"] if group["retry_may_help"]]:

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from functools import wraps
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
 import click
 
+from fusionai.manners import LOCAL_URL
 from fusionai.plain import PlainClient
 from producer.cli.failures import checked_answers
+from producer.cli.ids import whole
 from producer.cli.output import Output, json_option
 from producer.stack.state import StateDirectory
 from shared.settings import settings
@@ -34,25 +38,33 @@ def api_command(function: Callable[Concatenate[PlainClient, Output, P], None]) -
 
         with PlainClient(address, secret, first_seconds=FIRST_SECONDS, on_unreachable=away, strict=True) as client:
             with checked_answers(client, address):
-                function(client, Output(as_json), *args, **kwargs)
+                given = {name: whole(client, value) for name, value in kwargs.items()}
+                function(client, Output(as_json), *args, **given)
 
     return command
 
 
 def whereabouts(base_url: str | None, key: str | None) -> tuple[str, str]:
-    """Address and key. The local stack's key is only ever sent to the local stack."""
+    """Address and key: without an address where the SDKs go. The local stack's key is sent only to that."""
     own = settings()
     local = StateDirectory(own.state_directory).first_account()
     address = base_url or own.base_url
     secret = key or own.api_key or ("" if address else str(local.get("live_key", "")))
-    address = address or str(local.get("base_url", ""))
-    if not address:
-        raise click.UsageError(
-            f"no API address: run `fusionai up` here ({own.state_directory}/ has none), or give --base-url"
-        )
+    if not (address or secret or local):
+        raise click.UsageError(_nothing(own.state_directory))
+    address = address or str(local.get("base_url", "")) or LOCAL_URL
     if not address.startswith(("http://", "https://")):
         where = "--base-url" if base_url else "FUSIONAI_BASE_URL"
         raise click.UsageError(f"{where}: {address!r} does not begin with http:// or https://")
     if not secret:
         raise click.UsageError("no key: give --key or set FUSIONAI_API_KEY")
     return address, secret
+
+
+def _nothing(directory: Path) -> str:
+    """What to do where neither a key is given nor a stack has written its own."""
+    local = f"; or run `fusionai up` here ({directory}/ has no key)" if find_spec("sqlalchemy") else ""
+    return (
+        "no key: set FUSIONAI_API_KEY or give --key; and, unless the server is at "
+        f"{LOCAL_URL}, set FUSIONAI_BASE_URL or give --base-url{local}"
+    )

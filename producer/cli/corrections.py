@@ -4,6 +4,7 @@ import click
 
 from producer.cli.amounts import expiry, micros_of, signed_micros_of
 from producer.cli.auditing import action, operator_option, reason_option, reference_option
+from producer.cli.ids import Id
 from producer.cli.operator import named_account, operator_command
 from producer.cli.output import Output, credits_text, moment
 from shared.db import Database
@@ -53,7 +54,7 @@ def grant(
 
 
 @click.command()
-@click.argument("job")
+@click.argument("job", type=Id("job"))
 @click.option("--amount", metavar="N", help="So many credits of what it was charged.  [default: all that is left]")
 @reason_option
 @reference_option

@@ -5,6 +5,7 @@ import click
 from fusionai.plain import PlainClient
 from producer.cli.connection import api_command
 from producer.cli.groups import ShowByDefault, loaded
+from producer.cli.ids import Id
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
 from shared.submissions.sizes import MOST_PAGE
@@ -46,7 +47,7 @@ def show(client: PlainClient, output: Output) -> None:
 @click.option(
     "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
 )
-@click.option("--after", metavar="ID", help="Begin after this transfer.")
+@click.option("--after", type=Id("transfer"), metavar="ID", help="Begin after this transfer.")
 @api_command
 def transfers(client: PlainClient, output: Output, limit: int, after: str | None) -> None:
     """List the transfers of credits, the newest first."""

@@ -9,6 +9,7 @@ import click
 
 from fusionai.plain import PlainClient
 from producer.cli.connection import api_command
+from producer.cli.ids import Id
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id, time_of_day
 from shared.submissions.sizes import MOST_PAGE
@@ -26,7 +27,7 @@ _COLUMNS = [
 
 
 @click.command()
-@click.option("--after", metavar="ID", help="Begin after this event.")
+@click.option("--after", type=Id("event"), metavar="ID", help="Begin after this event.")
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -59,7 +60,7 @@ def events(
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", type=Id("event"))
 @api_command
 def redeliver(client: PlainClient, output: Output, id: str) -> None:
     """Send an event again, to its webhooks and callback."""

@@ -64,7 +64,7 @@ def show_hold(output: Output, hold: JobHold | None) -> None:
     if not hold:
         return
     output.line()
-    output.table(_HOLD_COLUMNS, [_hold_line(one) for one in hold["lines"]])
+    output.table(_HOLD_COLUMNS, [_hold_line(one) for one in hold["lines"]], fold=True)
     output.prose(f"({', '.join(_terms(hold))})")
 
 
@@ -93,7 +93,7 @@ def show_charge(output: Output, charge: Charge) -> None:
         output.line(f"Not charged: {_FREE.get(reason, reason)}.")
         return
     output.line()
-    output.table(_CHARGE_COLUMNS, [_charge_line(one) for one in charge["lines"]])
+    output.table(_CHARGE_COLUMNS, [_charge_line(one) for one in charge["lines"]], fold=True)
     prices = [f"prices of {charge['price_version']}"] if charge["price_version"] else []
     prices += [f"service tier {charge['service_tier']}"] if charge["service_tier"] else []
     prices += ["long context"] if charge["long_context"] else []

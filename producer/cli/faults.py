@@ -3,11 +3,14 @@
 import json
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from fusionai.plain import PlainClient
 from fusionai.plain.objects import Fault
 from producer.terminal import one_line
+
+#: What the server says of a model that it does not know, in whose place the command has a hint of its own.
+_UNKNOWN: Final = "GET /v1/models lists the available models"
 
 
 def listed(faults: Sequence[Fault], name: str | None) -> list[str]:
@@ -16,27 +19,23 @@ def listed(faults: Sequence[Fault], name: str | None) -> list[str]:
 
 
 def explained(client: PlainClient, stream: BinaryIO, faults: Sequence[Fault]) -> list[Fault]:
-    """The same faults; of a model that does not exist, which one is nearest and where the names are.
+    """The same faults; of a model that the server does not know, which one is nearest and where the names are.
 
-    `stream` has the lines that the faults are about.
+    Any other reason (the key may not use the model, it makes no embeddings) stays as the server gives it. `stream` has
+    the lines that the faults are about.
     """
-    about = {fault["line"] for fault in faults if (fault["param"] or "").rpartition(".")[2] == "model"}
+    about = {fault["line"] for fault in faults if _UNKNOWN in fault["message"]}
     if not about:
         return list(faults)
     known = [str(row["id"]) for row in client.models()["data"]]
     asked = _models(stream, about)
-    return [
-        {**fault, "message": _no_model(asked[fault["line"]], known)}
-        if fault["line"] in about and asked.get(fault["line"], known[0]) not in known
-        else fault
-        for fault in faults
-    ]
+    return [{**fault, "message": _hinted(fault["message"], asked.get(fault["line"]), known)} for fault in faults]
 
 
-def _no_model(asked: str, known: Sequence[str]) -> str:
-    near = get_close_matches(asked, known, n=1, cutoff=0.5)
+def _hinted(message: str, asked: str | None, known: Sequence[str]) -> str:
+    near = get_close_matches(asked, known, n=1, cutoff=0.5) if asked else []
     meant = f"is {near[0]} meant? " if near else ""
-    return f"body.model: there is no model {asked[:100]!r}; {meant}`fusionai models` lists them"
+    return message.replace(_UNKNOWN, f"{meant}`fusionai models` lists them")
 
 
 def _models(stream: BinaryIO, numbers: set[int | None]) -> dict[int | None, str]:

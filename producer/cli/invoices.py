@@ -8,6 +8,7 @@ import click
 from fusionai.plain import PlainClient
 from producer.cli.connection import api_command
 from producer.cli.groups import DefaultGroup, loaded
+from producer.cli.ids import Id
 from producer.cli.output import Output, Verbatim, credits_text, moment, price_text
 from producer.cli.tables import Column, short_id
 from shared.submissions.sizes import MOST_PAGE
@@ -44,11 +45,11 @@ for name in ("doubts", "settle", "pay"):
 @click.option(
     "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
 )
-@click.option("--after", metavar="ID", help="Begin after this invoice.")
+@click.option("--after", type=Id("invoice"), metavar="ID", help="Begin after this invoice.")
 @click.option("--kind", type=click.Choice(["statement", "purchase"]), help="Only statements, or only purchases.")
 @click.option("--status", type=click.Choice(["open", "paid", "void", "expired"]), help="Only those with this status.")
 @click.option("--month", metavar="YYYY-MM", help="Only the statement of this calendar month, UTC.")
-@click.option("--batch", metavar="ID", help="Only the statement of this batch.")
+@click.option("--batch", type=Id("batch"), metavar="ID", help="Only the statement of this batch.")
 @click.option("--from", "first", metavar="DAY", help="Only those made on this day (2026-11-21, UTC) or later.")
 @click.option("--to", "last", metavar="DAY", help="Only those made on this day or earlier.")
 @api_command
@@ -83,7 +84,7 @@ def _cells(row: dict[str, Any]) -> list[object]:
 
 
 @invoices.command("show")
-@click.argument("id")
+@click.argument("id", type=Id("invoice"))
 @click.option("--pdf", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write it as a PDF.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write it as HTML.")
 @click.option("--link", is_flag=True, help="Links that open in a browser without a key, for a day.")
@@ -118,7 +119,7 @@ def buy(client: PlainClient, output: Output, credits: int, description: str | No
 
 
 @invoices.command("void")
-@click.argument("id")
+@click.argument("id", type=Id("invoice"))
 @api_command
 def void(client: PlainClient, output: Output, id: str) -> None:
     """Void a purchase that is not paid."""

@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, get_args
 
 import click
 
+from fusionai.plain import PlainClient
 from fusionai.plain.objects import JobStatus
+from producer.cli import ids
+from producer.cli.ids import Id
 from producer.cli.labels import metadata_option
 from shared.submissions.job_types import JOB_TYPES
 
@@ -29,6 +32,11 @@ class Filters:
     created_after: int | None = None
     created_before: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def whole(self, client: PlainClient) -> "Filters":
+        """The same, with whole ids."""
+        named = {"key_id": self.key_id, "batch_id": self.batch_id}
+        return replace(self, **{name: ids.whole(client, value) for name, value in named.items()})
 
     @property
     def empty(self) -> bool:
@@ -84,8 +92,8 @@ _OPTIONS = (
     click.option("--status", type=_STATUS, multiple=True, help="Only jobs of this status; may be repeated."),
     click.option("--type", type=click.Choice(JOB_TYPES), help="Only jobs of this type."),
     click.option("--model", metavar="ID", help="Only jobs that asked for this model."),
-    click.option("--key-id", metavar="ID", help="Only jobs of this API key."),
-    click.option("--batch", "batch_id", metavar="ID", help="Only the jobs of this batch."),
+    click.option("--key-id", type=Id("key"), metavar="ID", help="Only jobs of this API key."),
+    click.option("--batch", "batch_id", type=Id("batch"), metavar="ID", help="Only the jobs of this batch."),
     click.option("--since", "created_after", metavar="TIME", callback=_moment, help="Only jobs created then or later."),
     click.option("--before", "created_before", metavar="TIME", callback=_moment, help="Only jobs created before then."),
     metadata_option("Only jobs with this label; may be repeated."),

@@ -7,8 +7,9 @@ import click
 
 from fusionai.plain import TERMINAL, Batch, Job, PlainClient
 from fusionai.plain.objects import Attempt
-from producer.cli import cancelling, explanations, ids
+from producer.cli import cancelling, explanations
 from producer.cli.connection import api_command
+from producer.cli.ids import Id
 from producer.cli.job_filters import Filters, filter_options
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
@@ -40,7 +41,7 @@ _ATTEMPT_COLUMNS = [
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", type=Id("job"))
 @click.option("--wait", is_flag=True, help="Wait until the job has ended.")
 @click.option("--explain", is_flag=True, help="Show how its charge came about instead of its result.")
 @click.option("--input", "asked", is_flag=True, help="Show what it asked, as it can be sent again.")
@@ -50,7 +51,6 @@ def job(client: PlainClient, output: Output, id: str, wait: bool, explain: bool,
 
     Exit status 3 when it has ended without success.
     """
-    id = ids.whole(id, lambda limit: client.jobs(limit=limit), "jobs")
     if asked:
         given = client.job_input(id)
         return output.value(given, lambda: output.document(given["body"]))
@@ -66,7 +66,7 @@ def job(client: PlainClient, output: Output, id: str, wait: bool, explain: bool,
 @click.option(
     "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
 )
-@click.option("--after", metavar="ID", help="Begin after this job.")
+@click.option("--after", type=Id("job"), metavar="ID", help="Begin after this job.")
 @click.option("--count", is_flag=True, help="Count the jobs, up to 10,000, instead of listing them.")
 @click.option("--summary", is_flag=True, help="Count those that are queued, running, done today, failed of late.")
 @filter_options
@@ -75,6 +75,7 @@ def jobs(
     client: PlainClient, output: Output, limit: int, after: str | None, count: bool, summary: bool, filters: Filters
 ) -> None:
     """List jobs, the newest first."""
+    filters = filters.whole(client)
     if summary:
         return _summarize(client, output)
     if count:
@@ -108,7 +109,7 @@ def _number(counted: dict[str, Any]) -> str:
 
 
 @click.command()
-@click.argument("id", required=False)
+@click.argument("id", type=Id("job", "batch"), required=False)
 @filter_options
 @click.option("--dry-run", is_flag=True, help="With filters: only count the jobs.")
 @click.option("--yes", is_flag=True, help="With filters: do not ask.")
@@ -122,7 +123,7 @@ def cancel(client: PlainClient, output: Output, id: str | None, filters: Filters
     if (id is None) == filters.empty:
         raise click.UsageError("say which job or batch, or give filters such as --status queued --model gpt-4")
     if id is None:
-        cancelling.cancel(client, output, filters.body(), dry_run=dry_run, yes=yes)
+        cancelling.cancel(client, output, filters.whole(client).body(), dry_run=dry_run, yes=yes)
         return
     found: Job | Batch = client.cancel_batch(id) if id.startswith("batch_") else client.cancel(id)
     ended = found["status"] in TERMINAL - {"cancelled"}

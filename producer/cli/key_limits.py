@@ -142,6 +142,23 @@ def fields(found: Mapping[str, Any]) -> dict[str, str]:
     return said
 
 
+def in_short(found: Mapping[str, Any]) -> str:
+    """What is limited, for a row: `gpt-4, claude-*; 3 of 5/month; 60/min`; empty: nothing is."""
+    budgets = [
+        f"{credits_text(one['used_credits'])} of {credits_text(one['credits'])}/{one['period']}"
+        for one in found["budgets"]
+    ]
+    names = [", ".join(found[name] or ()) for name in ("models", "permissions")]
+    rates = {"requests_per_minute": "requests/min", "tokens_per_minute": "tokens/min"}
+    each = [f"{found[name]:,} {unit}" for name, unit in rates.items() if found[name] is not None]
+    return "; ".join(filter(None, [*names, *budgets, *each]))
+
+
+def is_used_up(found: Mapping[str, Any]) -> bool:
+    """Whether a budget of a key leaves nothing for now."""
+    return any(one["used_credits"] + one["held_credits"] >= one["credits"] for one in found["budgets"])
+
+
 def budget_table(output: Output, found: Mapping[str, Any]) -> None:
     """Its budgets as a table."""
     cells = [

@@ -10,11 +10,11 @@ from sqlalchemy import Connection, select
 from producer.cli.amounts import expiry
 from producer.cli.auditing import action, audited, operator_option
 from producer.cli.groups import DefaultGroup
-from producer.cli.key_limits import budget_table, change_of, fields, limit_options
+from producer.cli.key_limits import budget_table, change_of, fields, in_short, is_used_up, limit_options
 from producer.cli.operator import named_account, operator_command
 from producer.cli.output import Output, moment
 from producer.cli.tables import Column, short_id
-from producer.operations.keys import described, limits
+from producer.operations.keys import described, limits, listed
 from shared import accounts as rows
 from shared import clock, key_limits
 from shared.db import Database
@@ -24,12 +24,13 @@ from shared.key_texts import Mode
 
 _COLUMNS = [
     Column("id", short=short_id),
-    Column("account", drop=5),
+    Column("account", drop=6),
     Column("mode", drop=1),
     Column("name", text=True),
-    Column("key", drop=2),
-    Column("created", drop=4),
-    Column("last used", drop=3),
+    Column("key", drop=3),
+    Column("created", drop=5),
+    Column("last used", drop=4),
+    Column("limits", text=True, drop=2),
     Column("state", styled=True),
 ]
 
@@ -130,10 +131,11 @@ def show_key(database: Database, output: Output, id: str) -> None:
 def list_keys(database: Database, output: Output, account: str | None, prefix: str) -> None:
     """List keys.
 
-    Of each key its first characters are shown. The last use is accurate to the minute.
+    Of each key its first characters are shown, and which models, permissions and budgets it has, if they are limited.
+    The last use is accurate to the minute.
     """
     of = None if account is None else database.read_sync(named_account, account)
-    found = [described(row) for row in database.read_sync(rows.list_keys, of, prefix=prefix)]
+    found = database.read_sync(listed, database.read_sync(rows.list_keys, of, prefix=prefix))
     output.value(found, lambda: key_table(output, found))
 
 
@@ -188,7 +190,7 @@ def _show(database: Database, output: Output, id: str) -> None:
 
 
 def key_table(output: Output, found: list[dict[str, Any]]) -> None:
-    """Keys as a table."""
+    """Keys, with their limits, as a table."""
     cells = [
         [
             key["id"],
@@ -198,6 +200,7 @@ def key_table(output: Output, found: list[dict[str, Any]]) -> None:
             f"{key['prefix']}…",
             moment(key["created_at"]),
             moment(key["last_used_at"]) or "never",
+            in_short(key),
             _state(key),
         ]
         for key in found
@@ -208,7 +211,9 @@ def key_table(output: Output, found: list[dict[str, Any]]) -> None:
 def _state(key: Mapping[str, Any]) -> str:
     if key["revoked_at"]:
         return f"revoked {moment(key['revoked_at'])}"
-    if key["expires_at"]:
-        word = "expires" if key["expires_at"] > clock.now_seconds() else "expired"
-        return f"{word} {moment(key['expires_at'])}"
-    return "active"
+    ends = moment(key["expires_at"])
+    if ends and key["expires_at"] <= clock.now_seconds():
+        return f"expired {ends}"
+    if is_used_up(key):
+        return "budget used up"
+    return f"expires {ends}" if ends else "active"

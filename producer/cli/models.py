@@ -25,7 +25,7 @@ _LETTERS = {
 }
 #: What a model can do that says nothing of it.
 _OF_TYPE = {"chat.completion": "unknown"}
-_LEGEND = "can: v vision, t tools, j json_schema, r reasoning."
+_LEGEND = "can: v vision, t tools, j json_schema, r reasoning; emb embeddings, img images, ? not known."
 
 
 def letters(cell: str) -> str:
@@ -57,7 +57,8 @@ def list_models(client: PlainClient, output: Output) -> None:
 
     Prices are credits per million tokens, or per image; those to come are below. With the stack of this directory also
     whether calls of a model are paused now, and how recent calls went: the share of errors, seconds to the first token
-    and to the end.
+    and to the end. A narrow terminal shows what a model can do as letters: v vision, t tools, j json_schema,
+    r reasoning; emb makes embeddings, img images, ? is not known.
     """
     page = client.models()
     with suppress(ImportError):  # of the packages that reading a Redis needs
@@ -70,7 +71,7 @@ def list_models(client: PlainClient, output: Output) -> None:
         served = any(one.get("statistics") for one in page["data"])
         offer_statistics.table(output, _COLUMNS, rows, known=served, empty="No models.")
         if "can" in output.cut:
-            output.note(_LEGEND)
+            output.remark(_LEGEND)
         for said in _coming(page["data"]):
             output.remark(said)
 

@@ -7,6 +7,8 @@ from typing import Any, Concatenate, Final, ParamSpec
 import click
 from sqlalchemy import Connection, make_url
 
+from producer.cli import stored_ids
+from producer.cli.ids import Id, Short
 from producer.cli.output import Output, json_option
 from shared import accounts
 from shared.db import Database
@@ -26,12 +28,18 @@ def operator_command(function: Callable[Concatenate[Database, Output, P], None])
     def command(*args: Any, as_json: bool, **kwargs: Any) -> None:
         database = open_database()
         try:
-            function(database, Output(as_json), *args, **kwargs)
+            given = {name: stored(database, value) for name, value in kwargs.items()}
+            function(database, Output(as_json), *args, **given)
         finally:
             database.close()
 
     vars(command)[ON_DATABASE] = True
     return command
+
+
+def stored(database: Database, value: Any) -> Any:
+    """A short id as the whole one that it means; anything else is itself."""
+    return database.read_sync(stored_ids.whole, value) if isinstance(value, Short) else value
 
 
 def open_database() -> Database:
@@ -54,9 +62,12 @@ def only_account(connection: Connection) -> str:
 
 
 def named_account(connection: Connection, named: str | None) -> str:
-    """The id of the account that an option names, by its id or by a name that only it has; else of the only one."""
+    """The id of the account that is named by its id, the end of it after `…`, or its name; else of the only one."""
     if named is None:
         return only_account(connection)
+    short = Id("account").convert(named, None, None)
+    if isinstance(short, Short):
+        return str(stored_ids.whole(connection, short))
     found = [row["id"] for row in accounts.list_accounts(connection) if named in (row["id"], row["name"])]
     if len(found) != 1:
         few = f"{len(found) or 'no'} accounts match {named[:100]!r}; one must match (fusionai accounts list)"

@@ -104,15 +104,24 @@ class Output:
             self._field(name, value, width)
 
     def table(
-        self, columns: Sequence[str | Column], rows: Iterable[Sequence[object]], *, empty: str = "", header: bool = True
+        self,
+        columns: Sequence[str | Column],
+        rows: Iterable[Sequence[object]],
+        *,
+        empty: str = "",
+        header: bool = True,
+        fold: bool = False,
     ) -> None:
-        """Aligned columns, one row a line: all of it in a pipe, on a terminal what has room."""
+        """Aligned columns, one row a line: all of it in a pipe, on a terminal what has room.
+
+        `fold`: free text goes on below instead of being cut, where it is what the table is for.
+        """
         named = [Column(column) if isinstance(column, str) else column for column in columns]
         cells = [[self._cell(cell) for cell in row] for row in rows]
         if not cells:
             self.note(empty)
             return
-        self._grid(Grid(named, cells, header=header))
+        self._grid(Grid(named, cells, header=header, fold=fold))
 
     def details(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         """Rows of a page about one thing, without a header; on a terminal free text is folded rather than cut."""

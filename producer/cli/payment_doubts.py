@@ -4,6 +4,7 @@ import click
 from sqlalchemy import Connection
 
 from producer.cli.auditing import action, operator_option
+from producer.cli.ids import Id
 from producer.cli.operator import operator_command
 from producer.cli.output import Output, credits_text
 from producer.cli.tables import Column
@@ -30,7 +31,7 @@ def doubts(database: Database, output: Output) -> None:
 
 
 @click.command("settle")
-@click.argument("id")
+@click.argument("id", type=Id("invoice"))
 @click.option("--accept", "accepted", flag_value=True, default=None, type=bool, help="Take it as the price: grant.")
 @click.option("--given-back", "accepted", flag_value=False, type=bool, help="You gave it back at its provider: void.")
 @click.option("--note", metavar="TEXT", required=True, help="Why, for the invoice and the audit log.")
@@ -63,7 +64,7 @@ def settle(database: Database, output: Output, id: str, accepted: bool | None, n
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", type=Id("invoice"))
 @click.option("--note", metavar="TEXT", default="paid, says the operator", show_default=True, help="The reason.")
 @click.option("--page-closed", is_flag=True, help="It cannot be paid at its provider any more: you have seen to that.")
 @operator_option

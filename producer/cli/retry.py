@@ -8,16 +8,17 @@ from pathlib import Path
 import click
 
 from fusionai.plain import Batch, PlainClient
-from producer.cli import costs, ids
+from producer.cli import costs
 from producer.cli.connection import api_command
 from producer.cli.follow import Targets, follow, resumable, shown
+from producer.cli.ids import Id
 from producer.cli.output import Output
 from producer.cli.summary import finish, report
 from shared import clock
 
 
 @click.command()
-@click.argument("id", metavar="BATCH")
+@click.argument("id", type=Id("batch"), metavar="BATCH")
 @click.option(
     "--reason",
     "reasons",
@@ -48,13 +49,12 @@ def retry(
     failed again to ID.errors.jsonl. The same command again continues with the same new batch. Exit status 3 when some
     lines failed.
     """
-    of = ids.whole(id, lambda limit: client.batches(limit=limit), "batches")
     if dry_run:
-        verdict = client.retry_dry_run(of, sorted(set(reasons)))
+        verdict = client.retry_dry_run(id, sorted(set(reasons)))
         output.value(verdict, lambda: costs.show(output, verdict))
         return
     salt = clock.new_id("again") if again == "new" else again or ""
-    batch, found = _submit_or_find(client, of, sorted(set(reasons)), salt)
+    batch, found = _submit_or_find(client, id, sorted(set(reasons)), salt)
     if not (wait or target):
         report(output, batch, found=found)
         return

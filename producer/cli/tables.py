@@ -20,6 +20,7 @@ _STYLES = {
     "cancelled": "yellow",
     "cancelling": "yellow",
     "paused": "yellow",
+    "budget": "yellow",
     "running": "cyan",
     "in_progress": "cyan",
     "revoked": "dim",
@@ -41,7 +42,7 @@ class Column:
     """`right`: it holds numbers. `text`: free text, cut at its end where there is no room. `styled`: it holds statuses.
 
     `short`: a short form of its cells; `cut` and `drop`: where the terminal is too narrow, the highest number of all
-    columns goes first: at `cut` the cells become short, at `drop` (0: never) the column leaves.
+    columns goes first: at `cut` the cells become short, at `drop` (0: never) the column leaves. Empty ones go before.
     """
 
     name: str
@@ -70,20 +71,33 @@ class Grid:
         The names of the columns that are there with shortened cells.
         """
         cut: set[str] = set()
+        if self._header and self.needed(FAIR_TEXT) > width:
+            self._leave_empty()
         for _, column, drop in _steps(self._columns):
             if self.needed(LEAST_TEXT if drop and not self._fold else FAIR_TEXT) <= width:
                 continue
-            index = next(i for i, one in enumerate(self._columns) if one is column)
+            index = next((i for i, one in enumerate(self._columns) if one is column), None)
+            if index is None:
+                continue
             if drop:
                 cut.discard(column.name)
-                del self._columns[index]
-                for row in self._rows:
-                    del row[index]
+                self._leave(index)
             elif column.short:
                 cut.add(column.name)
                 for row in self._rows:
                     row[index] = column.short(row[index])
         return cut
+
+    def _leave_empty(self) -> None:
+        """Columns without anything in them take nobody's room."""
+        for index in reversed(range(len(self._columns))):
+            if not any(row[index] for row in self._rows):
+                self._leave(index)
+
+    def _leave(self, index: int) -> None:
+        del self._columns[index]
+        for row in self._rows:
+            del row[index]
 
     def needed(self, most_text: int | None = None) -> int:
         """The width in which nothing is cut, but free text to `most_text`."""

@@ -15,6 +15,7 @@ from fusionai.plain import PlainClient
 from fusionai.plain.atomic_file import atomic_write
 from producer.cli.activity import working
 from producer.cli.connection import api_command
+from producer.cli.ids import Id
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
 from producer.cli.usage_groups import every_group, show_groups
@@ -48,7 +49,7 @@ _SERIES = [
 )
 @click.option("--to", "last", metavar="DAY", help="The last day, UTC. Default: today.")
 @click.option("--model", metavar="ID", help="Only what this model did.")
-@click.option("--batch", metavar="ID", help="Only the jobs of this batch.")
+@click.option("--batch", type=Id("batch"), metavar="ID", help="Only the jobs of this batch.")
 @click.option(
     "--by",
     metavar="WHAT",
@@ -56,7 +57,7 @@ _SERIES = [
 )
 @click.option("--rows", is_flag=True, help="Show a row for each job too, the newest first.")
 @click.option("--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", help="How many rows.  [default: 20]")
-@click.option("--after", metavar="ID", help="Begin after this row.")
+@click.option("--after", type=Id("usage"), metavar="ID", help="Begin after this row.")
 @click.option("--series", type=click.Choice(["minute", "hour", "day"]), help="Show usage over time, until now.")
 @click.option("--csv", "target", metavar="FILE", help="Write every row to FILE as CSV; - is standard output.")
 @api_command

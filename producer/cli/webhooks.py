@@ -11,6 +11,7 @@ import click
 from fusionai.plain import PlainClient
 from producer.cli.connection import api_command
 from producer.cli.groups import DefaultGroup
+from producer.cli.ids import Id
 from producer.cli.output import Output, moment
 from producer.cli.tables import Column, short_id, time_of_day
 from shared import clock
@@ -24,12 +25,13 @@ _COLUMNS: Final = [
     Column("events", drop=1),
 ]
 _DELIVERIES: Final = [
-    Column("event", short=short_id, cut=4),
+    Column("event", short=short_id, cut=5),
+    Column("type", drop=1),
     Column("status", styled=True),
-    Column("attempts", right=True, drop=2),
+    Column("attempts", right=True, drop=3),
     Column("code", right=True),
-    Column("ms", right=True, drop=3),
-    Column("last attempt", short=time_of_day, drop=1),
+    Column("ms", right=True, drop=4),
+    Column("last attempt", short=time_of_day, drop=2),
     Column("said", text=True),
 ]
 _ATTEMPTS: Final = [
@@ -38,6 +40,7 @@ _ATTEMPTS: Final = [
     Column("ms", right=True),
     Column("said", text=True),
 ]
+_TYPES: Final = [Column("type"), Column("when", text=True)]
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -76,7 +79,7 @@ def create_webhook(
 
 
 @webhooks.command("show")
-@click.argument("id")
+@click.argument("id", type=Id("webhook"))
 @api_command
 def show_webhook(client: PlainClient, output: Output, id: str) -> None:
     """Show a webhook."""
@@ -85,7 +88,7 @@ def show_webhook(client: PlainClient, output: Output, id: str) -> None:
 
 
 @webhooks.command("set")
-@click.argument("id")
+@click.argument("id", type=Id("webhook"))
 @click.option("--url", metavar="URL", help="Send to this address.")
 @click.option("--event", "types", multiple=True, metavar="TYPE", help="Send only this type; may be repeated; * is all.")
 @click.option("--description", metavar="TEXT", help="What it is for; empty: nothing.")
@@ -111,7 +114,7 @@ def set_webhook(
 
 
 @webhooks.command("delete")
-@click.argument("id")
+@click.argument("id", type=Id("webhook"))
 @api_command
 def delete_webhook(client: PlainClient, output: Output, id: str) -> None:
     """Delete a webhook: no more events are sent to it."""
@@ -131,9 +134,7 @@ def event_types(client: PlainClient, output: Output, type: str | None) -> None:
 
     def words() -> None:
         if type is None:
-            output.table(
-                [Column("type"), Column("when", text=True)], [[one["id"], one["description"]] for one in found]
-            )
+            output.table(_TYPES, [[one["id"], one["description"]] for one in found], fold=True)
         else:
             output.line(found[0]["description"])
             output.line(json.dumps(found[0]["example"], indent=2))
@@ -142,7 +143,7 @@ def event_types(client: PlainClient, output: Output, type: str | None) -> None:
 
 
 @webhooks.command("rotate")
-@click.argument("id")
+@click.argument("id", type=Id("webhook"))
 @click.option("--leaked", is_flag=True, help="End the secrets before it at once: they sign nothing any more.")
 @api_command
 def rotate_webhook(client: PlainClient, output: Output, id: str, leaked: bool) -> None:
@@ -171,7 +172,7 @@ def callback_secret(client: PlainClient, output: Output, rotate: bool, leaked: b
 
 
 @webhooks.command("test")
-@click.argument("id")
+@click.argument("id", type=Id("webhook"))
 @api_command
 def test_webhook(client: PlainClient, output: Output, id: str) -> None:
     """Send a test event to a webhook."""
@@ -185,7 +186,7 @@ def test_webhook(client: PlainClient, output: Output, id: str) -> None:
 
 
 @webhooks.command("deliveries")
-@click.argument("id")
+@click.argument("id", type=Id("webhook"))
 @click.option(
     "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
 )
@@ -200,10 +201,10 @@ def list_deliveries(
 
     def words() -> None:
         if not attempts:
-            output.table(_DELIVERIES, [_delivery(one) for one in page["data"]], empty="No deliveries.")
+            output.table(_DELIVERIES, [_delivery(one) for one in page["data"]], empty="No deliveries.", fold=True)
         for one in page["data"] if attempts else ():
-            output.fields({"event": one["event_id"], "status": one["status"]})
-            output.table(_ATTEMPTS, [_attempt(tried) for tried in one["log"]], empty="No attempts yet.")
+            output.fields({"event": one["event_id"], "type": one.get("event_type"), "status": one["status"]})
+            output.table(_ATTEMPTS, [_attempt(tried) for tried in one["log"]], empty="No attempts yet.", fold=True)
         if page["has_more"]:
             output.note(f"More: fusionai webhooks deliveries {id} --after {page['last_id']}")
 
@@ -211,7 +212,7 @@ def list_deliveries(
 
 
 @webhooks.command("redeliver")
-@click.argument("id")
+@click.argument("id", type=Id("webhook"))
 @click.option("--since", required=True, metavar="TIME", help="30m, 12h, 3d ago; or 2026-11-21[T08:00:00] (UTC).")
 @click.option(
     "--status",
@@ -269,9 +270,8 @@ def _delivery(one: Mapping[str, Any]) -> list[object]:
     last = one["log"][-1] if one["log"] else {}
     said = last.get("response") or one["last_error"] or ""
     at = moment(last.get("at"))
-    return [
-        one["event_id"], one["status"], one["attempts"], one["last_status_code"], last.get("latency_ms"), at, said
-    ]  # fmt: skip
+    ended = [one["status"], one["attempts"], one["last_status_code"], last.get("latency_ms"), at, said]
+    return [one["event_id"], one.get("event_type"), *ended]
 
 
 def _attempt(tried: Mapping[str, Any]) -> list[object]:

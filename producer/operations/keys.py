@@ -6,12 +6,17 @@ from typing import Any
 from sqlalchemy import Connection
 
 from shared import accounts, clock, key_limits
-from shared.key_limits import KeyLimits
+from shared.key_limits import NO_LIMITS, KeyLimits
 from shared.money import key_budgets, key_thresholds
-from shared.money.budgets import BudgetPeriod
+from shared.money.budgets import BUDGET_PERIODS, BudgetPeriod
 from shared.money.key_budgets import Spend
 from shared.objects.amounts import credits
 
+#: What a key has one of at least, if it is limited beside thresholds.
+_LIMITS = (
+    *("models", "fallbacks", "permissions", "requests_per_minute", "tokens_per_minute"),
+    *(f"budget_{period}_micros" for period in BUDGET_PERIODS),
+)
 _TIMES = ("created_at", "expires_at", "revoked_at", "last_used_at")
 
 
@@ -25,6 +30,17 @@ def limits(connection: Connection, id: str) -> dict[str, Any]:
     """What a key may do, and how its budgets stand; None: there is no such limit."""
     spend = key_budgets.of_key(connection, id, clock.now_micros())
     return limits_object(key_limits.of_key(connection, id), spend, key_thresholds.of_key(connection, id))
+
+
+def listed(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """These keys with their limits; of those that have none little is asked."""
+    return [{**described(row), **_limits_of(connection, row)} for row in rows]
+
+
+def _limits_of(connection: Connection, row: Mapping[str, Any]) -> dict[str, Any]:
+    if any(row[name] is not None for name in _LIMITS):
+        return limits(connection, row["id"])
+    return limits_object(NO_LIMITS, {}, key_thresholds.of_key(connection, row["id"]))
 
 
 def page(connection: Connection, account_id: str, *, after: str | None, limit: int) -> list[dict[str, Any]]:

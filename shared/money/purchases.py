@@ -116,11 +116,14 @@ def found(connection: Connection, invoice_id: str) -> dict[str, Any] | None:
 
 
 def locked(connection: Connection, invoice_id: str) -> dict[str, Any]:
-    """The same, or a 404."""
+    """The same; NotFound, and Conflict for a statement."""
     row = found(connection, invoice_id)
-    if row is None:
+    if row is not None:
+        return row
+    kind = connection.execute(select(invoices.c.kind).where(invoices.c.id == invoice_id)).scalar()
+    if kind is None:
         raise NotFound(f"not found: invoice {invoice_id[:100]!r}")
-    return row
+    raise Conflict(f"invoice {invoice_id} is a {kind}, paid as its jobs ran: there is nothing to pay or decide")
 
 
 def open_count(connection: Connection, account_id: str) -> int:

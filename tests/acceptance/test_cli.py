@@ -57,6 +57,7 @@ class World:
         if word == "{new_invoice}":
             return str(self.fusionai.json("invoices", "buy", "250")["id"])
         names = {name: str(value) for name, value in vars(self).items() if isinstance(value, str | Path)}
+        names |= {f"short_{name}": f"…{id[-8:]}" for name, id in names.items() if "_" in id}
         return word.format(account=self.account.id, **{k: v for k, v in names.items() if k != "account"})
 
 
@@ -139,6 +140,11 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("webhooks redeliver {webhook} --since 2h --status missing", 0, ["events are sent again"]),
     ("webhooks types", 0, ["job.completed", "invoice.paid"]),
     ("redeliver {event}", 0, ["is sent again"]),
+    ("redeliver {short_event}", 0, ["{event} is sent again"]),
+    ("webhooks deliveries {short_webhook}", 0, []),
+    ("invoices show {short_invoice}", 0, ["{batch}", "gpt-4"]),
+    ("jobs --batch {short_batch}", 0, ["gpt-4"]),
+    ("credits refund {short_job} --reason r --reference short --amount 0.000001", 0, ["of {job}, "]),
     ("webhooks delete {new_webhook}", 0, [" deleted"]),
     ("accounts", 0, ["{account}"]),
     ("accounts list", 0, ["{account}"]),

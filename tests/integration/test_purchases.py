@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from producer.operations import invoices as operations
 from producer.operations.invoices import PurchaseSpec
@@ -13,7 +13,9 @@ from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
-from shared.money import purchases
+from shared.money import payment_doubts, purchases
+from shared.money.invoices import state_month
+from shared.money.ledger import Book
 from shared.objects.invoices import amount_line
 from shared.settings import settings
 from tests import contract
@@ -129,6 +131,18 @@ def test_money_for_what_an_operator_has_marked_paid_is_to_be_given_back(
     assert available(database, holder) == 1000 * world.CREDIT and world.violations(database) == []
 
 
+def stated(database: Database, account_id: str) -> str:
+    """The id of a statement of a month without jobs."""
+
+    def write(connection: Connection) -> str:
+        book = Book(connection, [account_id])
+        id = state_month(book, connection, account_id, "2026-11", [])
+        book.close()
+        return id
+
+    return database.write_sync(write)
+
+
 def test_a_stranger_voids_nothing_and_a_statement_is_no_purchase(database: Database) -> None:
     holder, stranger = world.open_account(database), world.open_account(database)
     made = bought(database, holder)
@@ -137,6 +151,11 @@ def test_a_stranger_voids_nothing_and_a_statement_is_no_purchase(database: Datab
     with pytest.raises(NotFound):
         database.write_sync(purchases.pay, "inv_none")
     assert status(database, made["id"]) == "open"
+    statement = stated(database, holder.account_id)
+    for decide in (purchases.pay, purchases.shown, payment_doubts.accept, payment_doubts.given_back):
+        words = [] if decide in (purchases.pay, purchases.shown) else ["why"]
+        with pytest.raises(Conflict, match="is a statement, paid as its jobs ran"):
+            database.write_sync(decide, statement, *words)
     page = database.read_sync(operations.list_invoices, holder.account_id, PageQuery(), kind="purchase")
     assert [row["id"] for row in page["data"]] == [made["id"]]
 

@@ -10,7 +10,10 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from fusionai import FusionAI
+from fusionai.manners import LOCAL_URL
 from producer import cli
+from producer.cli import connection
 from producer.cli.amounts import micros_of, signed_micros_of
 from producer.cli.connection import whereabouts
 from producer.cli.key_limits import change_of
@@ -63,7 +66,7 @@ def test_no_summary_is_cut_and_groups_do_something_by_themselves(directory: Path
 
 
 def test_the_local_key_is_only_sent_to_the_local_stack(directory: Path) -> None:
-    with pytest.raises(click.UsageError, match="no API"):
+    with pytest.raises(click.UsageError, match=r"FUSIONAI_API_KEY .* FUSIONAI_BASE_URL .* `fusionai up` here"):
         whereabouts(None, None)
     kept = state.StateDirectory(directory)
     kept.create()
@@ -85,6 +88,21 @@ def test_the_environment_says_where_the_api_is(directory: Path, monkeypatch: pyt
     monkeypatch.setenv("FUSIONAI_API_KEY", "k")
     settings.cache_clear()
     assert whereabouts(None, None) == ("http://env/v1", "k")
+
+
+def test_a_key_without_an_address_goes_where_the_sdks_go(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert whereabouts(None, "k") == (LOCAL_URL, "k")
+    monkeypatch.setenv("FUSIONAI_API_KEY", "mine")
+    settings.cache_clear()
+    assert whereabouts(None, None) == (LOCAL_URL, "mine")
+    assert str(FusionAI().base_url).rstrip("/") == LOCAL_URL
+
+
+def test_no_command_that_cannot_run_is_advised(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "find_spec", lambda name: None)
+    with pytest.raises(click.UsageError) as refused:
+        whereabouts(None, None)
+    assert "FUSIONAI_BASE_URL" in refused.value.message and "fusionai up" not in refused.value.message
 
 
 def test_the_state_directory_and_its_files_are_private(directory: Path) -> None:

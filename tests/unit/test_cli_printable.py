@@ -122,9 +122,10 @@ def test_what_is_wrong_with_a_file_is_told_cleanly(monkeypatch: pytest.MonkeyPat
         result = run("submit", file, *words)
         assert result.exit_code == 1 and clean(result.output)
         assert f"in.jsonl:1: {SHOWN}\n" in result.stderr
-    fake.faults = [{"code": "model_not_found", "line": 1, "message": "no", "param": "body.model"}]
+    unknown = f"body.model: unknown model {HOSTILE}; GET /v1/models lists the available models"
+    fake.faults = [{"code": "model_not_found", "line": 1, "message": unknown, "param": "body.model"}]
     result = run("submit", file, "--dry-run")
-    assert "there is no model " in result.stderr and clean(result.output)
+    assert "`fusionai models` lists them" in result.stderr and clean(result.output)
     bad = tmp_path / "bad.jsonl"
     bad.write_text(json.dumps({"custom_id": "a", HOSTILE: 1}) + "\n" + json.dumps({"type": HOSTILE}) + "\n")
     assert clean(run("submit", bad).output)

@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 from fusionai.plain import batch_submission
 from producer import cli
 from producer.cli import connection
+from shared.errors import InvalidRequest
+from shared.submissions.catalogue import catalogue
 from tests.unit.batch_server import BatchServer
 
 
@@ -243,6 +245,26 @@ def test_a_file_that_is_too_large_is_refused_before_anything_is_sent(
     assert not server.files
 
 
+def no_model(name: str) -> str:
+    """What the server says of a model that it does not know."""
+    with pytest.raises(InvalidRequest) as refused:
+        catalogue().model(name, param="body.model")
+    return refused.value.message
+
+
+def test_a_fault_of_a_model_keeps_the_server_s_reason(server: BatchServer, tmp_path: Path) -> None:
+    server.models = ["gpt-4"]
+    file = write(tmp_path / "in.jsonl", ["a", "b"])
+    said = "body.model: this API key may not use the model m; it may use: gpt-4, claude-*"
+    fault = {"code": "invalid_request", "line": 1, "message": said, "param": "body.model"}
+    server.faults = [fault, {**fault, "line": 2, "message": no_model("m")}]
+    for words in (["submit", file, "--dry-run"], ["submit", file, "--wait"]):
+        assert run(*words).stderr.splitlines()[:2] == [
+            f"{file}:1: {said}",
+            f"{file}:2: body.model: unknown model 'm'; `fusionai models` lists them",
+        ]
+
+
 def test_all_that_is_wrong_is_one_list_in_the_order_of_lines(server: BatchServer, tmp_path: Path) -> None:
     server.models = ["gpt-4", "claude-3-opus"]
     file = write(tmp_path / "in.jsonl", ["a", "b"])
@@ -250,7 +272,7 @@ def test_all_that_is_wrong_is_one_list_in_the_order_of_lines(server: BatchServer
     odd = rows[1].replace('"c1"', '"c2"').replace('"m"', '"gpt4"')
     file.write_text("\n".join(["nope", rows[0], odd, rows[0]]) + "\n")
     server.faults = [
-        {"code": "invalid_request", "line": 3, "message": "body.model: GET /v1/models …", "param": "body.model"},
+        {"code": "invalid_request", "line": 3, "message": no_model("gpt4"), "param": "body.model"},
         {"code": "invalid_request", "line": 2, "message": "body.model: makes no embeddings", "param": "body.model"},
     ]
     for words in (["submit", file], ["submit", file, "--dry-run"], ["submit", file, "--wait"]):
@@ -258,8 +280,8 @@ def test_all_that_is_wrong_is_one_list_in_the_order_of_lines(server: BatchServer
         assert result.exit_code == 1 and result.stdout == ""
         assert result.stderr.splitlines() == [
             f"{file}:1: not JSON: Expecting value at column 1",
-            f"{file}:2: body.model: there is no model 'm'; `fusionai models` lists them",
-            f"{file}:3: body.model: there is no model 'gpt4'; is gpt-4 meant? `fusionai models` lists them",
+            f"{file}:2: body.model: makes no embeddings",
+            f"{file}:3: body.model: unknown model 'gpt4'; is gpt-4 meant? `fusionai models` lists them",
             f"{file}:4: custom_id 'c0' is already on line 2",
             "Error: 4 lines are wrong; nothing was charged",
         ]

@@ -29,8 +29,6 @@ from shared.environment import usual
 
 Timeout = float | httpx2.Timeout | None
 _KEY = "Idempotency-Key"
-#: Where `fusionai up` serves.
-LOCAL_URL = "http://127.0.0.1:8000/v1"
 _ADDRESS, _SECRET = "FUSIONAI_BASE_URL", "FUSIONAI_API_KEY"
 
 
@@ -248,7 +246,7 @@ def _version() -> str:
 def _whereabouts(base_url: Any, api_key: Any) -> tuple[Any, Any]:
     """Address and key, as given or from the environment (or `.env`): never OpenAI's."""
     found = usual(_ADDRESS, _SECRET)
-    address, secret = base_url or found.get(_ADDRESS) or LOCAL_URL, api_key or found.get(_SECRET)
+    address, secret = base_url or found.get(_ADDRESS) or manners.LOCAL_URL, api_key or found.get(_SECRET)
     if not secret:
         raise OpenAIError(f"no key: give api_key, or set {_SECRET}")
     return address, secret

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+#: Where `fusionai up` serves, and where a client goes that is told no other place.
+LOCAL_URL: Final = "http://127.0.0.1:8000/v1"
 #: The seed's: tries after the first, and seconds for an answer and for the silence in a stream.
 MAX_RETRIES: Final = 3
 TIMEOUT_SECONDS: Final = 30.0
