@@ -47,9 +47,19 @@ def test_what_is_shown_has_the_documented_fields(operated: Stack) -> None:
     shown = call(operated, "GET", "/operator/queues")
     contract.check("GET", "/v1/operator/queues", shown)
     assert {"openai", "anthropic", "sandbox"} <= {one["id"] for one in shown.json()["data"]}
-    workers = call(operated, "GET", "/operator/workers")
-    contract.check("GET", "/v1/operator/workers", workers)
-    assert len(workers.json()["data"]) == 1
+
+
+def test_workers_are_shown_as_documented(operated: Stack) -> None:
+    """Once it has taken its lease: the web process is ready before it."""
+
+    def registered() -> httpx.Response | None:
+        found = call(operated, "GET", "/operator/workers")
+        return found if found.json()["data"] else None
+
+    answer = await_condition(registered, what="the worker")
+    assert answer is not None
+    contract.check("GET", "/v1/operator/workers", answer)
+    assert len(answer.json()["data"]) == 1
 
 
 def test_pausing_an_unknown_provider_is_a_404(operated: Stack) -> None:
