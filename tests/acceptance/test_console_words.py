@@ -64,7 +64,7 @@ def test_a_batch_whose_lines_name_their_endpoints_shows_their_answers(account: A
     await_condition(lambda: account.live.get(path).json()["status"] == "completed", what="the batch")
     (job,) = account.live.get("/jobs", params={"batch_id": made["id"], "type": "chat.completion"}).json()["data"]
     text = words(browser, f"/console{path}")
-    assert made["endpoint"] is None and gist(job) and gist(job) in text
+    assert made["endpoint"] is None and gist(job) and gist(job) in text and " vectors " in text
     assert "Took 0 s" not in text
 
 
