@@ -9,8 +9,6 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
-from shared.telemetry.spans import STOP_SECONDS
-
 #: An export is given up after so many seconds.
 EXPORT_SECONDS: Final = 5.0
 
@@ -29,14 +27,14 @@ def tracer(process: str, variables: Mapping[str, str], exporter: Any = None) -> 
     return provider.get_tracer(_NAME)
 
 
-def close() -> None:
-    """Send what is left; a collector that does not take it in time does not hold up the process."""
+def close(seconds: float) -> None:
+    """Send what is left; a collector that does not take it in so many seconds does not hold up the process."""
     for provider, sender in _providers:
         if sender:
             sender.hurry()
         closing = threading.Thread(target=provider.shutdown, daemon=True)
         closing.start()
-        closing.join(STOP_SECONDS)
+        closing.join(seconds)
     _providers.clear()
 
 

@@ -170,4 +170,4 @@ def stop() -> None:
         from shared.telemetry import sdk
 
         _tracer.clear()
-        sdk.close()
+        sdk.close(STOP_SECONDS)
