@@ -101,6 +101,7 @@ def _row(found: dict[str, Any]) -> list[object]:
 
 def _show(output: Output, found: Batch, progress: BatchProgress | None) -> None:
     counts, usage = found["request_counts"], found["usage"]
+    refused = found["status"] == "failed" and not counts["total"]  # no line of its file was made, nor counted
     times = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
     heads: list[tuple[str, object]] = [
         ("id", found["id"]),
@@ -108,8 +109,8 @@ def _show(output: Output, found: Batch, progress: BatchProgress | None) -> None:
         ("status", found["status"]),
         ("endpoint", found["endpoint"]),
         ("model", found["model"]),
-        ("lines", f"{counts['total']:,}"),
-        ("succeeded", f"{counts['completed']:,}"),
+        ("lines", None if refused else f"{counts['total']:,}"),
+        ("succeeded", None if refused else f"{counts['completed']:,}"),
         *failures(counts["failed"], progress["reasons"] if progress else ()),
         *provider_rows(progress["providers"] if progress else ()),
     ]

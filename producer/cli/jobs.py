@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from fusionai.plain import TERMINAL, Batch, Job, PlainClient
-from fusionai.plain.objects import Attempt
+from fusionai.plain.objects import Attempt, BatchesUnderWay
 from producer.cli import cancelling, explanations
 from producer.cli.connection import api_command
 from producer.cli.ids import Id
@@ -92,6 +92,14 @@ def jobs(
     output.value(page, words)
 
 
+def _batches(found: BatchesUnderWay | None) -> str | None:
+    """None: the server is of a version that does not tell."""
+    if found is None:
+        return None
+    waits = [(found["waiting_for_credits"], "credits"), (found["waiting_for_budget"], "a budget of the API key")]
+    return ", ".join([f"{found['unfinished']:,}", *(f"{count:,} waiting for {what}" for count, what in waits if count)])
+
+
 def _summarize(client: PlainClient, output: Output) -> None:
     found = client.job_summary()
     oldest = moment(found["oldest_queued_at"])
@@ -100,6 +108,7 @@ def _summarize(client: PlainClient, output: Output) -> None:
         "running": _number(found["running"]),
         "done today": _number(found["succeeded"]),
         "failed in 24 hours": _number(found["failed"]),
+        "unfinished batches": _batches(found.get("batches")),
     }
     output.value(found, lambda: output.fields(words))
 

@@ -138,11 +138,15 @@ def gist(job: Mapping[str, Any]) -> str:
 
     >>> gist({"type": "embedding", "result": {"data": [{"embedding": [0.1, 0.2]}]}})
     '1 vector'
+    >>> gist({"type": "image", "status": "succeeded", "result": None})  # it was not asked for
+    'pictures'
     """
     result = job["result"] or {}
     found = result.get("data") or result.get("choices") or ()
     if job["type"] != "chat.completion":
         word = "vector" if job["type"] == "embedding" else "picture"
+        if not found and job.get("status") == "succeeded":
+            return f"{word}s"
         return f"{len(found)} {word}{'' if len(found) == 1 else 's'}" if found else ""
     message = found[0].get("message") if found else None
     text = message.get("content") if message else None

@@ -50,7 +50,8 @@ def of(batch: Mapping[str, Any], now: float, progress: Mapping[str, Any] | None 
     began, over_at = batch["in_progress_at"], _over_at(batch)
     taken = (over_at or now) - began if began is not None else None
     rate = ended / taken if ended and taken is not None and taken >= _LEAST_SECONDS else None
-    left = round((total - ended) / rate) if rate and active and batch["status"] == "in_progress" else None
+    runs = batch["status"] == "in_progress" and not batch["waiting_for"]
+    left = round((total - ended) / rate) if rate and runs else None
     used, held = batch["credits_used"], batch["credits_held"]
     return Progress(
         parts=_parts(_numbers(counts, progress, active=active), total),

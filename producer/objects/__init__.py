@@ -62,7 +62,7 @@ from producer.objects.credits import (
 from producer.objects.errors import JobError, StreamError, StreamFault
 from producer.objects.files import DeletedFile, File, deleted_file, file_object
 from producer.objects.holds import HoldLine, JobHold
-from producer.objects.job_lists import JobCount, JobPage, JobsCancelled, JobSummary
+from producer.objects.job_lists import BatchesUnderWay, JobCount, JobPage, JobsCancelled, JobSummary
 from producer.objects.jobs import (
     Attempt,
     Flags,
@@ -146,6 +146,7 @@ __all__ = [
     "BatchResult",
     "BatchStatus",
     "BatchUsage",
+    "BatchesUnderWay",
     "CallbackSecret",
     "Charge",
     "ChargeLine",

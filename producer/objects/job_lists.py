@@ -36,6 +36,14 @@ class JobCount(TypedDict):
     exact: Annotated[bool, Field(description="False: counting stopped before all jobs were looked at.")]
 
 
+class BatchesUnderWay(TypedDict):
+    """How many batches are not over, and how many of them wait before their next lines start."""
+
+    unfinished: Annotated[int, Field(ge=0, description="Those that are not over; counting stops at 1,000.")]
+    waiting_for_credits: Annotated[int, Field(ge=0, description="Of these, until the account has enough credit.")]
+    waiting_for_budget: Annotated[int, Field(ge=0, description="Of these, until a budget of their API key has room.")]
+
+
 class JobSummary(TypedDict):
     """How the jobs of the key's mode (live or test) stand."""
 
@@ -47,6 +55,7 @@ class JobSummary(TypedDict):
     succeeded_since: Annotated[Time, Field(description="The beginning of the day, UTC.")]
     failed_since: Annotated[Time, Field(description="24 hours ago.")]
     oldest_queued_at: Annotated[Time | None, Field(description="When the oldest queued job was created.")]
+    batches: Annotated[BatchesUnderWay, Field(description="Lines that are not jobs yet are not among `queued`.")]
 
 
 class JobsCancelled(TypedDict):

@@ -1,10 +1,11 @@
 """How the jobs of an account stand, for a page that is looked at all the time: a few counts, at most a second old."""
 
+from collections import Counter
 from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
-from producer.objects.job_lists import JobSummary
+from producer.objects.job_lists import BatchesUnderWay, JobSummary
 from producer.operations.job_filters import JobFilter, count, find
 from producer.operations.kept_counts import KeptCounts
 from producer.operations.pages import PageQuery
@@ -12,9 +13,13 @@ from shared import clock
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
+from shared.db.models.batches import UNFINISHED
+from shared.objects.batches import waits_for
 
 #: Seconds in which a job that failed is of late.
 LATE: Final = 86_400
+#: Unfinished batches that are looked at.
+MOST_BATCHES: Final = 1000
 _OLDEST: Final = PageQuery(limit=1, order="asc")
 _QUEUED: Final = JobFilter(status=["queued"])
 
@@ -45,6 +50,21 @@ def read(connection: Connection, holder: KeyHolder) -> JobSummary:
         "succeeded_since": midnight,
         "failed_since": late,
         "oldest_queued_at": _oldest(connection, holder),
+        "batches": _batches(connection, holder),
+    }
+
+
+def _batches(connection: Connection, holder: KeyHolder) -> BatchesUnderWay:
+    """What is told of a batch that waits is what its page says."""
+    b = m.batches.c
+    told = (b.status, b.stopped, b.short_micros, b.budget_short_micros)
+    own = (b.account_id == holder.account_id, b.test == holder.test, text(UNFINISHED))
+    rows = connection.execute(select(*told).where(*own).limit(MOST_BATCHES)).mappings().all()
+    waits = Counter(waits_for(dict(row)) for row in rows)
+    return {
+        "unfinished": len(rows),
+        "waiting_for_credits": waits["credits"],
+        "waiting_for_budget": waits["budget"],
     }
 
 

@@ -15,7 +15,7 @@ from producer.stack.provider_keys import CHECK_SECONDS, KeyChecks
 from producer.stack.state import AlreadyUpError, StateDirectory
 from producer.stack.supervisor import Program, StopRequested, Supervisor
 from producer.terminal import printable
-from shared import network
+from shared import network, telemetry
 from shared.settings import Settings, read_settings
 from shared.submissions import catalogue
 
@@ -77,8 +77,7 @@ class Stack:
         self._env = environment(own, self._layout, self._secrets)
         self._programs = programs(options, self._env)
         self._output = ProcessOutput(state.path / "logs", quiet=options.quiet)
-        drain_seconds = float(self._env["FUSIONAI_DRAIN_SECONDS"])
-        self._supervisor = Supervisor(self._output, drain_seconds=drain_seconds, changed=self._record)
+        self._supervisor = Supervisor(self._output, stop_seconds=_stop_seconds(self._env), changed=self._record)
         self._catalogue = catalogue.load(own.catalogue)
         self._ready = False
 
@@ -163,6 +162,11 @@ class Stack:
                     "pids": self._supervisor.pids(),
                 },
             )
+
+
+def _stop_seconds(env: Mapping[str, str]) -> float:
+    """How long a process may rightly take to stop: for what is under way, and then for its last traces."""
+    return float(env["FUSIONAI_DRAIN_SECONDS"]) + telemetry.stop_seconds(env)
 
 
 def programs(options: Options, env: Mapping[str, str]) -> list[Program]:

@@ -22,8 +22,9 @@ from shared import clock, processes
 _FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.1, 5.0
 #: A process that lived as long starts again after the first pause.
 _HEALTHY_SECONDS = 30.0
-#: How long after the drain everything but the `last` is killed, and how long after that those are.
-_KILL_SECONDS, _KILL_LAST_SECONDS = 1.0, 1.0
+#: How long after the drain, and after what may follow it, everything but the `last` is killed, and how long after that
+#: those are. Of the first the web process needs up to 0.3 s for its last answers, and then Python's end takes its time.
+_KILL_SECONDS, _KILL_LAST_SECONDS = 2.0, 1.0
 _PROBE_SECONDS = 0.05
 
 
@@ -55,13 +56,16 @@ class Child:
 
 
 class Supervisor:
-    """A context manager: whatever was started in it is gone when it ends. Main thread only."""
+    """A context manager: whatever was started in it is gone when it ends. Main thread only.
+
+    `stop_seconds`: how long a process may rightly take to stop, its drain and what follows that.
+    """
 
     def __init__(
-        self, output: ProcessOutput, *, drain_seconds: float = 2.5, changed: Callable[[], None] = lambda: None
+        self, output: ProcessOutput, *, stop_seconds: float = 2.5, changed: Callable[[], None] = lambda: None
     ) -> None:
         self._output = output
-        self._drain_seconds = drain_seconds
+        self._stop_seconds = stop_seconds
         self._changed = changed
         self._children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
@@ -200,7 +204,7 @@ class Supervisor:
         self._asked_to_stop = True
         for child in self._children.values():
             child.start_at = None
-        deadline = clock.monotonic() + self._drain_seconds
+        deadline = clock.monotonic() + self._stop_seconds
         for last, kill_seconds in ((False, _KILL_SECONDS), (True, _KILL_LAST_SECONDS)):
             deadline += kill_seconds
             children = [c for c in self._children.values() if c.program.last is last]

@@ -152,7 +152,7 @@ _DUE = (
     " AND NOT EXISTS (SELECT 1 FROM queue_pauses WHERE provider = ?)"
 )
 _TAKE = (
-    "UPDATE jobs SET status = 'running', lease_epoch = lease_epoch + 1, worker_id = ?,"
+    f"UPDATE jobs SET {RUNNING}, lease_epoch = lease_epoch + 1, worker_id = ?,"
     " started_at = coalesce(started_at, ?), deferred_for = NULL WHERE id IN (SELECT value FROM json_each(?))"
 )
 

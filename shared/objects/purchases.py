@@ -61,13 +61,12 @@ def _how_to_pay(row: Mapping[str, Any]) -> str:
     kept = json.loads(row["parties"] or "{}")
     seller, contact = kept.get("seller", {}).get("name"), kept.get("contact")
     operator = f"the operator of this server{f' ({seller})' if seller else ''}"
-    asked = f"{operator}: {contact}" if contact else operator
     said = f"Pay {operator} outside this system, and name invoice No. {row['number']}."
     if row["amount"] is None:
-        said += f" What the credits cost in money is not set here: ask {asked}."
+        said += f" What the credits cost in money is not set here: ask them{f' ({contact})' if contact else ''}."
     elif contact:
         said += f" Questions: {contact}."
-    return f"{said} The credits are added when the operator has marked it as paid (fusionai invoices pay {row['id']})."
+    return f"{said} The credits are added when they have marked it as paid."
 
 
 def _price(amount: int | None, currency: str | None) -> Price | None:

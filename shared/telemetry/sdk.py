@@ -9,11 +9,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
-#: An export is given up after so long, and a process that stops waits for the last ones no longer, in seconds.
-EXPORT_SECONDS: Final = 5.0
-STOP_SECONDS: Final = 3.0
+from shared.telemetry.spans import STOP_SECONDS
 
-_providers: list[TracerProvider] = []
+#: An export is given up after so many seconds.
+EXPORT_SECONDS: Final = 5.0
+
+#: Each with what it exports by, where that sends.
+_providers: list[tuple[TracerProvider, "_Sender | None"]] = []
 _NAME: Final = "fusionai"
 
 
@@ -21,22 +23,31 @@ def tracer(process: str, variables: Mapping[str, str], exporter: Any = None) -> 
     """The tracer of this process. `exporter`: one that is sent each span as it ends."""
     resource = Resource.create({"service.namespace": _NAME, "service.name": f"{_NAME}-{process}"} | _named())
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(
-        SimpleSpanProcessor(exporter)
-        if exporter
-        else BatchSpanProcessor(OTLPSpanExporter(endpoint=_endpoint(variables), timeout=EXPORT_SECONDS))
-    )
-    _providers.append(provider)
+    sender = None if exporter else _Sender(endpoint=_endpoint(variables), timeout=EXPORT_SECONDS)
+    provider.add_span_processor(BatchSpanProcessor(sender) if sender else SimpleSpanProcessor(exporter))
+    _providers.append((provider, sender))
     return provider.get_tracer(_NAME)
 
 
 def close() -> None:
     """Send what is left; a collector that does not take it in time does not hold up the process."""
-    for provider in _providers:
+    for provider, sender in _providers:
+        if sender:
+            sender.hurry()
         closing = threading.Thread(target=provider.shutdown, daemon=True)
         closing.start()
         closing.join(STOP_SECONDS)
     _providers.clear()
+
+
+class _Sender(OTLPSpanExporter):
+    """One that, once told to hurry, tries each batch once: a collector that refuses is not asked again."""
+
+    def hurry(self) -> None:
+        """End a pause between two tries. The event is private, but `shutdown`, which sets it, drops what is left."""
+        event = getattr(getattr(self, "_client", None), "_shutdown_event", None)
+        if event is not None:
+            event.set()
 
 
 def _named() -> dict[str, str]:

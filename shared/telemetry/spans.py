@@ -17,6 +17,8 @@ Value: TypeAlias = str | int | float | bool | list[str]
 
 #: Any of them turns traces on.
 VARIABLES: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+#: A process that stops waits so many seconds for its last spans to be taken, and no longer.
+STOP_SECONDS: Final = 3.0
 #: Of a text, the letters that an attribute has; and the integers that one can be: of others the exporter logs the value
 #: and where it failed, at each span.
 MOST_LETTERS: Final = 16_000
@@ -54,6 +56,11 @@ _tracer: list[Any] = []
 def on() -> bool:
     """Whether this process traces."""
     return bool(_tracer)
+
+
+def stop_seconds(env: Mapping[str, str]) -> float:
+    """How long a process with these variables may stay for its traces once it has done everything else."""
+    return STOP_SECONDS if any(env.get(name) for name in VARIABLES) else 0.0
 
 
 def span(

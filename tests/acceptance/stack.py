@@ -8,10 +8,11 @@ from typing import Any
 
 import httpx
 import redis
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from shared import accounts, processes
 from shared.db import Database
+from shared.db.models import workers
 from shared.environment import inherited
 from shared.money import ledger
 from shared.providers import states
@@ -124,8 +125,9 @@ class Stack:
         self.database.close()
 
     def _ready(self) -> bool:
+        """The web process serves, and a worker has its lease: on a busy machine that is seconds later."""
         try:
-            return httpx.get(self.url + "/readyz").status_code == 200
+            return httpx.get(self.url + "/readyz").status_code == 200 and self.database.read_sync(_has_worker)
         except httpx.TransportError:
             return False
 
@@ -273,6 +275,10 @@ def image(**changes: Any) -> dict[str, Any]:
 
 #: The body of a small job of each type.
 OF_TYPE: dict[str, Callable[..., dict[str, Any]]] = {"chat.completion": chat, "embedding": embedding, "image": image}
+
+
+def _has_worker(connection: Connection) -> bool:
+    return connection.execute(select(workers.c.id).where(workers.c.lapsed_at.is_(None)).limit(1)).first() is not None
 
 
 def _serves(row: CatalogueModel, one: Standing) -> bool:

@@ -320,10 +320,16 @@ def test_a_batch_that_waits_for_a_budget_and_an_invoice_without_a_price_say_what
     assert "wait until a budget of the batch’s API key has room for them; it renews <time" in browser.page
     browser.get("/console/batches")
     assert "waits for its key’s budget" in unescape(browser.page)
+    summary = account.live.get("/jobs/summary").json()
+    assert summary["batches"] == {"unfinished": 1, "waiting_for_credits": 0, "waiting_for_budget": 1}
+    assert re.search(
+        r"Unfinished batches</span><span [^>]*>1</span>.*1 waits for a key’s budget", browser.get("/console").text
+    )
+    assert "unfinished batches  1, 1 waiting for a budget" in Command(stack, account)("jobs", "--summary").output
     account.live.post(f"/batches/{batch}/cancel")
     invoice = account.live.post("/invoices", json={"credits": 5}).json()
     browser.get(f"/console/credits/invoices/{invoice['id']}")
-    assert invoice["how_to_pay"] in unescape(browser.page) and "is not set here: ask the operator" in browser.page
+    assert invoice["how_to_pay"] in unescape(browser.page) and "is not set here: ask them" in browser.page
     shown = Command(stack, account)("invoices", "show", invoice["id"]).output
     assert invoice["how_to_pay"] in shown
     account.close()

@@ -6,6 +6,8 @@ from html import unescape
 
 import pytest
 
+from producer.console.formats import gist
+from tests.acceptance.command import Command
 from tests.acceptance.stack import Account, Stack, chat, own_stack
 from tests.acceptance.test_console import PASSWORD, Browser, browser, closed
 from tests.conditions import await_condition
@@ -48,6 +50,34 @@ def test_bad_lines_of_a_file_are_counted_and_placed(account: Account, browser: B
     assert "2 errors were found in 2 lines; 1 other line that was read is valid." in text
     assert "the whole line" in text and "at column 1" in text and "at line 1" not in text
     assert '<a href="/console/models">Models</a>' in browser.page and "unknown model 'nope' (see Models )" in text
+
+
+def test_a_batch_whose_lines_name_their_endpoints_shows_their_answers(account: Account, browser: Browser) -> None:
+    body = {name: value for name, value in chat("say hello").items() if name != "type"}
+    vector = {"model": "text-embedding-3-large", "input": "x"}
+    lines = [
+        {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body},
+        {"custom_id": "b", "method": "POST", "url": "/v1/embeddings", "body": vector},
+    ]
+    made = account.live.post("/batches", json={"requests": lines}).json()
+    path = f"/batches/{made['id']}"
+    await_condition(lambda: account.live.get(path).json()["status"] == "completed", what="the batch")
+    (job,) = account.live.get("/jobs", params={"batch_id": made["id"], "type": "chat.completion"}).json()["data"]
+    text = words(browser, f"/console{path}")
+    assert made["endpoint"] is None and gist(job) and gist(job) in text and " vectors " in text
+    assert "Took 0 s" not in text
+
+
+def test_a_batch_that_was_refused_says_that_no_line_was_run(account: Account, browser: Browser) -> None:
+    file = account.live.post("/files", data={"purpose": "batch"}, files={"file": ("bad.jsonl", LINES)}).json()["id"]
+    made = account.live.post("/batches", json={"input_file_id": file, "completion_window": "24h"}).json()
+    path = f"/batches/{made['id']}"
+    await_condition(lambda: account.live.get(path).json()["status"] == "failed", what="that it is refused")
+    text = words(browser, f"/console{path}")
+    assert "None was run: its file was refused." in text and "has been read" not in text
+    assert 'aria-label="Lines by status"' not in browser.page
+    shown = Command(account.stack, account)("batch", made["id"]).output
+    assert "refused" in shown and "lines " not in shown and "succeeded" not in shown
 
 
 def test_batches_are_found_by_their_metadata(account: Account, browser: Browser) -> None:

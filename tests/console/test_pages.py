@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from shared import clock
+from tests.acceptance.stack import Account, chat
 from tests.console import axe, pages
 from tests.console.pages import ConsolePage
 from tests.console.visitor import WIDTHS, Visitor
@@ -14,6 +16,15 @@ from tests.console.world import World
 #: Where the pictures are; git does not see it.
 PICTURES = Path(__file__).parents[2] / ".screenshots"
 SCHEMES = ("light", "dark")
+#: Keeps what is written upon canvases.
+NOTE_TEXTS = """() => {
+    const write = CanvasRenderingContext2D.prototype.fillText;
+    window.written = [];
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...where) {
+        window.written.push(text);
+        return write.call(this, text, ...where);
+    };
+}"""
 
 
 def test_every_page_is_looked_at() -> None:
@@ -70,3 +81,13 @@ def picture(page: Page, name: str) -> None:
     """Take a picture of the whole page."""
     PICTURES.mkdir(exist_ok=True)
     page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+
+def test_a_chart_of_days_names_today(account: Account, visit: Callable[..., Visitor]) -> None:
+    account.run(chat("charged"))
+    visitor = visit(account.live_key)
+    visitor.page.add_init_script(f"({NOTE_TEXTS})()")
+    visitor.page.goto("/console")
+    expect(visitor.page.locator("figure.chart canvas").first).to_be_visible()
+    today = clock.utc(clock.now_micros())
+    assert f"{today:%b} {today.day}" in visitor.page.evaluate("window.written")

@@ -125,7 +125,9 @@ def test_what_is_done_in_a_transaction_of_its_own_the_same(database: Database) -
         made.append(len(made))
         return {"id": f"batch_{len(made)}"}
 
-    answers = [database.write_sync(_once, claim(holder, count, path="/batches"), do, ()) for count in (1, 0, 0, 1, 2)]
+    answers = [
+        database.write_sync(_once, claim(holder, count, path="/batches"), None, do, ()) for count in (1, 0, 0, 1, 2)
+    ]
     assert [replayed for _, replayed in answers] == [False, True, False, True, True]
     assert [text for text, _ in answers] == ['{"id":"batch_1"}'] * 2 + ['{"id":"batch_2"}'] * 3
 

@@ -111,9 +111,7 @@ def test_a_receiver_that_has_answered_waits_no_longer_among_the_new_ones() -> No
     asyncio.run(main())
 
 
-def test_the_sweeper_rings_seldom_for_what_receivers_keep_waiting(
-    database: Database,
-) -> None:
+def test_the_sweeper_rings_seldom_for_what_receivers_keep_waiting(database: Database, passing_time: None) -> None:
     holder = world.open_account(database)
     hook = {"account_id": holder.account_id, "url": "http://x", "events": '["*"]', "secret": "s"}
     hooks = [{"id": f"wh_{n:03}", "status": "enabled", "created_at": 0, **hook} for n in range(10)]

@@ -10,7 +10,7 @@ import pytest
 
 from producer.console import assets, auditing, code_samples, exchange, forgery, timeline, usage_groups
 from producer.console.api import ApiError, Call
-from producer.console.pages import BUILT, jobs
+from producer.console.pages import BUILT, credits, jobs
 from producer.console.rendering import environment
 
 _HERE = {"example.com:8000"}
@@ -201,6 +201,21 @@ def test_usage_is_summed_exactly() -> None:
     chart = usage_groups.chart(groups, lines, "2026-11-01", "2026-11-30", {})
     assert len(chart["x"]) == 30 and len(chart["lines"]) == usage_groups.MOST_SERIES + 1
     assert round(sum(sum(line["values"]) for line in chart["lines"]) * 1e6) == whole.micros
+
+
+def _days(*remaining: float) -> list[dict[str, Any]]:
+    return [
+        {"date": f"2026-11-{day:02}", "remaining": left, "added": left, "spent": 0}
+        for day, left in enumerate(remaining, 1)
+    ]
+
+
+def test_before_an_account_had_credits_its_chart_has_no_line() -> None:
+    long, short = credits._since_first(_days(0, 0, 5, *[4] * 7)), credits._since_first(_days(*[0] * 9, 5))
+    assert [day["remaining"] for day in long] == [5, *[4] * 7]
+    assert credits._series(long)["lines"][0]["values"] == [5, *[4] * 7]
+    assert credits._series(short)["lines"][0]["values"] == [*[None] * 6, 5]
+    assert credits._series(_days(0, 0))["lines"][0]["values"] == [0, 0]
 
 
 def test_filters_of_jobs_become_the_apis() -> None:

@@ -50,6 +50,12 @@ def test_rate_and_time_left_are_told_only_where_they_are_known() -> None:
     assert (over.rate, over.seconds_left, over.seconds_taken, over.active) == (1.0, None, 100, False)
 
 
+@pytest.mark.parametrize("waiting_for", ["credits", "budget"])
+def test_no_time_is_left_to_tell_of_a_batch_that_waits(waiting_for: str) -> None:
+    found = progress.of(batch(waiting_for=waiting_for), 1050)
+    assert (found.rate, found.seconds_left) == (2.0, None)
+
+
 @pytest.mark.parametrize("unknown", [{"hold": "slices"}, {"status": "validating"}, {"waiting_for": "credits"}])
 def test_what_a_batch_costs_at_most_is_not_told_before_it_is_known(unknown: dict[str, Any]) -> None:
     assert progress.of(batch(**unknown), 1050).credits_most is None

@@ -18,6 +18,7 @@ READ_INTO: dict[str, Any] = {
     "BatchError": batch_progress.BatchErrorGroup,
     "BatchErrors": objects.BatchErrors,
     "BatchState": objects.BatchProgress,
+    "BatchesUnderWay": objects.BatchesUnderWay,
     "CallbackSecret": objects.NewCallbackSecret,
     "Cancellation": objects.JobsCancelled,
     "Charge": objects.Charge,

@@ -27,8 +27,8 @@ def said(**given: Any) -> str | None:
 def test_without_a_price_it_says_whom_to_pay_under_which_number_and_whom_to_ask() -> None:
     assert said() == (
         "Pay the operator of this server (Fusion GmbH) outside this system, and name invoice No. 7. What the credits "
-        "cost in money is not set here: ask the operator of this server (Fusion GmbH): pay@fusion.example. The credits "
-        "are added when the operator has marked it as paid (fusionai invoices pay inv_1)."
+        "cost in money is not set here: ask them (pay@fusion.example). The credits are added when they have marked it "
+        "as paid."
     )
 
 

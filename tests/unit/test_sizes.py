@@ -47,7 +47,8 @@ def test_no_limit_or_list_is_written_again() -> None:
     once = {"submissions/sizes.py": 0, "submissions/job_types.py": 0, "shared/queues.py": 0}
     for package in ("producer", "workers", "shared"):
         for path in (ROOT / package).rglob("*.py"):
-            if "/".join(path.parts[-2:]) in once or path.parts[-2] in ("simulator", "demo"):
+            # The SDK stands on nothing of the server: its objects are written from the API's types.
+            if "/".join(path.parts[-2:]) in once or path.parts[-2] in ("simulator", "demo", "fusionai"):
                 continue
             source = path.read_text()
             assert lists.search(source) is None, path

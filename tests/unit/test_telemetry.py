@@ -13,8 +13,9 @@ import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from producer.stack import stack
 from producer.web.traced import Traced
-from shared import logs, telemetry
+from shared import clock, logs, telemetry
 from shared.settings import Wrong
 from shared.telemetry import content, names, spans
 from workers.webhooks import traced as deliveries
@@ -259,6 +260,32 @@ def test_a_collector_that_takes_connections_and_never_answers_holds_up_no_stop(
         assert exporting and all(one.daemon and one.is_alive() for one in exporting), "it was not waited for"
         for one in exporting:
             one.join()
+
+
+def test_a_collector_that_refuses_is_not_asked_again_by_a_process_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause before a second try is 0.8 s at least, and lasted until the process gave up."""
+    from shared.telemetry import sdk
+
+    exports = []
+    export = sdk._Sender.export
+    monkeypatch.setattr(sdk._Sender, "export", lambda sender, spans: exports.append(export(sender, spans)))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr("opentelemetry.exporter.otlp.common.http._OTLPHTTPClient._compute_backoff", lambda *_: 60.0)
+    monkeypatch.setattr(sdk, "EXPORT_SECONDS", 600.0)
+    monkeypatch.setattr(sdk, "STOP_SECONDS", 30.0)
+    telemetry.start("test")
+    with telemetry.span("x", "client"):
+        pass
+    began = clock.monotonic()
+    telemetry.stop()
+    assert len(exports) == 1 and clock.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(("variables", "seconds"), [({}, 2.5), ({spans.VARIABLES[0]: "http://c"}, 5.5)])
+def test_a_stack_waits_for_a_processs_drain_and_for_its_traces(variables: dict[str, str], seconds: float) -> None:
+    assert stack._stop_seconds({"FUSIONAI_DRAIN_SECONDS": "2.5", **variables}) == seconds
 
 
 def test_a_web_process_that_ends_by_a_signal_sends_its_last_spans(

@@ -78,15 +78,23 @@ func (s *JobsService) Count(ctx context.Context, filter JobFilter, options ...Op
 	return fetch[JobCount](ctx, s.client, "/jobs/count", filter.filters(), options)
 }
 
+// BatchesUnderWay says how many batches are not over, and how many of them wait for credits or for a budget.
+type BatchesUnderWay struct {
+	Unfinished        int `json:"unfinished"`
+	WaitingForCredits int `json:"waiting_for_credits"`
+	WaitingForBudget  int `json:"waiting_for_budget"`
+}
+
 // JobSummary says how the jobs of the key's mode, live or test, stand: Succeeded and Failed are those created since then.
 type JobSummary struct {
-	Queued         JobCount `json:"queued"`
-	Running        JobCount `json:"running"`
-	Succeeded      JobCount `json:"succeeded"`
-	Failed         JobCount `json:"failed"`
-	SucceededSince int64    `json:"succeeded_since"`
-	FailedSince    int64    `json:"failed_since"`
-	OldestQueuedAt int64    `json:"oldest_queued_at"`
+	Queued         JobCount        `json:"queued"`
+	Running        JobCount        `json:"running"`
+	Succeeded      JobCount        `json:"succeeded"`
+	Failed         JobCount        `json:"failed"`
+	SucceededSince int64           `json:"succeeded_since"`
+	FailedSince    int64           `json:"failed_since"`
+	OldestQueuedAt int64           `json:"oldest_queued_at"`
+	Batches        BatchesUnderWay `json:"batches"`
 }
 
 // Summary counts the jobs that are queued or running, and that ended of late.

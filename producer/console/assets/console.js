@@ -88,17 +88,22 @@
       stroke: colour(at),
       width: stacked ? 0 : 2,
       fill: stacked ? colour(at) : undefined,
-      points: { show: !stacked && x.length < 2 },
+      points: { show: !stacked && lines[at].values.filter((one) => one != null).length < 2 },
       paths: stacked ? uPlot.paths.bars({ size: [0.72, 48], align: 0 }) : undefined,
-      value: (_, __, ___, i) => (i == null ? "" : number.format(lines[at].values[i] ?? 0)),
+      value: (_, __, ___, i) => (i == null ? "" : lines[at].values[i] == null && !stacked ? "–" : number.format(lines[at].values[i] ?? 0)),
     }));
+    // Days are marked from the last one backwards, so that today has its name.
+    const lastDays = (_, __, ___, ____, pace) => {
+      const every = Math.max(1, Math.ceil(pace / step));
+      return x.filter((___, i) => (x.length - 1 - i) % every === 0);
+    };
     const axis = { stroke: tone("--quiet"), grid: { stroke: tone("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
     const options = {
       width: area.clientWidth,
       height: 220,
       tzDate: by === "day" ? (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC") : undefined,
       scales: { x: { range: (_, low, high) => [low - step * 0.6, high + step * 0.6] }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
-      axes: [{ ...axis, grid: { show: false }, space: 64, size: 28, values: (_, marks) => marks.map((one) => short.format(new Date(one * 1000))) }, { ...axis, size: 64, label: unit, labelSize: 20, labelFont: "12px system-ui, sans-serif", values: (_, marks) => marks.map((one) => number.format(one)) }],
+      axes: [{ ...axis, grid: { show: false }, space: 64, size: 28, splits: by === "day" ? lastDays : undefined, values: (_, marks) => marks.map((one) => short.format(new Date(one * 1000))) }, { ...axis, size: 64, label: unit, labelSize: 20, labelFont: "12px system-ui, sans-serif", values: (_, marks) => marks.map((one) => number.format(one)) }],
       series: [{ label: by === "day" ? "Day" : "Time", value: (_, seconds) => (seconds == null ? "" : date.format(new Date(seconds * 1000))) }, ...series],
       cursor: { drag: { x: false, y: false }, points: { show: !stacked } },
       legend: { live: true },

@@ -107,6 +107,8 @@ async def _batch(visit: Visit, id: str, error: ApiError | None = None) -> Respon
     query = {name: visit.query[name] for name in ("status", "after") if visit.query.get(name)}
     results = "true" if batch["endpoint"] in _TEXTS else "false"
     lines = await visit.api.get("/v1/jobs", batch_id=id, order="asc", limit=_LINES, include_results=results, **query)
+    if batch["endpoint"] is None:
+        await _add_texts(visit, lines["data"])
     found = progress.of(batch, clock.now_seconds(), counts)
     return visit.show(
         "batch.html",
@@ -126,6 +128,15 @@ async def _batch(visit: Visit, id: str, error: ApiError | None = None) -> Respon
         next=visit.url(after=lines["last_id"]) if lines["has_more"] else "",
         first=visit.url(after=None) if query.get("after") else "",
     )
+
+
+async def _add_texts(visit: Visit, lines: Sequence[dict[str, Any]]) -> None:
+    """Give the lines whose answers are texts these, where a batch says of no endpoint that all are."""
+    if ids := [one["id"] for one in lines if URLS[one["type"]] in _TEXTS and one["status"] == "succeeded"]:
+        answered = await visit.api.get("/v1/jobs", ids=",".join(ids), include_results="true")
+        found = {one["id"]: one["result"] for one in answered["data"]}
+        for one in lines:
+            one["result"] = found.get(one["id"], one["result"])
 
 
 def _endpoint(batch: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> str:

@@ -72,15 +72,21 @@ def _buttons(balance: Mapping[str, Any]) -> list[tuple[str, Call]]:
 
 
 def _since_first(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The days from the one before there was something, but a week of them at least."""
-    first = next((at for at, day in enumerate(history) if day["remaining"] or day["added"] or day["spent"]), 0)
-    return history[max(0, min(first - 1, len(history) - _LEAST_DAYS)) :]
+    """The days since there was something, but a week of them at least."""
+    return history[max(0, min(_first(history), len(history) - _LEAST_DAYS)) :]
+
+
+def _first(history: list[dict[str, Any]]) -> int:
+    """The place of the first day on which there was something."""
+    return next((at for at, day in enumerate(history) if day["remaining"] or day["added"] or day["spent"]), 0)
 
 
 def _series(history: list[dict[str, Any]]) -> dict[str, Any]:
     """The days as a chart has them: each at its beginning, UTC."""
     days = [datetime.fromisoformat(day["date"]).replace(tzinfo=UTC) for day in history]
-    lines = [{"name": "Remaining", "values": [day["remaining"] for day in history]}]
+    first = _first(history)  # before it there was no balance, and a line from zero would say that it grew
+    values = [day["remaining"] if at >= first else None for at, day in enumerate(history)]
+    lines = [{"name": "Remaining", "values": values}]
     return {"x": [int(day.timestamp()) for day in days], "lines": lines, "unit": "credits", "by": "day"}
 
 

@@ -38,8 +38,25 @@ async def _numbers(visit: Visit) -> dict[str, Any]:
         "balance": balance,
         "day": str(clock.utc(clock.now_micros()).date()),
         "oldest": None if oldest is None else max(0, clock.now_seconds() - oldest),
-        "active": bool(summary["queued"]["count"] or summary["running"]["count"]),
+        "active": bool(summary["queued"]["count"] or summary["running"]["count"] or _go_on(summary["batches"])),
+        "waits": waiting(summary["batches"]),
     }
+
+
+def _go_on(batches: Mapping[str, int]) -> int:
+    """Unfinished batches that wait for nothing that somebody has to do."""
+    return batches["unfinished"] - batches["waiting_for_credits"] - batches["waiting_for_budget"]
+
+
+def waiting(batches: Mapping[str, int]) -> str:
+    """What unfinished batches wait for, in words; empty: for nothing.
+
+    >>> waiting({"waiting_for_credits": 1, "waiting_for_budget": 2})
+    '1 waits for credits, 2 wait for a key’s budget'
+    """
+    reasons = (("waiting_for_credits", "credits"), ("waiting_for_budget", "a key’s budget"))
+    found = [(batches[name], reason) for name, reason in reasons if batches[name]]
+    return ", ".join(f"{count:,} {'waits' if count == 1 else 'wait'} for {reason}" for count, reason in found)
 
 
 async def _lists(visit: Visit, summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -160,6 +160,15 @@ export interface components {
             /** @constant */
             estimated?: true;
         };
+        /** @description How many batches are not over, and how many of them wait before their next lines start. */
+        BatchesUnderWay: {
+            /** @description Those that are not over; counting stops at 1,000. */
+            unfinished: number;
+            /** @description Of these, until the account has enough credit. */
+            waiting_for_credits: number;
+            /** @description Of these, until a budget of their API key has room. */
+            waiting_for_budget: number;
+        };
         /** @description A budget of an API key as it stands; `renews_at` is null for one that never does. */
         BudgetFields: {
             /** @enum {string} */
@@ -906,6 +915,8 @@ export interface components {
             failed_since: number;
             /** @description When the oldest queued job was created. */
             oldest_queued_at: number | null;
+            /** @description Lines that are not jobs yet are not among `queued`. */
+            batches: components["schemas"]["BatchesUnderWay"];
         };
         /** @description Usage and cost of a finished job. */
         JobUsage: {
@@ -1888,6 +1899,7 @@ export type Batch = components['schemas']['Batch'];
 export type BatchLine = components['schemas']['BatchLine'];
 export type BatchSpec = components['schemas']['BatchSpec'];
 export type BatchUsage = components['schemas']['BatchUsage'];
+export type BatchesUnderWay = components['schemas']['BatchesUnderWay'];
 export type BudgetFields = components['schemas']['BudgetFields'];
 export type CallbackSecret = components['schemas']['CallbackSecret'];
 export type CalledFunction = components['schemas']['CalledFunction'];

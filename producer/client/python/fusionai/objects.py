@@ -387,6 +387,14 @@ class JobCount(Object):
     exact: bool
 
 
+class BatchesUnderWay(Object):
+    """How many batches are not over, and how many of them wait before their next lines start."""
+
+    unfinished: int
+    waiting_for_credits: int
+    waiting_for_budget: int
+
+
 class JobSummary(Object):
     """How the jobs of the key's mode (live or test) stand."""
 
@@ -398,6 +406,7 @@ class JobSummary(Object):
     succeeded_since: int
     failed_since: int
     oldest_queued_at: int | None
+    batches: BatchesUnderWay
 
 
 class JobsCancelled(Object):

@@ -399,6 +399,14 @@ class JobCount(TypedDict):
     exact: bool
 
 
+class BatchesUnderWay(TypedDict):
+    """How many batches are not over, and how many of them wait before their next lines start."""
+
+    unfinished: int
+    waiting_for_credits: int
+    waiting_for_budget: int
+
+
 class JobSummary(TypedDict):
     """How the jobs of the key's mode (live or test) stand."""
 
@@ -410,6 +418,7 @@ class JobSummary(TypedDict):
     succeeded_since: int
     failed_since: int
     oldest_queued_at: int | None
+    batches: BatchesUnderWay
 
 
 class JobsCancelled(TypedDict):
