@@ -247,7 +247,7 @@ def test_a_collector_that_takes_connections_and_never_answers_holds_up_no_stop(
 ) -> None:
     from shared.telemetry import sdk
 
-    monkeypatch.setattr(sdk, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(spans, "STOP_SECONDS", 0.1)
     monkeypatch.setattr(sdk, "EXPORT_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
@@ -274,7 +274,7 @@ def test_a_collector_that_refuses_is_not_asked_again_by_a_process_that_stops(mon
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
     monkeypatch.setattr("opentelemetry.exporter.otlp.common.http._OTLPHTTPClient._compute_backoff", lambda *_: 60.0)
     monkeypatch.setattr(sdk, "EXPORT_SECONDS", 600.0)
-    monkeypatch.setattr(sdk, "STOP_SECONDS", 30.0)
+    monkeypatch.setattr(spans, "STOP_SECONDS", 30.0)
     telemetry.start("test")
     with telemetry.span("x", "client"):
         pass
