@@ -133,6 +133,8 @@ class Output:
         if self.is_terminal:
             self.cut = grid.fit(self.width)
             self._print(grid.table(), max(self.width, grid.needed(LEAST_TEXT)))
+            if grid.left and grid.has_header:
+                self.remark(f"No room for: {', '.join(column.name for column in grid.left)}; --json has all.")
         else:
             self._print(grid.table(), grid.needed())
 

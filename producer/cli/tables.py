@@ -60,10 +60,13 @@ class Grid:
     def __init__(
         self, columns: Sequence[Column], rows: Sequence[Sequence[str]], *, header: bool = True, fold: bool = False
     ) -> None:
+        self._given = columns
         self._columns = list(columns)
         self._rows = [list(row) for row in rows]
-        self._header = header
+        self.has_header = header
         self._fold = fold
+        #: The columns for which there was no room, in order.
+        self.left: list[Column] = []
 
     def fit(self, width: int) -> set[str]:
         """Cut and drop columns, as far as that is possible, until they fit in `width` terminal cells.
@@ -71,7 +74,7 @@ class Grid:
         The names of the columns that are there with shortened cells.
         """
         cut: set[str] = set()
-        if self._header and self.needed(FAIR_TEXT) > width:
+        if self.has_header and self.needed(FAIR_TEXT) > width:
             self._leave_empty()
         for _, column, drop in _steps(self._columns):
             if self.needed(LEAST_TEXT if drop and not self._fold else FAIR_TEXT) <= width:
@@ -81,6 +84,7 @@ class Grid:
                 continue
             if drop:
                 cut.discard(column.name)
+                self.left = [one for one in self._given if one is column or one in self.left]
                 self._leave(index)
             elif column.short:
                 cut.add(column.name)
@@ -107,7 +111,9 @@ class Grid:
 
     def table(self) -> Table:
         """The table, without lines."""
-        table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=self._header, header_style="bold")
+        table = Table(
+            box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=self.has_header, header_style="bold"
+        )
         for column, width in zip(self._columns, self._widths(), strict=True):
             table.add_column(
                 Text(column.name),
@@ -122,7 +128,7 @@ class Grid:
 
     def _widths(self) -> list[int]:
         """Of each column, in terminal cells: of some scripts a letter takes two, a mark none."""
-        names = [[column.name for column in self._columns]] if self._header else []
+        names = [[column.name for column in self._columns]] if self.has_header else []
         return [max(map(cell_len, column)) for column in zip(*names, *self._rows, strict=True)]
 
     def _cell(self, column: Column, cell: str) -> Text:

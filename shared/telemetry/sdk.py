@@ -27,14 +27,14 @@ def tracer(process: str, variables: Mapping[str, str], exporter: Any = None) -> 
     return provider.get_tracer(_NAME)
 
 
-def close(stop_seconds: float) -> None:
-    """Send what is left; a collector that does not take it in time does not hold up the process."""
+def close(seconds: float) -> None:
+    """Send what is left; a collector that does not take it in so many seconds does not hold up the process."""
     for provider, sender in _providers:
         if sender:
             sender.hurry()
         closing = threading.Thread(target=provider.shutdown, daemon=True)
         closing.start()
-        closing.join(stop_seconds)
+        closing.join(seconds)
     _providers.clear()
 
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from fusionai.plain import PlainClient
 from producer import cli
 from producer.cli import connection, explanations, invoices, output
+from producer.cli.tables import Column
 from tests.unit.test_cli_tables import ID, screen
 
 SAID = "text of the request, one token for every two bytes and one for each message, as the provider may count them"
@@ -89,6 +90,16 @@ def test_a_column_with_nothing_in_it_takes_no_room(monkeypatch: pytest.MonkeyPat
     assert header.split() == ["number", "date", "kind", "status", "total", "id"]
     assert "month" in screen(70, monkeypatch).table(invoices._COLUMNS, rows)[0].split()
     assert "month" in screen(0, monkeypatch).table(invoices._COLUMNS, rows[:1])[0].split(), "in a pipe all are there"
+
+
+def test_columns_without_room_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = [Column("id"), Column("credits", drop=1), Column("note", drop=3), Column("created", drop=2)]
+    row = [ID, "1.5", "", "2033-05-18 03:33:20"]
+    assert screen(50, monkeypatch).table(columns, [row])[2:] == ["No room for: created; --json has all."]
+    noted = " ".join(screen(40, monkeypatch).table(columns, [row])[2:])
+    assert noted == "No room for: credits, created; --json has all."
+    for width in (0, 90):
+        assert len(screen(width, monkeypatch).table(columns, [row])) == 2
 
 
 def test_the_letters_of_models_have_a_legend(answer: dict[str, Any]) -> None:

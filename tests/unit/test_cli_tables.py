@@ -3,6 +3,7 @@
 import io
 import sys
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 import pytest
@@ -174,7 +175,8 @@ def event(kind: str, about: dict[str, Any]) -> dict[str, Any]:
 
 
 def shown_events(monkeypatch: pytest.MonkeyPatch, width: int, *events_shown: dict[str, Any]) -> list[str]:
-    return screen(width, monkeypatch).table(events._COLUMNS, [events._row(one) for one in events_shown])[1:]
+    lines = screen(width, monkeypatch).table(events._COLUMNS, [events._row(one) for one in events_shown])[1:]
+    return list(takewhile(lambda line: not line.startswith("No room for: "), lines))
 
 
 @pytest.mark.parametrize(
