@@ -202,7 +202,10 @@ class Stack:
 
 @contextmanager
 def own_stack(directory: Path, redis_server: RedisServer | None = None, **given: Any) -> Iterator[Stack]:
-    """A running stack with a simulator of its own, and its own Redis unless one is given; `given` as Stack takes it."""
+    """A running stack with a simulator of its own, and its own Redis unless one is given; `given` as Stack takes it.
+
+    Of two stacks on one Redis each worker would take the other's messages, and find no rows for them.
+    """
     with ExitStack() as opened:
         if redis_server is None:
             redis_server = RedisServer().start()

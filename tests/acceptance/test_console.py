@@ -18,7 +18,7 @@ from tests import starting
 from tests.acceptance.command import Command
 from tests.acceptance.stack import OPERATOR_PASSWORD, Account, Stack, chat, image, own_stack
 from tests.conditions import await_condition
-from tests.servers import RedisServer, free_port
+from tests.servers import free_port
 
 PASSWORD = OPERATOR_PASSWORD
 #: What a customer may write anywhere, and no browser may run.
@@ -26,10 +26,10 @@ NASTY = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose console is on."""
     directory = tmp_path_factory.mktemp("console")
-    with own_stack(directory, redis_server, CONSOLE="true", OPERATOR="ada") as running:
+    with own_stack(directory, CONSOLE="true", OPERATOR="ada") as running:
         yield running
 
 

@@ -11,7 +11,6 @@ from tests.acceptance.command import Command
 from tests.acceptance.stack import Account, Stack, own_stack
 from tests.conditions import await_condition
 from tests.receiver import Receiver
-from tests.servers import RedisServer
 from tests.stripe_stub import SECRET_KEY, SIGNING_SECRET, StripeStub, signed
 
 
@@ -22,9 +21,9 @@ def stub() -> Iterator[StripeStub]:
 
 
 @pytest.fixture(scope="module")
-def paying(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer, stub: StripeStub) -> Iterator[Stack]:
+def paying(tmp_path_factory: pytest.TempPathFactory, stub: StripeStub) -> Iterator[Stack]:
     given = {**stub.settings, "PAYMENT_ASK_SECONDS": "0.2", "SWEEP_SECONDS": "0.2"}
-    with own_stack(tmp_path_factory.mktemp("paying"), redis_server, **given) as running:
+    with own_stack(tmp_path_factory.mktemp("paying"), **given) as running:
         yield running
         assert running.violations() == []
         log = running.log.read_text()

@@ -9,7 +9,6 @@ from tests.acceptance.stack import Account, Stack, chat, own_stack
 from tests.collector import Collector, Seen
 from tests.conditions import await_condition
 from tests.receiver import Answer, Receiver
-from tests.servers import RedisServer
 
 SECRET = "the-crown-jewels"
 
@@ -21,12 +20,10 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="module")
-def traced(
-    tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer, collector: Collector
-) -> Iterator[Stack]:
+def traced(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Stack]:
     """A stack whose processes trace."""
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "50"}
-    with own_stack(tmp_path_factory.mktemp("traced"), redis_server, environment=environment) as running:
+    with own_stack(tmp_path_factory.mktemp("traced"), environment=environment) as running:
         yield running
 
 
