@@ -68,6 +68,7 @@ check: dev ## lint, format, types, the direction of imports, and whether the loc
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --strict deploy/check_lock.py deploy/new_migration.py
+	$(BIN)/mypy --strict -p deploy.capacity
 	$(BIN)/lint-imports
 	$(BIN)/python deploy/check_lock.py
 
