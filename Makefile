@@ -87,7 +87,7 @@ check: dev ## lint, format, types, the direction of imports, and whether the loc
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --strict --explicit-package-bases \
-		deploy/audit.py deploy/check_lock.py deploy/new_migration.py deploy/release_notes.py
+		deploy/audit.py deploy/check_lock.py deploy/new_migration.py deploy/release_notes.py deploy/capacity
 	$(BIN)/lint-imports
 	$(BIN)/python deploy/check_lock.py
 

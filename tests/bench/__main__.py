@@ -18,6 +18,7 @@ from typing import Final
 from tests.bench import ceiling, drain, obvious
 from tests.bench.backlog import backlog_rows
 from tests.bench.batch import batch_rows
+from tests.bench.costs import cost_rows
 from tests.bench.fairness import fairness_rows
 from tests.bench.hooks import hooks_rows
 from tests.bench.hot import hot_rows
@@ -86,6 +87,7 @@ ROWS: Final[dict[str, Callable[[str, bool, Path | None], None]]] = {
     "accept": lambda base, quick, _: accept_rows(base, 3 if quick else 8, 1 if quick else 3),
     "pace": lambda base, quick, file: pace_rows(PACE_LINES // 5 if quick else PACE_LINES, file),
     "hot": lambda base, quick, _: hot_rows(base, 5000 if quick else 10_000, 1 if quick else 3),
+    "costs": lambda base, quick, _: cost_rows(base, 4 if quick else 10, LINES // (10 if quick else 2)),
     "hooks": lambda base, quick, _: hooks_rows(base, 4 if quick else 10, 1 if quick else 3),
 }
 
@@ -100,7 +102,7 @@ def main() -> None:
         parser.error(f"there is no row {unknown[0]!r}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what it started ends too
     raise_open_files()
-    print(f"\n{machine()}\nupstream: one local server; durable SQLite (WAL, synchronous FULL), real Redis\n")
+    print(f"\n{machine()}\nupstream: one local server; durable SQLite (WAL, FULL) or PostgreSQL; real Redis\n")
     failed = False
     with upstream() as base:
         for name in given.rows or ROWS:

@@ -213,7 +213,7 @@ def bench(
         stack.callback(broker.stop)
         database_url = f"sqlite:///{place}/bench.sqlite3"
         if postgresql:
-            postgres = PostgresServer()
+            postgres = PostgresServer(durable=True)
             stack.callback(postgres.stop)
             database_url = postgres.database()
         migrate(database_url)

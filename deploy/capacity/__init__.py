@@ -1,0 +1,1 @@
+"""How much of everything a number of jobs a second takes: a model of measured costs, a simulation, a plot."""
