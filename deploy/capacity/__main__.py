@@ -89,7 +89,8 @@ def _simulated(costs: Costs) -> str:
         servers = servers_of(planned := plan(costs, Demand({"synchronous": float(rate)})), _cores_for(costs, rate))
         for times in (1.0, 1.5, 3.0):
             found = simulate(cost, servers, rate * times, 20_000)
-            names = f"{planned.processes['web']} web, {planned.processes['worker']} workers, {_cores_text(servers['postgresql'])}"
+            cores = _counted(servers["postgresql"])
+            names = f"{planned.processes['web']} web, {planned.processes['worker']} workers, {cores}"
             busiest = max(found.busy.values())
             late = f"{found.p50 * 1000:,.0f} ms, {found.p99 * 1000:,.0f} ms"
             rows.append((f"{rate:,}/s: {names}", f"{rate * times:,.0f}/s", f"{busiest:.0%}", late))
@@ -97,7 +98,7 @@ def _simulated(costs: Costs) -> str:
     return _table(("planned for", "came", "the busiest role", "added, p50 and p99"), rows)
 
 
-def _cores_text(count: int) -> str:
+def _counted(count: int) -> str:
     return "1 core" if count == 1 else f"{count} cores"
 
 
