@@ -81,13 +81,14 @@ class Reloaded(Generic[T]):
     def _settled(self, stamp: tuple[int, ...] | None) -> bool:
         """Whether a changed file seems to be whole: a file that is being written may end in the middle of a price.
 
-        It was last written to a while ago, or is as it was at the look before.
+        It was last written to a while ago, by this host's own clock, which set that time, or is as it was at the look
+        before.
         """
         before, self._seen = self._seen, stamp
         if stamp is None or stamp == before:
             return True
         written_seconds = stamp[0] / 1_000_000_000
-        return clock.now_seconds() - written_seconds > SETTLED_SECONDS
+        return clock.wall_micros() / clock.MICROS - written_seconds > SETTLED_SECONDS
 
     def _stamp_of(self, name: str) -> tuple[int, ...] | None:
         try:

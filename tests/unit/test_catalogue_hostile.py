@@ -154,3 +154,15 @@ def test_a_file_of_many_faults_is_read_once_for_all_their_lines(monkeypatch: pyt
     found = faults(text)
     assert "catalog:8: models.m0.imput: unknown key" in found and "catalog:449: models.m49.imput: unknown key" in found
     assert len(looked) == len(text.splitlines()), "a process that runs would be held up for its whole lease"
+
+
+def test_the_databases_clock_says_nothing_of_when_a_file_was_written(file: File) -> None:
+    file.write(row(price=15_000_000))
+    assert _priced("m") == 15_000_000
+    clock.learn(clock.wall_micros() + 100 * clock.MICROS, clock.steady_micros())
+    try:
+        file.path.write_text(row(price=30)[:-1])
+        assert _priced("m") == 15_000_000, "by the database's clock it was written long ago"
+        assert _priced("m") == 30, "the file is the same at two looks"
+    finally:
+        clock.unlearn()
