@@ -9,7 +9,7 @@ import inspect
 import keyword
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints
@@ -17,36 +17,18 @@ from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_ar
 from typing_extensions import is_typeddict
 
 from producer import objects
+from shared.jobs.outcomes import TERMINAL, JobStatus
+from shared.objects.batches import BATCH_OVER
 
 PACKAGE = Path(__file__).parent.parent / "producer/client/python/fusionai"
 #: The objects that calls answer with; those in them come with them.
 ROOTS = (
-    *(
-        "Job",
-        "Jobs",
-        "JobInput",
-        "JobCount",
-        "JobSummary",
-        "JobsCancelled",
-        "JobsDryRun",
-        "Batch",
-        "BatchProgress",
-        "BatchErrors",
-    ),
-    *(
-        "BatchResult",
-        "DryRun",
-        "File",
-        "DeletedFile",
-        "Balance",
-        "CreditHistory",
-        "Thresholds",
-        "Transfer",
-        "AutoTopUp",
-    ),
-    *("UsageReport", "UsageGroups", "UsageSeries", "Webhook", "NewSecret", "DeletedWebhook", "Delivery"),
-    *("CallbackSecret", "NewCallbackSecret", "Redelivery", "EventType", "Event", "Invoice", "InvoiceLinks", "Model"),
-)
+    "Job Jobs JobInput JobCount JobSummary JobsCancelled JobsDryRun "
+    "Batch BatchProgress BatchErrors BatchResult DryRun File DeletedFile "
+    "Balance CreditHistory Thresholds Transfer AutoTopUp UsageReport UsageGroups UsageSeries "
+    "Webhook NewSecret DeletedWebhook Delivery CallbackSecret NewCallbackSecret Redelivery EventType Event "
+    "Invoice InvoiceLinks Model"
+).split()
 
 _MODELS = '''"""The objects of the API, as the SDK gives them. Written by `python -m deploy.client_objects`."""
 
@@ -68,9 +50,9 @@ from typing_extensions import TypedDict
 T = TypeVar("T")
 
 #: The statuses in which a job, and a batch, stays.
-TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
-BATCH_OVER = frozenset({"failed", "completed", "expired", "cancelled"})
-JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
+TERMINAL = frozenset({terminal})
+BATCH_OVER = frozenset({over})
+JobStatus = Literal[{statuses}]
 
 
 class List(TypedDict, Generic[T]):
@@ -91,7 +73,15 @@ def models() -> str:
 
 def dictionaries() -> str:
     """The module of the plain client's objects."""
-    return _DICTS + "".join(_dictionary(name, kind) for name, kind in found().items())
+    head = _DICTS
+    for name, values in (("terminal", TERMINAL), ("over", BATCH_OVER)):
+        head = head.replace(f"{{{name}}}", f"{{{_texts(sorted(values))}}}")
+    head = head.replace("{statuses}", _texts(get_args(JobStatus)))
+    return head + "".join(_dictionary(name, kind) for name, kind in found().items())
+
+
+def _texts(values: Iterable[str]) -> str:
+    return ", ".join(map(repr, values))
 
 
 def found() -> dict[str, type]:

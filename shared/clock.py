@@ -127,6 +127,11 @@ def month(micros: int) -> str:
     return utc(micros).strftime("%Y-%m")
 
 
+def day(micros: int) -> str:
+    """The day of an instant, UTC: `2026-11-29`."""
+    return utc(micros).strftime("%Y-%m-%d")
+
+
 def day_begin(day: str, later: int = 0) -> int:
     """The first microsecond of a day, UTC (`2026-11-29`), or of one so many days later."""
     return int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp() + later * 86_400) * MICROS

@@ -39,7 +39,7 @@ def show_credits(connection: Connection, account_id: str) -> Balance:
     spent_micros = connection.execute(spent).scalar() or 0
     today = select(func.sum(m.daily_usage.c.charged_micros)).where(
         m.daily_usage.c.account_id == account_id,
-        m.daily_usage.c.day == clock.utc(now).strftime("%Y-%m-%d"),
+        m.daily_usage.c.day == clock.day(now),
         ~m.daily_usage.c.test,
     )
     today_micros = int(connection.execute(today).scalar() or 0)

@@ -101,6 +101,8 @@ class Placer:
 
     async def _accept(self, prepared: PreparedJobs) -> Accepted:
         """Accept what was prepared; where it is traced, its rows say in which span, from which its worker goes on."""
+        if not telemetry.on():
+            return await self.acceptor.accept(prepared)
         queue, of = str(prepared.rows[0]["queue"]), len(prepared.rows)
         with telemetry.span(f"send {queue}", "producer", **messaging(queue, "send")) as span:
             span.set(messaging__batch__message_count=of if of > 1 else None)

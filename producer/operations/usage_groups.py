@@ -205,7 +205,7 @@ def _slice(
 def _place(by: Sequence[str], known: Mapping[str, Any], labels: str | None) -> Values:
     """Where a group of rows belongs."""
     named: Mapping[str, str] = orjson.loads(labels) if labels else {}
-    values = {**known, "day": clock.utc(known["day"]).strftime("%Y-%m-%d")}
+    values = {**known, "day": clock.day(known["day"])}
     return tuple(values[one] if one in _COLUMNS else named.get(one.removeprefix(LABEL)) for one in by)
 
 

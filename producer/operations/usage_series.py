@@ -111,7 +111,7 @@ def _days(connection: Connection, wanted: Wanted) -> dict[int, UsagePoint]:
     statement = select(table.c.day, *sums).where(
         table.c.account_id == wanted.account_id,
         table.c.test == wanted.test,
-        table.c.day.between(_day(wanted.since), _day(wanted.until - 1)),
+        table.c.day.between(clock.day(wanted.since), clock.day(wanted.until - 1)),
         *_of(table, wanted),
     )
     found = {}
@@ -119,10 +119,6 @@ def _days(connection: Connection, wanted: Wanted) -> dict[int, UsagePoint]:
         start = (date.fromisoformat(day) - date(1970, 1, 1)).days * DAY_MICROS // MICROS
         found[start] = point(start, *(int(amount) for amount in amounts))
     return found
-
-
-def _day(micros: int) -> str:
-    return clock.utc(micros).strftime("%Y-%m-%d")
 
 
 def _of(table: Table, wanted: Wanted) -> list[Any]:

@@ -70,7 +70,7 @@ def past(connection: Connection, account_id: str, models: Iterable[str]) -> Past
     """The account's usage of these models in the last DAYS; None: of one of them there is none."""
     wanted = sorted(models)
     now = clock.now_micros()
-    first = clock.utc(now - (DAYS - 1) * 86_400 * clock.MICROS).strftime("%Y-%m-%d")
+    first = clock.day(now - (DAYS - 1) * 86_400 * clock.MICROS)
     usage = daily_usage.c
     mine = (usage.account_id == account_id, usage.test.is_(False), usage.day >= first, usage.model.in_(wanted))
     sums = select(usage.model, func.sum(usage.jobs), func.sum(usage.completion_tokens)).where(*mine)

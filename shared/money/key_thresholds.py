@@ -63,7 +63,7 @@ def replace(connection: Connection, key_id: str, wanted: Iterable[tuple[Kind, in
     if account is None:
         raise NotFound(f"not found: key {key_id}")
     now = Book(connection, [account]).now
-    names = {"day": clock.utc(now).strftime("%Y-%m-%d"), "month": clock.month(now), "total": "total"}
+    names = {"day": clock.day(now), "month": clock.month(now), "total": "total"}
     rows = connection.execute(select(key_spend.c.period, key_spend.c.spent_micros).where(key_spend.c.key_id == key_id))
     known: dict[str, int] = {period: spent for period, spent in rows}
     spent: dict[BudgetPeriod, int] = {period: known.get(names[period], 0) for period in BUDGET_PERIODS}

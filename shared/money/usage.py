@@ -46,7 +46,7 @@ class Sums:
 
 def added_up(used: Iterable[Used], now: int) -> Sums:
     """Jobs added up, for the day of `now`, the instant of their settlement."""
-    day = clock.utc(now).strftime("%Y-%m-%d")
+    day = clock.day(now)
     by_model: _Rows = {}
     by_key: _Rows = {}
     for one in used:

@@ -8,6 +8,6 @@ a collector that is away, slow or full costs spans and nothing else.
 Names follow the semantic conventions (https://opentelemetry.io/docs/specs/semconv/): HTTP, messaging, generative AI.
 """
 
-from shared.telemetry.spans import NOTHING, Kind, Span, on, span, start, stop, stop_seconds
+from shared.telemetry.spans import NOTHING, OFF, Kind, Span, on, span, start, stop, stop_seconds
 
-__all__ = ["NOTHING", "Kind", "Span", "on", "span", "start", "stop", "stop_seconds"]
+__all__ = ["NOTHING", "OFF", "Kind", "Span", "on", "span", "start", "stop", "stop_seconds"]

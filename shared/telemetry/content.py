@@ -7,12 +7,11 @@ from typing import Any, Final
 import orjson
 
 from shared import environment
+from shared.telemetry.spans import MOST_LETTERS
 
 VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 #: The values that ask for it in spans; there are others, which ask for it elsewhere.
 _ASKING: Final = ("true", "span_only", "span_and_event")
-#: What is beyond so many characters is cut off: a picture in a message would be the whole trace.
-MOST: Final = 16_000
 
 
 @lru_cache(maxsize=1)
@@ -34,4 +33,4 @@ def answered(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    return orjson.dumps(value).decode()[:MOST]
+    return orjson.dumps(value).decode()[:MOST_LETTERS]

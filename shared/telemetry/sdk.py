@@ -9,6 +9,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
+from shared import environment
+
 #: An export is given up after so many seconds.
 EXPORT_SECONDS: Final = 5.0
 
@@ -49,8 +51,6 @@ class _Sender(OTLPSpanExporter):
 
 
 def _named() -> dict[str, str]:
-    from shared import environment
-
     return {"service.name": name} if (name := environment.usual("OTEL_SERVICE_NAME").get("OTEL_SERVICE_NAME")) else {}
 
 

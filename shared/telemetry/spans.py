@@ -48,7 +48,8 @@ class Span:
 
 
 NOTHING: Final = Span()
-_OFF: Final[AbstractContextManager[Span]] = nullcontext(NOTHING)
+#: What `span` gives where traces are off; for those who would make its attributes in vain.
+OFF: Final[AbstractContextManager[Span]] = nullcontext(NOTHING)
 #: The tracer, while traces are on.
 _tracer: list[Any] = []
 
@@ -71,7 +72,7 @@ def span(
     `parent`: a traceparent that it goes on from, otherwise the span that it begins in. `root`: without a parent it is
     the first of a trace. An exception that leaves the context is noted by its name.
     """
-    return _begun(name, kind, parent, root, attributes) if _tracer else _OFF
+    return _begun(name, kind, parent, root, attributes) if _tracer else OFF
 
 
 @contextmanager

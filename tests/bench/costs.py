@@ -16,6 +16,7 @@ from typing import Any
 import redis
 from sqlalchemy import func, select, text
 
+from deploy.capacity.model import Cost
 from shared import clock
 from shared.accounts import set_requests_per_minute
 from shared.db.models import jobs
@@ -38,41 +39,6 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
-    """Of one job, by one way of submitting it: microseconds of CPU by role, and what else is used up."""
-
-    cpu_micros: Mapping[str, float]
-    #: Of what is on the machine beside them: the clients, the upstream, the system.
-    beside_micros: float
-    #: Bytes of write-ahead log; bytes that stay in tables and indexes.
-    wal_bytes: float
-    stored_bytes: float
-    transactions: float
-    redis_commands: float
-    jobs: int
-    #: What this machine did, all processes together.
-    per_second: float
-
-    def __str__(self) -> str:
-        cpu = ", ".join(f"{role} {micros:.0f}" for role, micros in self.cpu_micros.items())
-        return (
-            f"CPU in µs: {cpu}, beside them {self.beside_micros:.0f}; {self.wal_bytes / 1000:.1f} kB of log, "
-            f"{self.stored_bytes / 1000:.1f} kB stored, "
-            f"{self.transactions:.2f} transactions, {self.redis_commands:.1f} Redis commands; {self.per_second:,.0f}/s"
-        )
-
-    def toml(self, name: str) -> str:
-        """As a table of costs.toml."""
-        cpu = ", ".join(f"{role} = {micros:.0f}" for role, micros in self.cpu_micros.items())
-        return (
-            f"[{name}]\ncpu_micros = {{ {cpu} }}\nbeside_micros = {self.beside_micros:.0f}\n"
-            f"wal_bytes = {self.wal_bytes:.0f}\nstored_bytes = {self.stored_bytes:.0f}\n"
-            f"transactions = {self.transactions:.2f}\nredis_commands = {self.redis_commands:.2f}\n"
-            f"per_second = {self.per_second:.0f}\n"
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Reading:
     """What has been used so far."""
 
@@ -91,7 +57,7 @@ class Reading:
         seconds = self.at - before.at
         return {role: (self.cpu_seconds[role] - before.cpu_seconds[role]) / seconds for role in ROLES}
 
-    def costs_since(self, before: "Reading", idle: Mapping[str, float], per_second: float) -> Costs:
+    def costs_since(self, before: "Reading", idle: Mapping[str, float], per_second: float) -> Cost:
         """Of each job that came between two readings, beside what the processes use in any case (`idle`, in cores)."""
         count, seconds = self.jobs - before.jobs, self.at - before.at
         assert count, "there was no job"
@@ -102,7 +68,28 @@ class Reading:
             for name in ("wal_bytes", "stored_bytes", "transactions", "redis_commands")
         )
         beside = (self.machine_seconds - before.machine_seconds - sum(cores.values()) * seconds) / count * 1e6
-        return Costs(cpu, max(0.0, beside), *each, count, per_second)
+        return Cost(cpu, max(0.0, beside), *each, per_second)
+
+
+def said(cost: Cost) -> str:
+    """A cost in a line."""
+    cpu = ", ".join(f"{role} {micros:.0f}" for role, micros in cost.cpu_micros.items())
+    return (
+        f"CPU in µs: {cpu}, beside them {cost.beside_micros:.0f}; {cost.wal_bytes / 1000:.1f} kB of log, "
+        f"{cost.stored_bytes / 1000:.1f} kB stored, "
+        f"{cost.transactions:.2f} transactions, {cost.redis_commands:.1f} Redis commands; {cost.per_second:,.0f}/s"
+    )
+
+
+def toml(name: str, cost: Cost) -> str:
+    """A cost as a table of costs.toml."""
+    cpu = ", ".join(f"{role} = {micros:.0f}" for role, micros in cost.cpu_micros.items())
+    return (
+        f"[{name}]\ncpu_micros = {{ {cpu} }}\nbeside_micros = {cost.beside_micros:.0f}\n"
+        f"wal_bytes = {cost.wal_bytes:.0f}\nstored_bytes = {cost.stored_bytes:.0f}\n"
+        f"transactions = {cost.transactions:.2f}\nredis_commands = {cost.redis_commands:.2f}\n"
+        f"per_second = {cost.per_second:.0f}\n"
+    )
 
 
 def cost_rows(base: str, seconds: int, lines: int) -> None:
@@ -112,10 +99,10 @@ def cost_rows(base: str, seconds: int, lines: int) -> None:
     note(", ".join(f"{role} {cores:.3f}" for role, cores in idle.items()))
     for name, found in costs.items():
         row(f"what a job costs, {name}: CPU of all processes", f"{sum(found.cpu_micros.values()):,.0f} us")
-        note(str(found))
+        note(said(found))
 
 
-def measured(base: str, seconds: int, lines: int) -> tuple[dict[str, float], dict[str, Costs]]:
+def measured(base: str, seconds: int, lines: int) -> tuple[dict[str, float], dict[str, Cost]]:
     """What each role uses when there is nothing to do, in cores; the costs by way of submitting."""
     found = {}
     with bench(base, beside=("web", "batches", "sweeper"), postgresql=True) as running:
@@ -216,7 +203,7 @@ def main() -> None:
     with upstream() as base:
         idle, costs = measured(base, given.seconds, given.lines)
     print("[idle_cores]\n" + "".join(f"{role} = {cores:.3f}\n" for role, cores in idle.items()))
-    print("\n".join(found.toml(name) for name, found in costs.items()), end="")
+    print("\n".join(toml(name, found) for name, found in costs.items()), end="")
 
 
 if __name__ == "__main__":

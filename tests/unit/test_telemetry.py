@@ -114,7 +114,7 @@ def test_content_is_there_when_asked_for(asked: str, monkeypatch: pytest.MonkeyP
     content.wanted.cache_clear()
     assert "hello" in content.asked({"messages": [{"role": "user", "content": "hello"}]})["gen_ai__input__messages"]
     assert "hi" in content.answered({"choices": [{"message": {"content": "hi"}}]})["gen_ai__output__messages"]
-    assert len(content.asked({"input": "x" * 100_000})["gen_ai__input__messages"]) == content.MOST
+    assert len(content.asked({"input": "x" * 100_000})["gen_ai__input__messages"]) == spans.MOST_LETTERS
 
 
 @pytest.fixture(autouse=True)

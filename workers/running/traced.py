@@ -15,7 +15,7 @@ from workers.providers import ProviderAnswer
 def job(leased: Leased) -> AbstractContextManager[telemetry.Span]:
     """A job at this worker; it goes on from the span in which it was accepted."""
     if not telemetry.on():
-        return telemetry.span("", "consumer")
+        return telemetry.OFF
     return telemetry.span(
         f"process {leased.queue}",
         "consumer",
@@ -28,12 +28,13 @@ def job(leased: Leased) -> AbstractContextManager[telemetry.Span]:
     )
 
 
-@contextmanager
-def call(job: Leased, offer: Offer, request: Mapping[str, Any]) -> Iterator[telemetry.Span]:
+def call(job: Leased, offer: Offer, request: Mapping[str, Any]) -> AbstractContextManager[telemetry.Span]:
     """A call of a provider; a failed one is named by its status or code."""
-    if not telemetry.on():
-        yield telemetry.NOTHING
-        return
+    return _call(job, offer, request) if telemetry.on() else telemetry.OFF
+
+
+@contextmanager
+def _call(job: Leased, offer: Offer, request: Mapping[str, Any]) -> Iterator[telemetry.Span]:
     with telemetry.span(names.call_name(job.type, offer.upstream), "client", fusionai__job__id=job.id) as span:
         span.tell(lambda: names.call(job.type, offer.provider, offer.upstream, request))
         span.tell(lambda: content.asked(request))

@@ -65,6 +65,11 @@ class SendResult:
     location: str | None = None
     retry_seconds: float | None = None
 
+    @property
+    def good(self) -> bool:
+        """Whether the receiver has taken it: any 2xx."""
+        return self.status is not None and 200 <= self.status < 300
+
 
 class UnusableURL(ValueError):
     """Nothing can be sent to this URL."""

@@ -64,7 +64,7 @@ class ReceiverState:
             self._become("slow" if slow else "quick")
         elif slow:
             self._become("silent")
-        if answer.status is not None and 200 <= answer.status < 300:
+        if answer.good:
             self.failures = 0
             self.most = min(2 * self.most, MOST_SLOW_EACH if slow else MOST_EACH)
             return

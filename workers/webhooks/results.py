@@ -118,8 +118,9 @@ def result(row: Mapping[str, Any], answer: SendResult) -> dict[str, Any]:
 
     `pause`: seconds until its next one; `busy_seconds`: until any to this webhook; `attempt`: what its log says of it.
     """
-    good = answer.status is not None and 200 <= answer.status < 300
-    error = None if good else attempt_log.printable(attempt_log.redacted(_reason(answer)), attempt_log.MOST_ERROR)
+    error = (
+        None if answer.good else attempt_log.printable(attempt_log.redacted(_reason(answer)), attempt_log.MOST_ERROR)
+    )
     seen = {
         "b_id": row["delivery_id"],
         "row": row,
@@ -129,7 +130,7 @@ def result(row: Mapping[str, Any], answer: SendResult) -> dict[str, Any]:
         "busy_seconds": 0.0,
         "attempt": attempt_log.entry(0, answer.status, answer.seconds, error, answer.body, answer.location),
     }
-    if good:
+    if answer.good:
         return {**seen, "status": "delivered"}
     pause = None if _is_final(row, answer) else _pause_after(row["attempts"] + 1)
     if pause is None:

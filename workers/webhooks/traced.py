@@ -41,7 +41,7 @@ def _job(row: Mapping[str, Any]) -> str | None:
 def send(row: Mapping[str, Any]) -> AbstractContextManager[telemetry.Span]:
     """One try of a delivery. Of its address the host alone is told: the rest may be a secret."""
     if not telemetry.on():
-        return telemetry.span("", "client")
+        return telemetry.OFF
     return telemetry.span(
         "POST",
         "client",
@@ -66,5 +66,5 @@ def _host(url: str) -> str | None:
 def sent(span: telemetry.Span, answer: SendResult) -> None:
     """What it came to."""
     span.set(http__response__status_code=answer.status)
-    if answer.status is None or not 200 <= answer.status < 300:
+    if not answer.good:
         span.fail((answer.failure or "internal") if answer.status is None else str(answer.status))

@@ -7,8 +7,8 @@ from typing_extensions import TypedDict
 T = TypeVar("T")
 
 #: The statuses in which a job, and a batch, stays.
-TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
-BATCH_OVER = frozenset({"failed", "completed", "expired", "cancelled"})
+TERMINAL = frozenset({"cancelled", "expired", "failed", "succeeded"})
+BATCH_OVER = frozenset({"cancelled", "completed", "expired", "failed"})
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
 
 
