@@ -76,6 +76,7 @@ def test_from_signing_in_to_signing_out(account: Account, visit: Callable[..., V
     batch = submit_batch(account, lines)
     visitor = visit()
     page = visitor.open("/console/sign-in")
+    expect(page.get_by_label("API key")).to_be_focused()  # which a browser does only when it has drawn the page
     page.keyboard.type(account.live_key)
     page.keyboard.press("Enter")
     visitor.heading("Overview")
