@@ -42,6 +42,8 @@ def main() -> None:
 
     _follow_celery(runtime, consumer)
     try:
+        # Not by Celery's `worker_init`, which would only log what goes wrong, and go on to eat doorbells.
+        runtime.start()
         status = _run_celery()
     finally:
         telemetry.stop()
@@ -49,12 +51,11 @@ def main() -> None:
 
 
 def _follow_celery(runtime: Runtime, consumer: Consumer) -> None:
-    """Start and stop with Celery's worker."""
+    """Be heard of, and stop, with Celery's worker."""
 
     def ready(sender: Any, **_: Any) -> None:
         consumer.ready(sender)
 
-    signals.worker_init.connect(lambda **_: runtime.start(), weak=False)
     signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutting_down.connect(lambda **_: runtime.stop_leasing(), weak=False)
     signals.worker_shutdown.connect(lambda **_: runtime.stop(), weak=False)

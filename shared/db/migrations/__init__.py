@@ -10,6 +10,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
+from shared.db import silence
+
 #: Any constant: the advisory lock that two migrating processes meet at.
 _LOCK = 7_203_114
 
@@ -22,7 +24,9 @@ def migrate(url: str) -> None:
         _make(parsed.database)
     elif parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    engine = create_engine(parsed)
+    # A host that is cut off in the middle of a migration does not keep its locks, which stop everybody.
+    remote = parsed.get_backend_name() != "sqlite"
+    engine = create_engine(parsed, connect_args=silence.connect_args(parsed) if remote else {})
     try:
         with _lock(engine), engine.begin() as connection:
             command.upgrade(config(connection), "head")
