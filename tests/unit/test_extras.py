@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.batches import line_requests
-from shared.batches.lines import Wanted, read, unplanned
+from shared.batches.lines import Wanted, read
+from shared.batches.plan_lines import unplanned
 from shared.errors import InvalidRequest
 from shared.submissions import extras
 from shared.submissions.schemas import Offer, read_submission
