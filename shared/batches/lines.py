@@ -25,8 +25,9 @@ from shared.submissions.catalogue import catalogue
 from shared.submissions.job_types import ENDPOINTS, JobType
 from shared.submissions.key_rules import NO_RULES, KeyRules
 from shared.submissions.linked_context import Entity, Key
+from shared.submissions.offers import Offer
 from shared.submissions.rows import Priced, bounded, priced
-from shared.submissions.schemas import ON_SHORTAGE, Offer, Submission, read_submission
+from shared.submissions.schemas import ON_SHORTAGE, Submission, read_submission
 from shared.submissions.sizes import MOST_CUSTOM_ID, MOST_FAULTS, MOST_LINE_BYTES, MOST_LINES, MOST_WITH_BLANKS
 
 #: Bytes of a chunk, a last line more: about 10 ms of reading.

@@ -18,8 +18,9 @@ from shared.providers.statistics import OfferStatistics
 from shared.strict_json import dumps
 from shared.submissions import chosen, quote, routing, rows, selecting, selection
 from shared.submissions.catalogue import catalogue
+from shared.submissions.offers import Offer
 from shared.submissions.routing import Candidate
-from shared.submissions.schemas import Offer, read_submission
+from shared.submissions.schemas import read_submission
 
 SAY = [{"role": "user", "content": "hello"}]
 NAMES = st.text(max_size=3)

@@ -16,7 +16,7 @@ from shared.queues import PROBATION, Lane
 from shared.settings import settings
 from shared.submissions import extras
 from shared.submissions.catalogue import SANDBOX, catalogue
-from shared.submissions.schemas import Offer
+from shared.submissions.offers import Offer
 from shared.submissions.steps.conducting import Step
 from shared.submissions.steps.grounding import SEARCH
 from workers.pacing import PATIENCE, Pace, Permit, Recorder, Wait
