@@ -101,6 +101,9 @@ def test_each_process_runs_its_line_of_the_procfile_as_nobody_and_writes_nothing
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert pod["securityContext"]["runAsNonRoot"] is True and pod["securityContext"]["runAsUser"] == 10001
+        assert pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+        spread = [one["topologyKey"] for one in pod["topologySpreadConstraints"]]
+        assert spread == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
         assert pod["automountServiceAccountToken"] is pod["enableServiceLinks"] is False
         env = {one["name"]: one["value"] for one in container["env"]}
         assert pod["terminationGracePeriodSeconds"] >= int(env["FUSIONAI_DRAIN_SECONDS"]) + 10
@@ -166,6 +169,8 @@ def test_pools_are_scaled_by_the_age_of_what_waits() -> None:
         {"drain": 1},
         {"drainSeconds": "20s"},
         {"settings": {"FUSIONAI_KEY_SECRET": "in the open"}},
+        {"settings": {"OPENAI_API_KEY": "in the open"}},
+        {"settings": {"FUSIONAI_STRIPE_WEBHOOK_SECRET": "in the open"}},
         {"settings": {"FUSIONAI_CONSOLE": True}},
         {"image": {"digest": "latest"}},
         {"workers": {"Not A Name": {"replicas": 1, "resources": {}}}},
