@@ -140,6 +140,29 @@ def test_the_web_process_is_probed_where_it_says_how_it_is() -> None:
     assert paths == {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}
 
 
+def test_the_longest_names_are_still_labels() -> None:
+    from helm_python.chart import Chart
+
+    pool = {"replicas": 1, "resources": {}, "autoscaling": {"enabled": True, "minReplicas": 1, "maxReplicas": 2}}
+    with Chart.load(CHART) as chart:
+        files = chart.render({"workers": {"p" * 30: pool}}, name="r" * 53, namespace="ai", is_install=True)
+    names = [found["metadata"]["name"] for text in files.values() for found in yaml.safe_load_all(text) if isinstance(found, dict)]
+    assert max(map(len, names)) == 63 and f"{'r' * 30}-worker-{'p' * 25}" in names
+
+
+def test_notes_warn_of_an_ingress_that_is_not_believed() -> None:
+    from helm_python.chart import Chart
+
+    def notes(web: dict[str, Any]) -> str:
+        with Chart.load(CHART) as chart:
+            files = chart.render({"web": web}, name="demo", namespace="ai", is_install=True)
+        return "".join(text for name, text in files.items() if name.endswith(".txt"))
+
+    assert "forwardedAllowIps" not in notes({})
+    assert "forwardedAllowIps is empty" in notes({"ingress": {"enabled": True}})
+    assert "forwardedAllowIps" not in notes({"ingress": {"enabled": True}, "forwardedAllowIps": "10.0.0.0/8"})
+
+
 def test_the_schema_is_changed_before_the_processes() -> None:
     (job,) = of_kind(rendered({}), "Job")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"

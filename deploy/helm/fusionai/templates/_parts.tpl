@@ -1,7 +1,8 @@
 {{/* Parts of all pods. A process is named by a dict: root ($), name (web, worker-all …), bare: without the catalogue. */}}
 
+{{/* 63 letters at most: names become labels. */}}
 {{- define "fusionai.name" -}}
-{{- printf "%s-%s" (.root.Release.Name | trunc 30 | trimSuffix "-") .name -}}
+{{- printf "%s-%s" (.root.Release.Name | trunc 30 | trimSuffix "-") .name | trunc 63 | trimSuffix "-" -}}
 {{- end }}
 
 {{- define "fusionai.selector" -}}
