@@ -32,6 +32,11 @@ COPY_LEAST = 8
 #: Rows in one INSERT of SQLite's: as many as there are of the first number, of the rest as many of the next.
 INSERT_TOGETHER = (64, 16, 4)
 
+#: Threads that write and as many that read, of a process on PostgreSQL.
+THREADS = 4
+#: Connections to PostgreSQL that a process keeps beside one for each of the first, and opens for a moment beside these.
+SPARE, MORE = 2, 8
+
 #: How long a write waits for other writers before it gives up, in seconds.
 WRITE_DEADLINE_SECONDS = 15.0
 
@@ -69,7 +74,7 @@ class Database:
     connection lost before COMMIT, so such a function must have no effect outside its transaction.
     """
 
-    def __init__(self, url: str, *, threads: int = 4) -> None:
+    def __init__(self, url: str, *, threads: int = THREADS) -> None:
         self.engine = _engine(url, threads)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._write_lock = threading.Lock() if self.is_sqlite else None
@@ -250,8 +255,8 @@ def _engine(url: str, threads: int) -> Engine:
     return create_engine(
         at,
         connect_args={"options": _POSTGRESQL_OPTIONS, "connect_timeout": 5},
-        pool_size=threads + 2,
-        max_overflow=8,
+        pool_size=threads + SPARE,
+        max_overflow=MORE,
         pool_pre_ping=True,
         hide_parameters=True,
     )

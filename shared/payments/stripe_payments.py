@@ -41,7 +41,7 @@ class StripePayments:
     name: ClassVar[str] = "stripe"
 
     def __init__(self, settings: Settings) -> None:
-        self._secret = settings.stripe_webhook_secret
+        self._secrets = settings.stripe_webhook_secret.split()
         self._success_url, self._cancel_url = settings.stripe_success_url, settings.stripe_cancel_url
         self._livemode = "_live_" in settings.stripe_secret_key[:8]
         addresses = {"base_addresses": {"api": settings.stripe_url.rstrip("/")}} if settings.stripe_url else {}
@@ -107,9 +107,9 @@ class StripePayments:
                         yield found
 
     def read_notice(self, payload: bytes, signature: str | None) -> Notice:
-        """An event, signed with the secret of this endpoint within the last five minutes, of our mode."""
+        """An event, signed with a secret of this endpoint within the last five minutes, of our mode."""
         try:
-            event = self._client.construct_event(payload, signature, self._secret, TOLERANCE_SECONDS).to_dict()
+            event = self._verified(payload, signature)
             about = event["data"]["object"]
             id, type, livemode = str(event["id"]), str(event["type"]), event["livemode"]
             at = int(event["created"])
@@ -122,6 +122,14 @@ class StripePayments:
         if type in _INTENTS:
             return Notice(id, type, intent_standing(about), at)
         return Notice(id, type, given_back(about) if type in _GIVEN_BACK else None, at)
+
+    def _verified(self, payload: bytes, signature: str | None) -> dict[str, Any]:
+        """The event, when one of the secrets fits: of one endpoint, while Stripe changes it, or of two."""
+        *others, last = self._secrets
+        for secret in others:
+            with suppress(stripe.SignatureVerificationError):
+                return self._client.construct_event(payload, signature, secret, TOLERANCE_SECONDS).to_dict()
+        return self._client.construct_event(payload, signature, last, TOLERANCE_SECONDS).to_dict()
 
     def _session(self, wanted: Wanted) -> dict[str, Any]:
         labels = _labels(wanted)
