@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Final
 import stripe
 
 from shared.errors import InvalidRequest
-from shared.payments.protocol import KEY_USED, Notice, PaymentRefused, PaymentsAway, Standing, Wanted
-from shared.payments.stripe_objects import attempt_of, given_back, intent_standing, session_standing
+from shared.payments.protocol import KEY_USED, Notice, PaymentRefused, PaymentsAway, Received, Standing, Wanted
+from shared.payments.stripe_objects import attempt_of, given_back, intent_standing, received, session_standing
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -96,6 +96,15 @@ class StripePayments:
                 return intent_standing(self._client.v1.payment_intents.cancel(reference).to_dict())
             return session_standing(self._client.v1.checkout.sessions.expire(reference).to_dict())
         return self.look_up(reference)
+
+    def received(self, since: int) -> Iterator[Received]:
+        """Paid Sessions, and saved cards that were charged (https://docs.stripe.com/api/pagination/auto)."""
+        asked: Any = {"created": {"gte": since}, "limit": 100}
+        with _mapped():
+            for listed in (self._client.v1.checkout.sessions.list(asked), self._client.v1.payment_intents.list(asked)):
+                for one in listed.auto_paging_iter():
+                    if found := received(one.to_dict()):
+                        yield found
 
     def read_notice(self, payload: bytes, signature: str | None) -> Notice:
         """An event, signed with a secret of this endpoint within the last five minutes, of our mode."""

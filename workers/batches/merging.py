@@ -14,8 +14,8 @@ from sqlalchemy import Connection, and_, func, or_, select
 from shared import clock
 from shared.batches import line_requests, never_made, states
 from shared.batches.line_requests import OPTIONS
-from shared.batches.lines import unplanned
 from shared.batches.never_made import NeverMade
+from shared.batches.plan_lines import unplanned
 from shared.batches.states import Row
 from shared.db import Database
 from shared.db.models import job_payloads, job_results, jobs

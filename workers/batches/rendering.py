@@ -18,8 +18,8 @@ from shared import clock
 from shared.answers import thinking
 from shared.batches import json_lines, line_requests
 from shared.batches.line_files import FaultError
-from shared.batches.lines import unplanned
 from shared.batches.never_made import NeverMade
+from shared.batches.plan_lines import unplanned
 from shared.batches.states import Row
 from shared.batches.transitions import Made
 from shared.db import Database
