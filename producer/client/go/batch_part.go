@@ -113,7 +113,6 @@ func (p *part) add(request BatchRequest, data []byte) error {
 	p.customs = append(p.customs, request.CustomID)
 	p.bytes += int64(len(data))
 	p.hash.Write(data)
-	p.early.add(request.url())
 	_, err := p.file.Write(data)
 	return err
 }

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fusionai.errors import IdempotencyMismatchError as IdempotencyMismatchError
     from fusionai.errors import InsufficientCreditsError as InsufficientCreditsError
     from fusionai.errors import InternalServerError as InternalServerError
+    from fusionai.errors import ListError as ListError
     from fusionai.errors import MethodNotAllowedError as MethodNotAllowedError
     from fusionai.errors import NotFoundError as NotFoundError
     from fusionai.errors import PayloadTooLargeError as PayloadTooLargeError
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from fusionai.errors import StreamCutError as StreamCutError
     from fusionai.errors import StreamError as StreamError
     from fusionai.errors import UnavailableError as UnavailableError
+    from fusionai.errors import UnexpectedAnswerError as UnexpectedAnswerError
     from fusionai.errors import UnsupportedMediaTypeError as UnsupportedMediaTypeError
     from fusionai.errors import UpstreamError as UpstreamError
     from fusionai.errors import WaitTimeoutError as WaitTimeoutError
