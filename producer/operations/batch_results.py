@@ -40,8 +40,9 @@ def list_results(connection: Connection, holder: KeyHolder, batch_id: str, page:
     ids, place, whole = _find(connection, holder, batch_id, place, page.limit)
     sizes = {row.id: row for row in connection.execute(result_lines.SIZES.where(jobs.c.id.in_(ids)))}
     shown = result_lines.fitting([sizes[id] for id in ids if id in sizes])
-    rows = {row["id"]: row for row in connection.execute(result_lines.ROWS.where(jobs.c.id.in_(shown))).mappings()}
-    data = [result_lines.of_row(rows[id]) for id in shown]
+    rows = connection.execute(result_lines.ROWS.where(jobs.c.id.in_(shown))).mappings()
+    lines = {row["id"]: result_lines.of_row(dict(row)) for row in rows}
+    data = [lines[id] for id in shown]
     cut = len(shown) < len(ids)
     last = data[-1]["id"] if cut else (_line_id(place[1]) if place[1] else page.after)
     first = data[0]["id"] if data else None

@@ -14,8 +14,7 @@ from shared.batches import line_requests
 from shared.batches.line_requests import OPTIONS
 from shared.db.models import job_payloads, job_results, jobs
 from shared.dialects import LINE_FORMATS
-from shared.jobs.reasons import ENDED_WITHOUT_ANSWER
-from shared.objects.batches import BatchResult, LineError, LineResponse
+from shared.objects.batches import ENDED_WITHOUT_ANSWER, BatchResult, LineError, LineResponse
 from shared.submissions import answer_options
 
 #: Of the id of a line; what follows it is, of one that became a job, what follows `job_` in the job's.

@@ -78,9 +78,7 @@ def test_a_page_is_as_the_files_are(database: Database) -> None:
     shown = {line["custom_id"]: line for line in page(database, holder, id)["data"]}
     batch_world.take_turns(database)
     batch = batch_world.row(database, id)
-    (output,), (failed,) = (
-        batch_world.lines_of(database, batch[kind]) for kind in ("output_file_id", "error_file_id")
-    )
+    (output,), (failed,) = (batch_world.lines_of(database, batch[kind]) for kind in ("output_file_id", "error_file_id"))
     assert shown["b"] == {name: value for name, value in failed.items() if name != "request"}
     assert shown["a"] == output
 

@@ -105,7 +105,8 @@ async def batched(client: Client, args: Args) -> Outcome:
 
 
 def _position(requests: list[Args], custom_id: str) -> int:
-    return next((at for at, request in enumerate(requests) if request.get("custom_id") == custom_id), len(requests))
+    named = [request.get("custom_id") or f"line-{number}" for number, request in enumerate(requests, 1)]
+    return named.index(custom_id)
 
 
 async def verified(client: Client, args: Args) -> Outcome:

@@ -72,6 +72,21 @@ class Server:
         self.reads.append(id)
         return BytesIO(b"".join(json.dumps(self.line(name)).encode() + b"\n" for name in self.names[id]))
 
+    def take(self, step: Any) -> Any:
+        match step:
+            case Cheap():
+                return frozenset({"cheap"})
+            case Make():
+                return self.make(step)
+            case Look():
+                return self.look(step.batch_id)
+            case Early():
+                return self.results(step)
+            case Read():
+                return self.read(step.file_id)
+            case Pause():
+                self.paused.append(step.seconds)
+
     def run(
         self, requests: Iterable[Mapping[str, Any]], course: Course, progress: list[Tally]
     ) -> Iterator[BatchResult]:
@@ -87,18 +102,8 @@ class Server:
                     yield step
                 case Take():
                     back = next(left, NOTHING)
-                case Cheap():
-                    back = frozenset({"cheap"})
-                case Make():
-                    back = self.make(step)
-                case Look():
-                    back = self.look(step.batch_id)
-                case Early():
-                    back = self.results(step)
-                case Read():
-                    back = self.read(step.file_id)
-                case Pause():
-                    self.paused.append(step.seconds)
+                case _:
+                    back = self.take(step)
 
 
 def course(lines: int | None = 2, *, key: str = "", cheap: bool = False) -> Course:

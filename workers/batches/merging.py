@@ -7,7 +7,6 @@ is never followed by anything. What is read is bounded by the page, whatever req
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -166,7 +165,10 @@ def _page(connection: Connection, batch_id: str, after: str) -> Sequence[Row]:
 
 def _chosen(connection: Connection, ids: Sequence[str]) -> Sequence[Row]:
     """The first of these jobs, in this order, as many as fit."""
-    sizes = {id: (id, answer, asked) for id, answer, asked in connection.execute(result_lines.SIZES.where(jobs.c.id.in_(ids)))}
+    sizes = {
+        id: (id, answer, asked)
+        for id, answer, asked in connection.execute(result_lines.SIZES.where(jobs.c.id.in_(ids)))
+    }
     fitting = result_lines.fitting([sizes[id] for id in ids])
     rows = {row["id"]: row for row in connection.execute(result_lines.ROWS.where(jobs.c.id.in_(fitting))).mappings()}
     return [rows[id] for id in fitting]  # type: ignore[misc]

@@ -32,8 +32,7 @@ func (e *earlyResults) fetch(ctx context.Context, c *Client, of *part, options [
 			return found, false
 		}
 		for _, one := range page.Data {
-			if one.CustomID != "" && !of.given[one.CustomID] {
-				of.given[one.CustomID] = true
+			if of.takes(one.CustomID) {
 				found = append(found, one.result())
 			}
 		}

@@ -2,6 +2,7 @@ package fusionai
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -131,7 +132,7 @@ func (r *BatchRun) take() (BatchResult, bool) {
 		result, err := r.files[0].next()
 		switch {
 		case err == nil:
-			if r.isNew(r.reading, result.CustomID) {
+			if r.reading.takes(result.CustomID) && (r.wanted.Skip == nil || !r.wanted.Skip(result.CustomID)) {
 				return result, true
 			}
 		case err == io.EOF:
@@ -157,13 +158,13 @@ func (p *part) isGiven() bool {
 	return total > 0 && len(p.given) >= total
 }
 
-// isNew notes that a result has come; false: it has been given, or is not wanted.
-func (r *BatchRun) isNew(of *part, customID string) bool {
-	if of.given[customID] {
+// takes notes that a result has come; false: it has been given, or is of none of these requests.
+func (p *part) takes(customID string) bool {
+	if p.given[customID] || p.known != nil && !p.known[customID] {
 		return false
 	}
-	of.given[customID] = true
-	return r.wanted.Skip == nil || !r.wanted.Skip(customID)
+	p.given[customID] = true
+	return true
 }
 
 // complete adds the results of requests of which no file tells.
@@ -198,7 +199,8 @@ func (r *BatchRun) look() {
 		if one.over || len(r.files) > 0 {
 			continue
 		}
-		if err := r.lookAt(one); err != nil && !passes(r.ctx, err) {
+		// The page of a proxy is no end either.
+		if err := r.lookAt(one); err != nil && !passes(r.ctx, err) && !errors.Is(err, ErrUnexpected) {
 			r.err = waited(err, "batch "+one.batch.ID, "")
 			return
 		}

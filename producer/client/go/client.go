@@ -155,7 +155,7 @@ func (c *Client) attach() {
 
 // String names the server and not the key, so that a client can be logged.
 func (c Client) String() string {
-	if c.settings.check() != nil {
+	if c.settings.checkAddress() != nil {
 		return "fusionai.Client"
 	}
 	return "fusionai.Client(" + c.settings.baseURL + ")"
@@ -186,6 +186,10 @@ func (s settings) check() error {
 	if strings.IndexFunc(s.key, func(r rune) bool { return r <= ' ' || r > '~' }) >= 0 {
 		return errors.New("fusionai: the API key has a character in it that no key has")
 	}
+	return s.checkAddress()
+}
+
+func (s settings) checkAddress() error {
 	base, err := url.Parse(s.baseURL)
 	switch {
 	case err != nil:

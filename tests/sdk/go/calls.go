@@ -219,7 +219,11 @@ func (c *call) batch() (any, error) {
 	positions := map[string]int{}
 	var requests []fusionai.BatchRequest
 	for at, one := range c.args.Requests {
-		positions[one.CustomID] = at
+		id := one.CustomID
+		if id == "" {
+			id = fmt.Sprintf("line-%d", at+1)
+		}
+		positions[id] = at
 		requests = append(requests, fusionai.BatchRequest{CustomID: one.CustomID, URL: one.URL, Body: one.Body})
 	}
 	run, err := c.client.Batch(c.ctx, requests, fusionai.BatchOptions{

@@ -90,6 +90,11 @@ export class FusionAI extends OpenAI {
     return runBatch(this, requests, options);
   }
 
+  /** What `console.log` shows: the server, and not the key. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return `FusionAI(${this.baseURL})`;
+  }
+
   protected override async prepareOptions(options: RequestOptions): Promise<void> {
     await super.prepareOptions(options);
     options.timeout = Math.min(options.timeout ?? this.patience(options), LONGEST_TIMER_MS);

@@ -185,7 +185,7 @@ export function errorOf(status: number, body: unknown, text: string | undefined,
   const Kind = BY_STATUS[status] ?? APIStatusError;
   const said = objectOf(body)['error'];
   const error = typeof said === 'string' ? { message: said } : (said ?? body);
-  return new Kind(status, error as object | undefined, text ?? redirected(status, headers), headers);
+  return new Kind(status, error as object | undefined, redirected(status, headers) ?? text, headers);
 }
 
 function redirected(status: number, headers: Headers): string | undefined {

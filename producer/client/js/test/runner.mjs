@@ -50,7 +50,8 @@ async function batched(client, { requests, completion_window, poll_seconds, key,
   const options = { key, tier, completionWindow: completion_window, pollSeconds: poll_seconds, onProgress };
   for await (const result of client.batch(requests, defined(options))) results.push(result);
   const order = results.map((result) => result.custom_id);
-  const position = (id) => requests.findIndex((request) => request.custom_id === id) >>> 0;
+  const named = requests.map((request, at) => request.custom_id ?? `line-${at + 1}`);
+  const position = (id) => named.indexOf(id);
   results.sort((one, other) => position(one.custom_id) - position(other.custom_id));
   return { value: { results, order, progress } };
 }

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from fusionai.errors import IdempotencyMismatchError as IdempotencyMismatchError
     from fusionai.errors import InsufficientCreditsError as InsufficientCreditsError
     from fusionai.errors import InternalServerError as InternalServerError
-    from fusionai.errors import ListError as ListError
     from fusionai.errors import MethodNotAllowedError as MethodNotAllowedError
     from fusionai.errors import NotFoundError as NotFoundError
     from fusionai.errors import PayloadTooLargeError as PayloadTooLargeError

@@ -15,7 +15,7 @@ def check_stream(response: Any) -> None:
     """A stream has to be one."""
     kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != _STREAM:
-        raise UnexpectedAnswerError(f"the answer is not a stream but {kind[:100]!r}", response=response)
+        raise _unexpected(f"the answer is not a stream but {kind[:100]!r}", response)
 
 
 def understood(made: Any, cast_to: Any, response: Any) -> Any:
@@ -26,10 +26,14 @@ def understood(made: Any, cast_to: Any, response: Any) -> Any:
     if isinstance(origin, type) and issubclass(origin, BaseModel) and not isinstance(made, BaseModel):
         kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
         what = f"{kind[:100]!r}" if not kind.endswith("json") else "other JSON"
-        raise UnexpectedAnswerError(f"the server does not answer as this API does, but with {what}", response=response)
+        raise _unexpected(f"the server does not answer as this API does, but with {what}", response)
     return made
 
 
-def unreadable(error: ValueError, response: Any) -> UnexpectedAnswerError:
+def unreadable(response: Any) -> UnexpectedAnswerError:
     """The error of JSON that is none."""
-    return UnexpectedAnswerError("the server does not answer as this API does: the JSON is broken", response=response)
+    return _unexpected("the server does not answer as this API does: the JSON is broken", response)
+
+
+def _unexpected(message: str, response: Any) -> UnexpectedAnswerError:
+    return UnexpectedAnswerError(message, request=response.request, headers=response.headers)

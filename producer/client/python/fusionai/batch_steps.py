@@ -8,7 +8,6 @@ from typing import Any, Final
 from fusionai import batch_parts
 from fusionai.batch_parts import BatchResult, Cutter, Part, Tally
 
-
 #: What a step is sent back for which there is nothing: no more requests, a file that is gone, no such list.
 NOTHING: Final = object()
 
@@ -169,7 +168,7 @@ def _make(course: Course, part: Part) -> Steps:
 
 
 def _look(part: Part) -> Generator[Step, Any, Mapping[str, Any] | None]:
-    """The batch, or None where that is not known at present: hours of work are not given up for a server that is away."""
+    """The batch; None where that is not known at present: hours of work are not given up for a server that is away."""
     looked = yield Look(part.batch_id)
     if isinstance(looked, Exception):
         return None

@@ -49,7 +49,7 @@ def batch(
     course, spec = _course(key, completion_window, tier, lines_per_batch, poll_seconds), (completion_window, metadata)
     left, taken, back = iter(requests), steps(course, on_progress), None
     with ExitStack() as stack:
-        client = client or stack.enter_context(FusionAI())
+        caller = client or stack.enter_context(FusionAI())
         while (step := _next(taken, back)) is not NOTHING:
             back = None
             if isinstance(step, BatchResult):
@@ -59,7 +59,7 @@ def batch(
             elif isinstance(step, Pause):
                 time.sleep(step.seconds)
             else:
-                back = _take(client, step, *spec)
+                back = _take(caller, step, *spec)
 
 
 async def abatch(
@@ -78,7 +78,7 @@ async def abatch(
     course, spec = _course(key, completion_window, tier, lines_per_batch, poll_seconds), (completion_window, metadata)
     left, taken, back = _async_iterator(requests), steps(course, on_progress), None
     async with AsyncExitStack() as stack:
-        client = client or await stack.enter_async_context(AsyncFusionAI())
+        caller = client if client is not None else await stack.enter_async_context(AsyncFusionAI())
         while (step := _next(taken, back)) is not NOTHING:
             back = None
             if isinstance(step, BatchResult):
@@ -88,7 +88,7 @@ async def abatch(
             elif isinstance(step, Pause):
                 await anyio.sleep(step.seconds)
             else:
-                back = await _take_async(client, step, *spec)
+                back = await _take_async(caller, step, *spec)
 
 
 def _next(taken: Any, back: Any) -> Any:
@@ -121,12 +121,12 @@ def _take(client: FusionAI, step: Step, completion_window: str, metadata: Metada
         if isinstance(step, Early):
             return client.get(_results_of(step), cast_to=object, options={"params": _place(step)})
         assert isinstance(step, Read)
-        file = _spool()
+        content = _spool()
         with patient.files.with_streaming_response.content(step.file_id) as read:
             for piece in read.iter_bytes():
-                file.write(piece)
-        return _whole(file)
-    except (APIConnectionError, APIStatusError, UnexpectedAnswerError, *request_exceptions()) as error:
+                content.write(piece)
+        return _whole(content)
+    except _failures() as error:
         return _passing(step, error)
 
 
@@ -150,12 +150,12 @@ async def _take_async(client: AsyncFusionAI, step: Step, completion_window: str,
         if isinstance(step, Early):
             return await client.get(_results_of(step), cast_to=object, options={"params": _place(step)})
         assert isinstance(step, Read)
-        file = _spool()
+        content = _spool()
         async with patient.files.with_streaming_response.content(step.file_id) as read:
             async for piece in read.iter_bytes():
-                file.write(piece)
-        return _whole(file)
-    except (APIConnectionError, APIStatusError, UnexpectedAnswerError, *request_exceptions()) as error:
+                content.write(piece)
+        return _whole(content)
+    except _failures() as error:
         return _passing(step, error)
 
 
@@ -185,6 +185,11 @@ def _is_replayed(headers: Mapping[str, str]) -> bool:
 
 def _is_cheap(model: Model) -> bool:
     return batch_parts.CHEAP_TIER in (model.price.service_tiers or {})
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What may become of a look or of reading, also in the middle of a body."""
+    return APIConnectionError, APIStatusError, UnexpectedAnswerError, *request_exceptions()
 
 
 def _results_of(step: Early) -> str:

@@ -80,7 +80,7 @@ class Manners(BaseClient[Any, Any]):
     def _parse_retry_after_header(self, response_headers: Any = None) -> float | None:
         return None if response_headers is None else asked_pause(response_headers)
 
-    def _make_sse_decoder(self) -> EventDecoder:  # type: ignore[override]
+    def _make_sse_decoder(self) -> EventDecoder:
         return EventDecoder()
 
     def _stays(self, options: Any) -> Any:
@@ -103,7 +103,8 @@ class Manners(BaseClient[Any, Any]):
         if self._pid != os.getpid():
             self._pid = os.getpid()
             if self._makes_http:
-                self._client = type(self)(base_url=self.base_url, api_key="none", timeout=self.timeout)._client
+                made: Any = type(self)
+                self._client = made(base_url=self.base_url, api_key="none", timeout=self.timeout)._client
 
     def _copied(self, stream_timeout: Timeout | NotGiven, options: dict[str, Any]) -> dict[str, Any]:
         kept = self.stream_timeout if isinstance(stream_timeout, NotGiven) else stream_timeout
@@ -159,8 +160,8 @@ class FusionAI(Manners, OpenAI):
                 check_stream(response)
             made = super()._process_response(cast_to=cast_to, response=response, stream=stream, **given)
             return made if stream else understood(made, cast_to, response)
-        except ValueError as error:
-            raise unreadable(error, response) from None
+        except ValueError:
+            raise unreadable(response) from None
         except UnexpectedAnswerError:
             response.close()
             raise
@@ -255,8 +256,8 @@ class AsyncFusionAI(Manners, AsyncOpenAI):
                 check_stream(response)
             made = await super()._process_response(cast_to=cast_to, response=response, stream=stream, **given)
             return made if stream else understood(made, cast_to, response)
-        except ValueError as error:
-            raise unreadable(error, response) from None
+        except ValueError:
+            raise unreadable(response) from None
         except UnexpectedAnswerError:
             await response.aclose()
             raise

@@ -7,7 +7,8 @@ that code which catches `openai.RateLimitError` catches this one.
 import copyreg
 import email.utils
 import math
-import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import openai
@@ -16,6 +17,7 @@ from openai import APIError as APIError
 from openai import APITimeoutError as APITimeoutError
 
 from fusionai.portable import Portable, reduced
+from shared import clock
 
 __all__ = [
     "APIConnectionError",
@@ -30,7 +32,6 @@ __all__ = [
     "IdempotencyMismatchError",
     "InsufficientCreditsError",
     "InternalServerError",
-    "ListError",
     "MethodNotAllowedError",
     "NotFoundError",
     "PayloadTooLargeError",
@@ -145,18 +146,15 @@ class GatewayTimeoutError(InternalServerError):
 
 
 class UnexpectedAnswerError(Portable, APIError):
-    """The answer is a success, and not one of this API: something between here and the server answered in its place."""
+    """The answer is a success, and not one of this API: something between here and the server answered in its place.
 
-    def __init__(self, message: str, *, response: Any) -> None:
-        super().__init__(message, response.request, body=None)
-        self.response = response
-        self.status_code: int = response.status_code
-        self.request_id: str | None = response.headers.get("x-request-id")
-        self.job_id: str | None = response.headers.get(JOB_HEADER)
+    Or it is a page of a list that does not go on.
+    """
 
-
-class ListError(Portable, openai.OpenAIError):
-    """A list does not go on: the page after one is that one again."""
+    def __init__(self, message: str, *, request: Any, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+        super().__init__(message, request, body=None)
+        self.request_id = headers.get("x-request-id")
+        self.job_id = headers.get(JOB_HEADER)
 
 
 class StreamError(Portable, APIError):
@@ -270,4 +268,4 @@ def asked_pause(headers: Any) -> float | None:
         when = email.utils.parsedate_to_datetime(headers.get("retry-after", "")).timestamp()
     except (TypeError, ValueError, OverflowError, OSError):
         return None
-    return max(when - time.time(), 0) or None
+    return max(when - clock.wall_micros() / clock.MICROS, 0) or None

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 from openai._base_client import BaseAsyncPage, BasePage, BaseSyncPage, PageInfo
 
-from fusionai.errors import ListError
+from fusionai.errors import UnexpectedAnswerError
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class _Paged(BasePage[T], Generic[T]):
         if not self.has_more or not last:
             return None
         if last == self._asked_after():
-            raise ListError(f"the list does not go on after {last}")
+            raise UnexpectedAnswerError(f"the list does not go on after {last}", request=None)
         return PageInfo(params={"after": last})
 
     def _asked_after(self) -> object:

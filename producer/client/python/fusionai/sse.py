@@ -1,4 +1,4 @@
-"""Reads server-sent events out of bytes, as https://html.spec.whatwg.org/multipage/server-sent-events.html says. Pure.
+"""Reads server-sent events out of bytes, as https://html.spec.whatwg.org/multipage/server-sent-events.html says.
 
 Lines end in LF, CRLF or CR, wherever the pieces are cut; a byte order mark at the beginning is none of the first line.
 What is not UTF-8 is read all the same. An event without its empty line is dropped at the end, unless it is `[DONE]`:

@@ -56,7 +56,7 @@ def _of_function(function: Callable[[], Any]) -> Callable[[], Any]:
     if not inspect.iscoroutinefunction(function):
         return lambda: _clean(function())
 
-    async def cleaned() -> str:
+    async def cleaned() -> Any:
         return _clean(await function())
 
     return cleaned
