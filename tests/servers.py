@@ -110,6 +110,22 @@ class PostgresServer:
         self._engine = create_engine(self._url, isolation_level="AUTOCOMMIT")
         atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
 
+    @property
+    def host(self) -> str:
+        """The directory in which it listens."""
+        return str(make_url(self._url).query["host"])
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._lender.close()
+        self._engine.dispose()
+        process = self._server.get_postmaster_info().process
+        assert process is not None
+        for one in [*process.children(recursive=True), process]:
+            with contextlib.suppress(Exception):
+                one.kill()
+        process.wait(10)
+
     def database(self, *, like: str = "template1") -> str:
         """The URL of a fresh database: empty, or a copy of the one named `like`."""
         name = f"fusionai_{next(_databases)}"

@@ -144,7 +144,7 @@ def test_every_command(stack: Stack, stranger: Account, tmp_path: Path) -> None:
         "credits": [["credits"], ["credits", "transfers"]],
         "invoices": [["invoices"]],
         "accounts": [["accounts"], ["accounts", "show", stranger.id]],
-        "keys": [["keys"]],
+        "keys": [["keys"], ["keys", "secrets"]],
         "entities": [["entities"], ["entities", "show", "PERSON", "hostile", "--account", stranger.id]],
         "providers": [["providers"]],
         "reconcile": [["reconcile", str(export)], ["reconcile", str(export), "--provider", "openai"]],

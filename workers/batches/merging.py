@@ -12,8 +12,8 @@ from sqlalchemy import Connection, select
 
 from shared import clock
 from shared.batches import never_made, result_lines, states
-from shared.batches.lines import unplanned
 from shared.batches.never_made import NeverMade
+from shared.batches.plan_lines import unplanned
 from shared.batches.states import Row
 from shared.db import Database
 from shared.db.models import jobs

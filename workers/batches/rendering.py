@@ -15,8 +15,8 @@ from typing import Any
 from shared import clock
 from shared.batches import json_lines, line_requests, result_lines
 from shared.batches.line_files import FaultError
-from shared.batches.lines import unplanned
 from shared.batches.never_made import NeverMade
+from shared.batches.plan_lines import unplanned
 from shared.batches.states import Row
 from shared.batches.transitions import Made
 from shared.db import Database

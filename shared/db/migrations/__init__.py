@@ -8,26 +8,61 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, text
+
+from shared.db.addresses import address, sqlite_path
+from shared.errors import Conflict
 
 #: Any constant: the advisory lock that two migrating processes meet at.
 _LOCK = 7_203_114
 
 
 def migrate(url: str) -> None:
-    """Upgrade to the newest revision; a second process waits, then finds nothing to do."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite" and parsed.database:
-        Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _make(parsed.database)
-    elif parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    engine = create_engine(parsed)
+    """Upgrade to the newest revision; a second process waits, then finds nothing to do.
+
+    Conflict: the schema is a newer version's, or a restore has not been finished.
+    """
+    if path := sqlite_path(url):
+        check_restored(path)
+        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(path)
+    engine = create_engine(address(url))
     try:
         with _lock(engine), engine.begin() as connection:
+            check_known(revision(connection))
             command.upgrade(config(connection), "head")
     finally:
         engine.dispose()
+
+
+def revision(connection: Connection) -> str | None:
+    """The revision of a database's schema; None: it has none yet."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def check_known(found: str | None) -> None:
+    """Conflict, unless this version knows the revision and so can go on from it."""
+    if found is not None and found not in {
+        one.revision for one in ScriptDirectory.from_config(config()).walk_revisions()
+    }:
+        raise Conflict(
+            f"the database has the schema {found} of a newer version of FusionAI; this version cannot use it"
+        )
+
+
+def being_restored(path: str) -> Path:
+    """Where a backup is made ready to be the SQLite database at `path`: while it is there, a restore is unfinished."""
+    return Path(f"{path}.restoring")
+
+
+def check_restored(path: str) -> None:
+    """Conflict, where a restore was begun and has not been finished: an empty database is no substitute."""
+    if being_restored(path).exists() and not Path(path).exists():
+        raise Conflict(
+            f"a restore of {path} was not finished: run `fusionai restore` again, or delete {being_restored(path)}"
+        )
 
 
 def _make(path: str) -> None:
