@@ -1,19 +1,22 @@
-"""The schema's history (alembic), and `migrate`, which brings a database up to date under a lock."""
+"""The schema's history (alembic), and `migrate`, which brings a database up to date under a lock.
+
+Alembic is imported where there is something to do: to import it takes longer than to see that there is not.
+"""
 
 import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
 
 from shared.db.addresses import address, sqlite_path
 from shared.errors import Conflict
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 #: Any constant: the advisory lock that two migrating processes meet at.
 _LOCK = 7_203_114
@@ -31,22 +34,26 @@ def migrate(url: str) -> None:
     engine = create_engine(address(url))
     try:
         with _lock(engine), engine.begin() as connection:
-            check_known(revision(connection))
-            command.upgrade(config(connection), "head")
+            if (found := revision(connection)) != newest():
+                check_known(found)
+                from alembic import command
+
+                command.upgrade(config(connection), "head")
     finally:
         engine.dispose()
 
 
 def revision(connection: Connection) -> str | None:
     """The revision of a database's schema; None: it has none yet."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found
 
 
 def check_known(found: str | None) -> None:
     """Conflict, unless this version knows the revision and so can go on from it."""
-    if found is not None and found not in {
-        one.revision for one in ScriptDirectory.from_config(config()).walk_revisions()
-    }:
+    if found is not None and found > newest():
         raise Conflict(
             f"the database has the schema {found} of a newer version of FusionAI; this version cannot use it"
         )
@@ -71,8 +78,15 @@ def _make(path: str) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
 
 
-def config(connection: Connection | None = None) -> Config:
+def newest() -> str:
+    """The newest revision, by the names of the files: `0045` of `0045_traces.py`."""
+    return max(path.name for path in (Path(__file__).parent / "versions").glob("[0-9]*.py")).partition("_")[0]
+
+
+def config(connection: Connection | None = None) -> "Config":
     """Alembic's configuration, without a file."""
+    from alembic.config import Config
+
     made = Config()
     made.set_main_option("script_location", str(Path(__file__).parent))
     made.attributes["connection"] = connection
