@@ -17,7 +17,7 @@ from shared.settings import Wrong, keep_private, settings
 from shared.submissions.catalogue import SANDBOX, catalogue, endpoint, job_queues
 from workers.process import remote_control, tasks
 from workers.process.consumer import Consumer
-from workers.process.runtime import Runtime, capacities, serves
+from workers.process.runtime import LEASE_OVER, Runtime, capacities, serves
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +42,6 @@ def main() -> None:
 
     _follow_celery(runtime, consumer)
     try:
-        # Not by Celery's `worker_init`, which would only log what goes wrong, and go on to eat doorbells.
-        runtime.start()
         status = _run_celery()
     finally:
         telemetry.stop()
@@ -51,11 +49,19 @@ def main() -> None:
 
 
 def _follow_celery(runtime: Runtime, consumer: Consumer) -> None:
-    """Be heard of, and stop, with Celery's worker."""
+    """Start and stop with Celery's worker."""
+
+    def start(**_: Any) -> None:
+        try:
+            runtime.start()
+        except Exception as error:  # Celery would log it, go on, and take doorbells for nobody
+            log.error("the worker cannot start: %s", logs.kind(error))
+            os._exit(LEASE_OVER)
 
     def ready(sender: Any, **_: Any) -> None:
         consumer.ready(sender)
 
+    signals.worker_init.connect(start, weak=False)
     signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutting_down.connect(lambda **_: runtime.stop_leasing(), weak=False)
     signals.worker_shutdown.connect(lambda **_: runtime.stop(), weak=False)

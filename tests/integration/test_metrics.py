@@ -76,6 +76,10 @@ def test_before_anything_has_happened(database: Database) -> None:
     queues = {key[1] for key in samples if key[0] == "jobs_queued"}
     assert {("realtime", "openai"), ("batch", "anthropic")} <= queues, "a queue with nothing on it shows 0"
     assert ("credits_charged_total", ()) in samples and ("workers_alive", ()) in samples
+    # What alerts ask the increase of: a series that begins at 5 has not increased.
+    outcomes = {key for key in samples if key[0] in ("webhook_deliveries_total", "cache_lookups_total")}
+    assert {value for _, (value,) in outcomes} == {"delivered", "retried", "failed", "hit", "miss"}
+    assert {("jobs_settled_total", (lane, "openai", "failed")) for lane in ("batch", "realtime")} <= set(samples)
 
 
 def test_every_counter_is_exact(database: Database) -> None:
