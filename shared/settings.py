@@ -12,7 +12,7 @@ from pydantic_settings import SettingsConfigDict
 
 from shared import settings_values
 from shared.environment import variables
-from shared.settings_faults import PREFIX, fault_of_password, fault_of_template, in_words, unknown
+from shared.settings_faults import PREFIX, fault_of_password, fault_of_server, fault_of_template, in_words, unknown
 from shared.settings_money import MoneySettings
 
 STATE_DIRECTORY = Path(".fusionai")
@@ -22,11 +22,6 @@ OPERATOR_PASSWORD = "operator-password"
 LEAST_SECRET = 32
 #: What the embedded mode hashes under where `fusionai up` has not made a secret: known to all.
 PUBLISHED_SECRET = "embedded-only-not-secret"
-
-
-#: How the URLs of a Redis and of a broker begin.
-_REDIS = ("redis://", "rediss://", "unix://")
-_BROKERS = ("redis+socket://", "sentinel://", "amqp://", "amqps://", "pyamqp://", "memory://")
 
 
 class Settings(MoneySettings):
@@ -42,8 +37,10 @@ class Settings(MoneySettings):
     #: `sqlite:///…` or `postgresql://…`. Default in embedded mode: SQLite in the state directory;
     #: required in production.
     database_url: str = "sqlite:///.fusionai/fusionai.sqlite3"
-    #: The Celery broker (Redis, or RabbitMQ with `amqp://…`), and the Redis for notifications, rate limits, streams and
-    #: provider rates. In embedded mode, `fusionai up` starts one.
+    #: The Celery broker (Redis, or RabbitMQ with `amqp://…`; several nodes of a RabbitMQ cluster separated by
+    #: semicolons: `amqps://user:password@mq1:5671/vhost;amqps://user:password@mq2:5671/vhost`), and the Redis for
+    #: notifications, rate limits, streams and provider rates (`rediss://:password@host:6380/0` for TLS). In embedded
+    #: mode, `fusionai up` starts one.
     broker_url: str = "redis://127.0.0.1:6379/0"
     redis_url: str = "redis://127.0.0.1:6379/0"
     #: Storage of uploads, batch outputs and images. Empty: `files` in the state directory; otherwise `file:///…` or an
@@ -125,8 +122,9 @@ class Settings(MoneySettings):
     search_allow_loopback: bool = False
     search_allow_private: bool = False
 
-    #: Additional certificate authorities (a PEM file, or a directory of PEM files) trusted for providers and webhooks.
-    #: Empty: SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE. For proxies, see shared.network.proxies.
+    #: Additional certificate authorities (a PEM file, or a directory of PEM files) trusted for providers, webhooks, and
+    #: Redis and RabbitMQ over TLS. Empty: SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE. For proxies, see
+    #: shared.network.proxies.
     ca_file: str = ""
 
     #: The queues that a worker serves, separated by commas (`openai.realtime,openai.batch,webhooks`). Empty: all.
@@ -264,9 +262,8 @@ class Settings(MoneySettings):
     @field_validator("redis_url", "broker_url")
     @classmethod
     def _is_a_known_server(cls, url: str, info: ValidationInfo) -> str:
-        known = _REDIS if info.field_name == "redis_url" else (*_REDIS, *_BROKERS)
-        if not url.startswith(known):
-            raise ValueError(f"must begin with one of {', '.join(known)}")
+        if fault := fault_of_server(url, broker=info.field_name == "broker_url"):
+            raise ValueError(fault)
         return url
 
     @model_validator(mode="after")

@@ -278,6 +278,7 @@ def main() -> None:
         sweeper.run_once()
         print(json.dumps({name: sweeper.done[name] for name in DONE}))
     else:
+        bell().greet()
         _sweep_until_stopped(sweeper)
         probation.stop()
     sweeper.retention.close()
