@@ -3,6 +3,8 @@
 Options follow from measurements: see deploy/adr/0002-celery-as-doorbell.md.
 """
 
+from typing import Any
+
 from celery import Celery, signals
 from kombu.entity import Exchange, Queue
 
@@ -38,7 +40,7 @@ def make_app() -> Celery:
     made = Celery("fusionai", broker=rabbitmq.spread(url) if quorum else url, set_as_current=False)
     transport.use()
     rabbitmq.use()
-    queue = rabbitmq.QuorumQueue if quorum else Queue
+    queue: Any = rabbitmq.QuorumQueue if quorum else Queue
     made.conf.update(
         task_queues=[queue(name, _DEFAULT_EXCHANGE, routing_key=name) for name in [*job_queues(), *TASKS]],
         task_default_queue=MAINTENANCE,

@@ -31,11 +31,11 @@ DELIVERY_LIMIT = 20
 _SCHEMES = ("amqp://", "amqps://", "pyamqp://")
 
 
-class Blocked(RecoverableConnectionError):
+class Blocked(RecoverableConnectionError):  # type: ignore[misc]
     """RabbitMQ takes no messages: it has no memory or no disk left."""
 
 
-class TlsSocket(SSLTransport):
+class TlsSocket(SSLTransport):  # type: ignore[misc]
     """Verifies the certificate and its name, by the system's authorities and FUSIONAI_CA_FILE's."""
 
     def _wrap_socket(self, sock: Any, context: Any = None, **options: Any) -> Any:
@@ -93,7 +93,10 @@ class TlsTransport(pyamqp.SSLTransport):
     Connection = Connection
 
 
-class QuorumQueue(Queue):
+_Queue: Any = Queue
+
+
+class QuorumQueue(_Queue):  # type: ignore[misc]
     """A queue with a copy on each of three nodes, if there are three. One that is there otherwise is used as it is.
 
     RabbitMQ refuses to declare a queue with other properties than it has, which would keep a worker from all of them.

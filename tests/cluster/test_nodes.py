@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from shared import clock
+from shared.queues import TASKS
+from shared.submissions.catalogue import job_queues
 from shared.verify import verify_all
 from tests.cluster.callers import Callers
 from tests.cluster.cluster import Cluster
@@ -16,6 +18,8 @@ from tests.harness import Account, Stack, line
 
 pytestmark = pytest.mark.timeout(900)
 
+#: Every queue of ours.
+EVERY = {*job_queues(), *TASKS}
 #: Lines of a batch: they take longer than a node takes to come back.
 LINES = 4_000
 #: How long an answer to a submission may take while RabbitMQ is in trouble, in seconds, on a machine that is busy.
@@ -32,10 +36,8 @@ def test_a_queue_has_a_copy_on_each_node(servers: Cluster, stack: Stack) -> None
     consumed(servers, stack)
     queues = servers.rabbit.queues("type", "members", "online", "arguments")
     names = {node.name for node in servers.rabbit.nodes}
-    ours = [
-        row for name, row in queues.items() if "." in name and name not in FOREIGN and not name.startswith("celery")
-    ]
-    assert len(ours) > 10
+    ours = [row for name, row in queues.items() if name in EVERY and name not in FOREIGN]
+    assert len(ours) == len(EVERY) - len(FOREIGN)
     for row in ours:
         assert row["type"] == "quorum" and set(row["members"]) == set(row["online"]) == names, row
     assert queues["anthropic.realtime"]["type"] == "classic"
@@ -139,8 +141,7 @@ def consumed(servers: Cluster, stack: Stack) -> None:
 
     def all_are() -> bool:
         queues = servers.rabbit.queues("consumers")
-        ours = [row for name, row in queues.items() if name == "webhooks" or name.endswith((".realtime", ".batch"))]
-        return bool(ours) and all(row["consumers"] == workers for row in ours)
+        return all(queues.get(name, {}).get("consumers") == workers for name in EVERY)
 
     stack.until(all_are, seconds=120, what="consumers of every queue")
 
