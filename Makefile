@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What runs is what is in .venv and here, whatever the user's other Pythons need.
 unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONOPTIMIZE
 
-.PHONY: help install runtime dev demo test test-node test-sdk-js sdk-types test-go packages test-packages test-console screenshots chromium run bench chaos chaos-short check deploy-check supply-check release-notes lock migration
+.PHONY: help install runtime dev demo test test-node test-sdk-js sdk-types test-go packages test-packages test-console screenshots chromium run bench chaos chaos-short check deploy-check test-cluster supply-check release-notes lock migration
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -99,6 +99,10 @@ deploy-check: dev ## the image, compose, chart, units, proxies, rules of deploy/
 	@deploy/install.sh checks "$(PYTHON)"
 	@$(BIN)/python -m tests.deploy.tools
 	DEPLOY_CHECK=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/deploy
+
+test-cluster: dev ## a cluster on this machine: three nodes of RabbitMQ, Redis, TLS and passwords, PostgreSQL; what goes away and comes back
+	@$(BIN)/python -m tests.cluster.programs
+	CLUSTER_CHECK=1 $(BIN)/python -m pytest -q -n 0 tests/cluster
 
 supply-check: dev ## licences of what is shipped, its bill of materials (build/sbom.cdx.json), and known vulnerabilities
 	@deploy/install.sh checks "$(PYTHON)"

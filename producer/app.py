@@ -155,6 +155,7 @@ def main() -> None:
             "API keys are hashed with the published default secret: set FUSIONAI_KEY_SECRET, or use `fusionai up`"
         )
     telemetry.start("web")
+    bell().greet()
     app = make_app()
     try:
         serve.serve(app, lambda: app.state.context, make_metrics_app(app) if settings().metrics_port else None)

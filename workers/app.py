@@ -16,6 +16,7 @@ from shared.queues import TASKS
 from shared.settings import Wrong, keep_private, settings
 from shared.submissions.catalogue import SANDBOX, catalogue, endpoint, job_queues
 from workers.process import remote_control, tasks
+from workers.process.celery_consumer import CeleryConsumer
 from workers.process.consumer import Consumer
 from workers.process.runtime import LEASE_OVER, Runtime, capacities, serves
 
@@ -91,6 +92,7 @@ def _run_celery() -> int:
     worker = app.Worker(
         quiet=True,
         pool_cls="threads",
+        consumer_cls=CeleryConsumer,
         concurrency=POOL_THREADS,
         without_gossip=True,
         without_mingle=True,

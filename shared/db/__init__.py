@@ -5,6 +5,7 @@ statements, so a group commit costs one thread hop. deploy/adr/0001-sync-sql-on-
 """
 
 import asyncio
+import logging
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from shared.db.addresses import address
 
 P = ParamSpec("P")
 R = TypeVar("R")
+log = logging.getLogger(__name__)
 
 #: Fewer rows than these are faster as an INSERT.
 COPY_LEAST = 8
@@ -252,7 +254,7 @@ def _engine(url: str, threads: int) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(
+    engine = create_engine(
         at,
         connect_args={"options": _POSTGRESQL_OPTIONS, "connect_timeout": 5},
         pool_size=threads + SPARE,
@@ -260,6 +262,17 @@ def _engine(url: str, threads: int) -> Engine:
         pool_pre_ping=True,
         hide_parameters=True,
     )
+    event.listen(engine, "do_connect", _connect_postgresql)
+    return engine
+
+
+def _connect_postgresql(dialect: Any, _record: Any, args: Any, given: Any) -> Any:
+    """A connection; where there is none to be had, the log says why: libpq's words have server and user, no secret."""
+    try:
+        return dialect.connect(*args, **given)
+    except psycopg.OperationalError as error:
+        log.warning("the database cannot be connected to: %s", str(error).partition("\n")[0])
+        raise
 
 
 def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:

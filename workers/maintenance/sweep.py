@@ -279,6 +279,7 @@ def main() -> None:
         sweeper.run_once()
         print(json.dumps({name: sweeper.done[name] for name in DONE}))
     else:
+        bell().greet()
         _sweep_until_stopped(sweeper, Tally(database))
         probation.stop()
     sweeper.retention.close()
