@@ -103,6 +103,7 @@ class Stack(Processes):
         """
         super().__init__(directory, database_url)
         self.redis = redis
+        self.database_url = database_url
         self.database = Database(database_url)
         self.inbox = Inbox()
         self.accepted: list[str] = []
@@ -157,6 +158,11 @@ class Stack(Processes):
             env["FUSIONAI_PORT"] = str(port := free_port())
             self._urls[name] = f"http://127.0.0.1:{port}"
         return env
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its commands are to be run with."""
+        return self._env
 
     def up(self, name: str) -> bool:
         process = self.processes[name]

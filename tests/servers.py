@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 
+import psutil
 import redis
 from sqlalchemy import create_engine, make_url, text
 
@@ -109,6 +110,23 @@ class PostgresServer:
         #: Its connection is kept: a new one costs as much as the database that it makes.
         self._engine = create_engine(self._url, isolation_level="AUTOCOMMIT")
         atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
+
+    @property
+    def host(self) -> str:
+        """The directory in which it listens."""
+        return str(make_url(self._url).query["host"])
+
+    def kill(self) -> None:
+        """End it as a power cut would; one that has ended stays so."""
+        self._lender.close()
+        self._engine.dispose()
+        process = self._server.get_postmaster_info().process
+        assert process is not None
+        if process.is_running():
+            for one in [*process.children(recursive=True), process]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
+            process.wait(10)
 
     def database(self, *, like: str = "template1") -> str:
         """The URL of a fresh database: empty, or a copy of the one named `like`."""

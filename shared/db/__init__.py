@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared import clock
+from shared.db.addresses import address
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,6 +31,11 @@ R = TypeVar("R")
 COPY_LEAST = 8
 #: Rows in one INSERT of SQLite's: as many as there are of the first number, of the rest as many of the next.
 INSERT_TOGETHER = (64, 16, 4)
+
+#: Threads that write and as many that read, of a process on PostgreSQL.
+THREADS = 4
+#: Connections to PostgreSQL that a process keeps beside one for each of the first, and opens for a moment beside these.
+SPARE, MORE = 2, 8
 
 #: How long a write waits for other writers before it gives up, in seconds.
 WRITE_DEADLINE_SECONDS = 15.0
@@ -43,6 +49,10 @@ _RETRY_STATES = frozenset({"40001", "40P01", "55P03"})
 #: Sent by a server that is going away or cannot be reached; the transaction did not commit.
 _GONE_STATES = frozenset({"57P01", "57P02", "57P03", "08000", "08003", "08006", "08001", "53300"})
 
+#: Sent by a server that takes no writes: one that follows another, or that was made so (a full disk). Another
+#: connection may lead to the one that does, or find that it does again; the transaction did not commit.
+_READ_ONLY = "25006"
+
 
 class AmbiguousCommitError(Exception):
     """The connection broke during COMMIT: the transaction may or may not have taken effect; read back by id."""
@@ -52,6 +62,8 @@ def is_away(error: BaseException) -> bool:
     """Whether the database could not be reached or is held by others, which says nothing against the statement."""
     if isinstance(error, OperationalError):
         return bool(getattr(error.orig, "sqlite_errorname", "") != "SQLITE_ERROR")  # that one is the statement's own
+    if isinstance(error, DBAPIError) and _state(error) == _READ_ONLY:
+        return True
     return isinstance(error, (AmbiguousCommitError, InterfaceError, PoolTimeoutError))
 
 
@@ -62,7 +74,7 @@ class Database:
     connection lost before COMMIT, so such a function must have no effect outside its transaction.
     """
 
-    def __init__(self, url: str, *, threads: int = 4) -> None:
+    def __init__(self, url: str, *, threads: int = THREADS) -> None:
         self.engine = _engine(url, threads)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._write_lock = threading.Lock() if self.is_sqlite else None
@@ -113,8 +125,10 @@ class Database:
                 if not self.is_sqlite and not clock.is_learned():
                     now(connection)
                 value = fn(connection, *args, **kwargs)
-            except BaseException:
+            except BaseException as error:
                 transaction.rollback()
+                if isinstance(error, DBAPIError) and _state(error) == _READ_ONLY:
+                    connection.invalidate()
                 raise
             try:
                 transaction.commit()
@@ -226,9 +240,10 @@ def _insertion(table: Table, columns: tuple[str, ...], dialect: str) -> tuple[st
 
 
 def _engine(url: str, threads: int) -> Engine:
-    if url.startswith("sqlite"):
+    at = address(url)
+    if at.get_backend_name() == "sqlite":
         engine = create_engine(
-            url,
+            at,
             connect_args={"timeout": 0, "check_same_thread": False},
             pool_size=threads + 4,
             max_overflow=16,
@@ -237,12 +252,11 @@ def _engine(url: str, threads: int) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    url = url.replace("postgresql://", "postgresql+psycopg://", 1)
     return create_engine(
-        url,
+        at,
         connect_args={"options": _POSTGRESQL_OPTIONS, "connect_timeout": 5},
-        pool_size=threads + 2,
-        max_overflow=8,
+        pool_size=threads + SPARE,
+        max_overflow=MORE,
         pool_pre_ping=True,
         hide_parameters=True,
     )
@@ -276,7 +290,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _may_run_again(error: DBAPIError) -> bool:
-    if error.connection_invalidated or _state(error) in _RETRY_STATES | _GONE_STATES:
+    if error.connection_invalidated or _state(error) in _RETRY_STATES | _GONE_STATES | {_READ_ONLY}:
         return True
     if name := getattr(error.orig, "sqlite_errorname", ""):
         return bool(name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")))

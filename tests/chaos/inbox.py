@@ -47,6 +47,10 @@ class Inbox:
         """Whose events are expected here."""
         return {place.removesuffix(TEST) for place in self._secrets}
 
+    def events(self) -> list[dict[str, Any]]:
+        """Every event that has come, as often as it came."""
+        return [orjson.loads(one.body) for one in self._receiver.deliveries]
+
     def expect(self, place: str, secret: str) -> None:
         """Deliveries to this path, an account's for its live or its test events, are signed with this secret."""
         self._secrets[place] = secret
