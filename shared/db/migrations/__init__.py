@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
 
+from shared.db import silence
 from shared.db.addresses import address, sqlite_path
 from shared.errors import Conflict
 
@@ -31,7 +32,7 @@ def migrate(url: str) -> None:
         check_restored(path)
         Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make(path)
-    engine = create_engine(address(url))
+    engine = _engine(url)
     try:
         with _lock(engine), engine.begin() as connection:
             if (found := revision(connection)) != newest():
@@ -70,6 +71,12 @@ def check_restored(path: str) -> None:
         raise Conflict(
             f"a restore of {path} was not finished: run `fusionai restore` again, or delete {being_restored(path)}"
         )
+
+
+def _engine(url: str) -> Engine:
+    """A host that is cut off in the middle of a migration does not keep its locks, which stop everybody."""
+    at = address(url)
+    return create_engine(at, connect_args={} if at.get_backend_name() == "sqlite" else silence.connect_args(at))
 
 
 def _make(path: str) -> None:
