@@ -12,6 +12,7 @@ from celery.platforms import SecurityWarning
 
 from shared import logs, network, telemetry
 from shared.broker.app import app
+from shared.db import schema
 from shared.queues import TASKS
 from shared.settings import Wrong, keep_private, settings
 from shared.submissions.catalogue import SANDBOX, catalogue, endpoint, job_queues
@@ -35,6 +36,7 @@ def main() -> None:
     check_queues()
     for line in proxy_lines():
         log.info(line)
+    schema.require(settings().database_url)
     remote_control.restrict()
     telemetry.start("worker")
     consumer = Consumer()
