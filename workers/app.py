@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 from celery import signals
+from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 
 from shared import logs, network, telemetry
@@ -16,7 +17,7 @@ from shared.queues import TASKS
 from shared.settings import Wrong, keep_private, settings
 from shared.submissions.catalogue import SANDBOX, catalogue, endpoint, job_queues
 from workers.process import remote_control, tasks
-from workers.process.celery_consumer import CeleryConsumer
+from workers.process.celery_consumer import CeleryConsumer, Dispatcher
 from workers.process.consumer import Consumer
 from workers.process.runtime import Runtime, capacities, serves
 
@@ -31,6 +32,7 @@ def main() -> None:
     logs.start()
     keep_private()
     warnings.filterwarnings("ignore", category=SecurityWarning)  # root is usual in a container; we take only JSON
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # of late acknowledgement, at each outage
     network.check()
     check_queues()
     for line in proxy_lines():
@@ -82,6 +84,7 @@ def _run_celery() -> int:
 
     Not by its command line (`app.worker_main`), which imports click, Flower, tornado and prompt_toolkit: 12 MB.
     """
+    app.events.dispatcher_cls = Dispatcher
     worker = app.Worker(
         quiet=True,
         pool_cls="threads",
