@@ -13,7 +13,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shared import network
+from shared import authorities
 
 
 def connect(url: str, seconds: float, *, connect_seconds: float | None = None) -> asyncio.Redis:
@@ -44,7 +44,7 @@ def tls(url: str) -> dict[str, Any]:
     if not url.startswith("rediss://"):
         return {}
     given: dict[str, Any] = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
-    if more := network.authorities():
-        # As `network.trust` does.
+    if more := authorities.more():
+        # As `authorities.trust` does.
         given |= {"ssl_ca_data": more.decode(), "ssl_exclude_verify_flags": [ssl.VERIFY_X509_STRICT]}
     return given

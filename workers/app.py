@@ -13,13 +13,14 @@ from celery.platforms import SecurityWarning
 
 from shared import logs, network, telemetry
 from shared.broker.app import app
+from shared.db import schema
 from shared.queues import TASKS
 from shared.settings import Wrong, keep_private, settings
 from shared.submissions.catalogue import SANDBOX, catalogue, endpoint, job_queues
 from workers.process import remote_control, tasks
 from workers.process.celery_consumer import CeleryConsumer, Dispatcher
 from workers.process.consumer import Consumer
-from workers.process.runtime import Runtime, capacities, serves
+from workers.process.runtime import LEASE_OVER, Runtime, capacities, serves
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +33,11 @@ def main() -> None:
     logs.start()
     keep_private()
     warnings.filterwarnings("ignore", category=SecurityWarning)  # root is usual in a container; we take only JSON
-    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # of late acknowledgement, at each outage
     network.check()
     check_queues()
     for line in proxy_lines():
         log.info(line)
+    schema.require(settings().database_url)
     remote_control.restrict()
     telemetry.start("worker")
     consumer = Consumer()
@@ -54,10 +55,20 @@ def main() -> None:
 def _follow_celery(runtime: Runtime, consumer: Consumer) -> None:
     """Start and stop with Celery's worker."""
 
+    def start(**_: Any) -> None:
+        try:
+            runtime.start()
+        except Exception as error:  # Celery would log it, go on, and take doorbells for nobody
+            log.error("the worker cannot start: %s", logs.kind(error))
+            os._exit(LEASE_OVER)
+
     def ready(sender: Any, **_: Any) -> None:
+        warnings.filterwarnings(
+            "ignore", category=CPendingDeprecationWarning
+        )  # of late acknowledgement, at each outage
         consumer.ready(sender)
 
-    signals.worker_init.connect(lambda **_: runtime.start(), weak=False)
+    signals.worker_init.connect(start, weak=False)
     signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutting_down.connect(lambda **_: runtime.stop_leasing(), weak=False)
     signals.worker_shutdown.connect(lambda **_: runtime.stop(), weak=False)

@@ -50,6 +50,12 @@ def make_app() -> Celery:
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_enable_remote_control=True,
+        # RabbitMQ refuses queues that are neither durable nor of one connection alone (from 4.3 on); of those that
+        # answer questions and tell events the second is true.
+        control_queue_exclusive=True,
+        control_queue_durable=False,
+        event_queue_exclusive=True,
+        event_queue_durable=False,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
         accept_content=["json"],

@@ -15,7 +15,7 @@ from amqp.transport import SSLTransport, TCPTransport
 from kombu.entity import Queue
 from kombu.transport import TRANSPORT_ALIASES, pyamqp
 
-from shared import network, outages
+from shared import authorities, outages
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class TlsSocket(SSLTransport):  # type: ignore[misc]
     def _wrap_socket(self, sock: Any, context: Any = None, **options: Any) -> Any:
         if context or options:  # of the URL's own
             return super()._wrap_socket(sock, context, **options)
-        made = network.trust(ssl.create_default_context(), network.authorities())
+        made = authorities.trust(ssl.create_default_context(), authorities.more())
         return made.wrap_socket(sock, server_hostname=self.host, do_handshake_on_connect=False)
 
 

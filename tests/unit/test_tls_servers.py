@@ -11,7 +11,7 @@ import kombu
 import pytest
 import redis
 
-from shared import network, outages, redis_clients
+from shared import authorities, outages, redis_clients
 from shared.broker.app import make_app
 from shared.settings import settings
 from tests.cluster.certificates import Authority
@@ -30,9 +30,9 @@ def authority(tmp_path: Path) -> Authority:
 def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
     """The same, which this process trusts."""
     monkeypatch.setattr(settings(), "ca_file", str(authority.ca))
-    network.authorities.cache_clear()
+    authorities.more.cache_clear()
     yield authority
-    network.authorities.cache_clear()
+    authorities.more.cache_clear()
 
 
 @contextmanager
