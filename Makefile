@@ -16,8 +16,10 @@ CHOSEN := $(if $(filter file,$(origin PYTHON)),,chosen)
 
 # Where Python may not keep what it has compiled, every process compiles all of ours anew: half a second of each start.
 unexport PYTHONDONTWRITEBYTECODE
+# What runs is what is in .venv and here, whatever the user's other Pythons need.
+unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONOPTIMIZE
 
-.PHONY: help install runtime dev demo test test-upgrade test-node test-sdk-js sdk-types test-go packages test-packages test-console screenshots chromium run bench chaos chaos-short check deploy-check supply-check release-notes lock migration
+.PHONY: help install runtime dev demo test test-upgrade test-node test-sdk-js sdk-types test-go packages test-packages test-console screenshots chromium run bench chaos chaos-short check deploy-check test-cluster supply-check release-notes lock migration
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -58,7 +60,9 @@ sdk-types: dev producer/client/js/node_modules/.package-lock.json ## the types o
 
 %/node_modules/.package-lock.json: %/package.json %/package-lock.json
 	@command -v npm >/dev/null || \
-		{ echo "Node 20 or newer and npm are missing: apt-get install nodejs npm, or see https://nodejs.org"; exit 1; }
+		{ echo "Node 20 or newer and npm are missing: apt-get install npm (Debian 13), or see https://nodejs.org"; exit 1; }
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20)' || \
+		{ echo "Node 20 or newer is needed, and this is $$(node --version): see https://nodejs.org"; exit 1; }
 	npm --prefix $* ci --silent
 	@touch $@
 
@@ -98,6 +102,10 @@ deploy-check: dev ## the image, compose, chart, units, proxies, rules of deploy/
 	@deploy/install.sh checks "$(PYTHON)"
 	@$(BIN)/python -m tests.deploy.tools
 	DEPLOY_CHECK=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/deploy
+
+test-cluster: dev ## a cluster on this machine: three nodes of RabbitMQ, Redis, TLS and passwords, PostgreSQL; what goes away and comes back
+	@$(BIN)/python -m tests.cluster.programs
+	CLUSTER_CHECK=1 $(BIN)/python -m pytest -q -n 0 tests/cluster
 
 supply-check: dev ## licences of what is shipped, its bill of materials (build/sbom.cdx.json), and known vulnerabilities
 	@deploy/install.sh checks "$(PYTHON)"

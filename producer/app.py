@@ -156,6 +156,7 @@ def main() -> None:
         )
     schema.require(settings().database_url)
     telemetry.start("web")
+    bell().greet()
     app = make_app()
     try:
         serve.serve(app, lambda: app.state.context, make_metrics_app(app) if settings().metrics_port else None)

@@ -4,11 +4,11 @@ import asyncio
 
 from producer.admission.accept import Acceptor
 from producer.admission.auth import Keys
+from producer.admission.concurrency import AccountConcurrency
 from producer.admission.fair_share import FairShare
 from producer.admission.limits import Limits
 from producer.admission.linking import Linking
 from producer.admission.overload import Overload
-from producer.admission.rooms import Rooms
 from producer.admission.thread_turns import Turns
 from producer.operations.batch_errors import ErrorsReader
 from producer.operations.batch_progress import ProgressReader
@@ -50,8 +50,8 @@ class Context:
         self.notifier.listen(DONE, self.waiters.ended, self.waiters.ask_all)
         self.readers = Readers(settings().redis_url, database, self.notifier)
         self.parsers = Turns(PARSERS, LONG_BYTES)
-        #: Where stored requests are read, each of which may have tens of megabytes.
-        self.stored_requests = Rooms(STORED_REQUESTS)
+        #: Who reads stored requests now, each of which may have tens of megabytes.
+        self.stored_requests = AccountConcurrency(STORED_REQUESTS)
         #: Dry runs of batches: each may be seconds of work.
         self.quoting = Turns(2, LONG_BYTES)
         #: Retries of batches, whose files are written while their callers wait.

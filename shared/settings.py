@@ -12,8 +12,17 @@ from pydantic_settings import SettingsConfigDict
 
 from shared import settings_values
 from shared.environment import variables
-from shared.settings_faults import PREFIX, fault_of_password, fault_of_template, in_words, unknown
+from shared.settings_faults import (
+    PREFIX,
+    fault_of_key_secrets,
+    fault_of_password,
+    fault_of_server,
+    in_words,
+    unknown,
+)
+from shared.settings_limits import LimitSettings
 from shared.settings_money import MoneySettings
+from shared.settings_outside import OutsideSettings
 
 STATE_DIRECTORY = Path(".fusionai")
 #: The file of the state directory with the operator's password, and nothing else.
@@ -22,15 +31,12 @@ OPERATOR_PASSWORD = "operator-password"
 LEAST_SECRET = 32
 #: What the embedded mode hashes under where `fusionai up` has not made a secret: known to all.
 PUBLISHED_SECRET = "embedded-only-not-secret"
+#: The settings that the embedded mode takes from `secrets.json`.
+_OF_STATE = ("key_secret", "key_secrets_old", "flower_password")
 
 
-#: How the URLs of a Redis and of a broker begin.
-_REDIS = ("redis://", "rediss://", "unix://")
-_BROKERS = ("redis+socket://", "sentinel://", "amqp://", "amqps://", "pyamqp://", "memory://")
-
-
-class Settings(MoneySettings):
-    """Every setting, its unit and its default. The defaults are the embedded mode's."""
+class Settings(LimitSettings, OutsideSettings, MoneySettings):
+    """Every setting, its unit and its default, with those of the parts. The defaults are the embedded mode's."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore")
 
@@ -42,8 +48,10 @@ class Settings(MoneySettings):
     #: `sqlite:///…` or `postgresql://…`. Default in embedded mode: SQLite in the state directory;
     #: required in production.
     database_url: str = "sqlite:///.fusionai/fusionai.sqlite3"
-    #: The Celery broker (Redis, or RabbitMQ with `amqp://…`), and the Redis for notifications, rate limits, streams and
-    #: provider rates. In embedded mode, `fusionai up` starts one.
+    #: The Celery broker (Redis, or RabbitMQ with `amqp://…`; several nodes of a RabbitMQ cluster separated by
+    #: semicolons: `amqps://user:password@mq1:5671/vhost;amqps://user:password@mq2:5671/vhost`), and the Redis for
+    #: notifications, rate limits, streams and provider rates (`rediss://:password@host:6380/0` for TLS). In embedded
+    #: mode, `fusionai up` starts one.
     broker_url: str = "redis://127.0.0.1:6379/0"
     redis_url: str = "redis://127.0.0.1:6379/0"
     #: Storage of uploads, batch outputs and images. Empty: `files` in the state directory; otherwise `file:///…` or an
@@ -76,12 +84,17 @@ class Settings(MoneySettings):
     flower_password: str = ""
     #: Port of the simulator of `fusionai up`; 0: any free port.
     simulator_port: int = Field(default=0, ge=0, le=65_535)
-    #: Secret for hashing stored API keys and (derived from it) for signing image links. In embedded mode it is
-    #: generated in the state directory.
+    #: Secret for hashing stored API keys and (derived from it) for signing links. In embedded mode it is generated in
+    #: the state directory. `deploy/cluster.md` says how it is changed without a stop.
     key_secret: str = PUBLISHED_SECRET
+    #: While FUSIONAI_KEY_SECRET is changed: the one that will follow, which is accepted already; and those of before,
+    #: which are still accepted, separated by spaces (one that has a space: all as a JSON list).
+    key_secret_next: str = ""
+    key_secrets_old: str = ""
     #: Password of the operator, for the operator's routes (`/v1/operator/…`) and the operator's console: 16 characters
-    #: or more, printable ASCII without spaces. Empty: the one that `fusionai up` generated (`operator-password` in the
-    #: state directory). Without a password, there is no operator over HTTP.
+    #: or more, printable ASCII without spaces; several, each of which is good, are separated by spaces. Empty: the one
+    #: that `fusionai up` generated (`operator-password` in the state directory). Without a password, there is no
+    #: operator over HTTP.
     operator_password: str = ""
     #: The operator's name in the audit log (`fusionai accounts audit`). Empty: the name of the system's user.
     operator: str = Field(default="", max_length=200)
@@ -94,39 +107,9 @@ class Settings(MoneySettings):
     console_session_seconds: int = Field(default=604_800, ge=60)
     #: The umask of all files that the processes write, in octal.
     umask: str = Field(default="077", pattern="^0?[0-7]{3}$")
-    #: Allow webhooks to loopback addresses (for the embedded mode) or to any private address (not recommended).
-    webhooks_allow_loopback: bool = False
-    webhooks_allow_private: bool = False
-    #: Private hosts and networks that webhooks may be sent to, separated by commas: `10.1.0.0/16`, `hooks.internal`,
-    #: `*.hooks.internal` (any name below it). Never link-local addresses or cloud metadata.
-    webhooks_allow: str = ""
-
-    #: An outside data hub, asked for the entities of `linked_context` that were not imported. Its URL, with `{type}`
-    #: and `{id}` where these go (percent-encoded), and `{account}` if it answers for an account. Empty: there is none.
-    data_hub_url: str = ""
-    #: Its key, sent in the header X-API-KEY.
-    data_hub_key: str = ""
-    #: Seconds that it may take for one entity, and for which its answers are kept by a process (0: not at all).
-    data_hub_seconds: float = Field(default=5.0, gt=0, le=60)
-    data_hub_cache_seconds: float = Field(default=300.0, ge=0)
-    #: Allow a data hub at a loopback address, or at any private address.
-    data_hub_allow_loopback: bool = False
-    data_hub_allow_private: bool = False
-
-    #: The web search of chats with `grounding`: `searxng`, `brave` or `tavily`; empty: there is none. Its URL (empty:
-    #: that of Brave or Tavily itself), and its key (SearXNG needs none).
-    search_kind: Literal["", "searxng", "brave", "tavily"] = ""
-    search_url: str = ""
-    search_key: str = ""
-    #: Seconds that a search may take, and how many results the model is given of each.
-    search_seconds: float = Field(default=10.0, gt=0, le=60)
-    search_results: int = Field(default=5, ge=1, le=20)
-    #: Allow a web search at a loopback address, or at any private address.
-    search_allow_loopback: bool = False
-    search_allow_private: bool = False
-
-    #: Additional certificate authorities (a PEM file, or a directory of PEM files) trusted for providers and webhooks.
-    #: Empty: SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE. For proxies, see shared.network.proxies.
+    #: Additional certificate authorities (a PEM file, or a directory of PEM files) trusted for providers, webhooks, and
+    #: Redis and RabbitMQ over TLS. Empty: SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE. For proxies, see
+    #: shared.network.proxies.
     ca_file: str = ""
 
     #: The queues that a worker serves, separated by commas (`openai.realtime,openai.batch,webhooks`). Empty: all.
@@ -149,63 +132,10 @@ class Settings(MoneySettings):
     #: How long of that time /readyz reports `stopping` while the web process still accepts connections, so that load
     #: balancers stop using it first; at most a quarter of the drain time.
     stop_notice_seconds: float = Field(default=2.0, ge=0)
-    #: Limits per connection of a web process. Request headers: size in bytes, and seconds until complete. Request body:
-    #: seconds without data, and seconds until complete. A response that the client does not read: seconds without
-    #: progress, and in total.
-    head_bytes: int = Field(default=65_536, ge=4_096)
-    head_seconds: float = Field(default=10.0, gt=0)
-    body_idle_seconds: float = Field(default=30.0, gt=0)
-    body_seconds: float = Field(default=900.0, gt=0)
-    send_idle_seconds: float = Field(default=60.0, gt=0)
-    send_seconds: float = Field(default=3600.0, gt=0)
-    #: Maximum connections of a web process, in total and per client address (IPv6: per /64 network). 0: as many as the
-    #: limit on open files allows, up to 20,000; and half of that. Behind a proxy all connections have its address.
-    connections: int = Field(default=0, ge=0)
-    connections_per_address: int = Field(default=0, ge=0)
-    #: Per web process: requests per minute of one API key that do not create jobs (those that do have the account's
-    #: rate limit); concurrent requests of one API key; attempts per minute with invalid keys from one address. 0: no
-    #: limit.
-    key_requests_per_minute: int = Field(default=12_000, ge=0)
-    key_open_requests: int = Field(default=1_000, ge=0)
-    wrong_keys_per_minute: int = Field(default=600, ge=0)
-    #: Maximum size of all uploaded files of an account, in bytes; 0: no limit.
-    account_file_bytes: int = Field(default=100 * 1024**3, ge=0)
-    #: How long a call waits for its job, and a stream for its first event, unless the client asks for less.
-    wait_seconds: float = Field(default=600.0, gt=0)
-    #: A streaming response starts after this time at the latest; errors before that are plain HTTP errors.
-    stream_begin_seconds: float = Field(default=5.0, gt=0)
-    #: Timeouts of a call to a provider that is not streamed: until the response headers (most providers work before
-    #: they send them); the same while a client waits and a fallback is available; without data within the body; in
-    #: total.
-    call_first_seconds: float = Field(default=600.0, gt=0)
-    call_turn_seconds: float = Field(default=60.0, gt=0)
-    call_idle_seconds: float = Field(default=60.0, gt=0)
-    call_seconds: float = Field(default=600.0, gt=0)
-    #: Timeouts of a streamed call: until the first event with content (text, tool call or reasoning); the same while a
-    #: fallback is available; without data after that; in total.
-    stream_first_seconds: float = Field(default=120.0, gt=0)
-    stream_turn_seconds: float = Field(default=10.0, gt=0)
-    stream_idle_seconds: float = Field(default=60.0, gt=0)
-    stream_seconds: float = Field(default=3600.0, gt=0)
-    #: Pause of calls to a provider that is down: the first one (doubled each time), and the maximum.
-    pause_seconds: float = Field(default=1.0, gt=0)
-    pause_most_seconds: float = Field(default=30.0, gt=0)
-    #: The first pause before a retry; it is doubled each time, with jitter.
-    retry_base_seconds: float = Field(default=1.0, ge=0)
     #: A job that has not finished within this time ends as `expired`.
     job_expires_seconds: int = Field(default=86_400, ge=1)
     #: How long the answer to a deterministic request (`temperature: 0`) is cached, in the APIs that cache; 0: never.
     cache_seconds: int = Field(default=3600, ge=0, le=604_800)
-    #: Pauses between the attempts of a webhook delivery, in seconds, each stretched by up to a fifth at random; after
-    #: the attempt that follows the last pause, the delivery has failed. The default is 11 attempts in about three days.
-    webhook_schedule: str = "5,30,300,1800,7200,18000,36000,57600,64800,72000"
-    #: Factor for these pauses (for tests).
-    webhook_pace: float = Field(default=1.0, ge=0)
-    #: Timeout of one attempt, and after how many days of failed attempts without a success a webhook is disabled (0:
-    #: never).
-    webhook_timeout_seconds: float = Field(default=15.0, gt=0, le=30)
-    webhook_disable_days: float = Field(default=5.0, ge=0)
-
     #: Retention in days; 0: keep forever. Jobs are kept after their end, with request and result; events with their
     #: deliveries; files without an expiry of their own. Records of credits and invoices are always kept. Because an
     #: Idempotency-Key is valid for a day and webhooks are retried for three, the minimum is 2 (events: 4).
@@ -239,18 +169,6 @@ class Settings(MoneySettings):
             raise ValueError(f"must be 0 (forever) or at least {least}")
         return days
 
-    @field_validator("webhook_schedule")
-    @classmethod
-    def _is_a_schedule(cls, text: str) -> str:
-        settings_values.pauses(text)
-        return text
-
-    @field_validator("webhooks_allow")
-    @classmethod
-    def _is_an_allow_list(cls, text: str) -> str:
-        settings_values.allow_list(text)
-        return text
-
     @model_validator(mode="after")
     def _keeps_events_while_they_are_sent(self) -> Self:
         days = sum(settings_values.pauses(self.webhook_schedule)) * self.webhook_pace / 86_400
@@ -264,32 +182,9 @@ class Settings(MoneySettings):
     @field_validator("redis_url", "broker_url")
     @classmethod
     def _is_a_known_server(cls, url: str, info: ValidationInfo) -> str:
-        known = _REDIS if info.field_name == "redis_url" else (*_REDIS, *_BROKERS)
-        if not url.startswith(known):
-            raise ValueError(f"must begin with one of {', '.join(known)}")
-        return url
-
-    @model_validator(mode="after")
-    def _has_its_search(self) -> Self:
-        if self.search_kind == "searxng" and not self.search_url:
-            raise ValueError("FUSIONAI_SEARCH_URL is missing: searxng has none of its own")
-        if self.search_kind in ("brave", "tavily") and not self.search_key:
-            raise ValueError(f"FUSIONAI_SEARCH_KEY is missing: {self.search_kind} needs one")
-        return self
-
-    @field_validator("data_hub_url")
-    @classmethod
-    def _has_the_places(cls, url: str) -> str:
-        if url and (fault := fault_of_template(url)):
+        if fault := fault_of_server(url, broker=info.field_name == "broker_url"):
             raise ValueError(fault)
         return url
-
-    @field_validator("data_hub_key")
-    @classmethod
-    def _fits_a_header(cls, key: str) -> str:
-        if not (key.isascii() and key.isprintable()):
-            raise ValueError("must be printable ASCII")
-        return key
 
     @field_validator(
         "public_url", "simulator_url", "base_url", "search_url", "stripe_url", "stripe_success_url", "stripe_cancel_url"
@@ -339,22 +234,19 @@ class Settings(MoneySettings):
             if "database_url" not in self.model_fields_set:
                 self.database_url = f"sqlite:///{self.state_directory / 'fusionai.sqlite3'}"
             for name, value in _secrets(self.state_directory / "secrets.json").items():
-                if name in ("key_secret", "flower_password") and name not in self.model_fields_set:
+                if name in _OF_STATE and name not in self.model_fields_set:
                     setattr(self, name, value)
         elif "key_secret" not in self.model_fields_set:
             raise ValueError(
                 "FUSIONAI_KEY_SECRET is missing: it is required outside embedded mode, for hashing API keys"
-            )
-        elif (characters := len(self.key_secret.strip())) < LEAST_SECRET:
-            raise ValueError(
-                f"FUSIONAI_KEY_SECRET has {characters} characters, but must have at least {LEAST_SECRET}; "
-                "to generate one: openssl rand -base64 32"
             )
         elif "database_url" not in self.model_fields_set:
             raise ValueError(
                 "FUSIONAI_DATABASE_URL is missing: it is required outside embedded mode; postgresql://…, or "
                 "sqlite:///… where all processes run on one machine"
             )
+        if fault := fault_of_key_secrets(self, LEAST_SECRET if self.environment == "production" else 0):
+            raise ValueError(fault)
         return self
 
 

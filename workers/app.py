@@ -17,8 +17,9 @@ from shared.queues import TASKS
 from shared.settings import Wrong, keep_private, settings
 from shared.submissions.catalogue import SANDBOX, catalogue, endpoint, job_queues
 from workers.process import remote_control, tasks
+from workers.process.celery_consumer import CeleryConsumer
 from workers.process.consumer import Consumer
-from workers.process.runtime import Runtime, capacities, serves
+from workers.process.runtime import LEASE_OVER, Runtime, capacities, serves
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +54,17 @@ def main() -> None:
 def _follow_celery(runtime: Runtime, consumer: Consumer) -> None:
     """Start and stop with Celery's worker."""
 
+    def start(**_: Any) -> None:
+        try:
+            runtime.start()
+        except Exception as error:  # Celery would log it, go on, and take doorbells for nobody
+            log.error("the worker cannot start: %s", logs.kind(error))
+            os._exit(LEASE_OVER)
+
     def ready(sender: Any, **_: Any) -> None:
         consumer.ready(sender)
 
-    signals.worker_init.connect(lambda **_: runtime.start(), weak=False)
+    signals.worker_init.connect(start, weak=False)
     signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutting_down.connect(lambda **_: runtime.stop_leasing(), weak=False)
     signals.worker_shutdown.connect(lambda **_: runtime.stop(), weak=False)
@@ -86,6 +94,7 @@ def _run_celery() -> int:
     worker = app.Worker(
         quiet=True,
         pool_cls="threads",
+        consumer_cls=CeleryConsumer,
         concurrency=POOL_THREADS,
         without_gossip=True,
         without_mingle=True,

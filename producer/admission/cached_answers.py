@@ -24,7 +24,8 @@ from shared.objects.amounts import credits
 from shared.settings import settings
 from shared.strict_json import canonical, dumps
 from shared.submissions.catalogue import Catalogue
-from shared.submissions.schemas import Offer, Submission, image_urls
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import Submission, image_urls
 
 #: What makes an answer depend on more than the request.
 _OUTSIDE = ("web_search_options", "linked_context", "grounding")

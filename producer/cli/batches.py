@@ -87,7 +87,7 @@ def batches(
         rows = [_row(found) for found in page["data"]]
         output.table(_COLUMNS, rows, empty="No batches.")
         if page["has_more"]:
-            asked = [*([f"--status={status}"] if status else []), *labels.again(metadata)]
+            asked = [*([f"--status={status}"] if status else []), *labels.as_words(metadata)]
             output.note(f"More: {shlex.join(['fusionai', 'batches', *asked, '--after', str(page['last_id'])])}")
 
     output.value(page, words)

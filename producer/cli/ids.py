@@ -20,7 +20,7 @@ _LISTS: Final[Mapping[str, tuple[str, Callable[[PlainClient], Mapping[str, Any]]
     "usage": ("rows of usage", lambda client: client.usage(limit=NEWEST)),
     "webhook": ("webhooks", lambda client: client.webhooks(limit=NEWEST)),
 }
-#: So many of those that fit are named.
+#: How many of the matching ids an error names.
 _MOST_NAMED = 5
 
 
@@ -67,7 +67,7 @@ def whole(client: PlainClient, given: Any) -> Any:
 
 
 def only(given: Short, ids: Sequence[str], among: str) -> str:
-    """The one of these that ends so; a usage error names them where there are several."""
+    """The only one of these ids with the given end; a usage error if none has it, or several, which it names."""
     fitting = list(dict.fromkeys(id for id in ids if id.endswith(given.end)))
     if len(fitting) == 1:
         return fitting[0]
@@ -80,7 +80,7 @@ def only(given: Short, ids: Sequence[str], among: str) -> str:
 
 
 def _numbered(client: PlainClient, number: int) -> str:
-    """The id of the invoice of a number. They are listed by falling numbers."""
+    """The id of the invoice with a number. Invoices are listed by falling numbers."""
     after = None
     while True:
         page = client.invoices(limit=NEWEST, after=after)

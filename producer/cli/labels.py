@@ -1,4 +1,4 @@
-"""The option --metadata NAME=VALUE: labels of what is made, or by which a list is narrowed."""
+"""The option --metadata NAME=VALUE: labels to set, or to filter a list by."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ def metadata_option(help: str) -> Callable[[Callable[..., Any]], Callable[..., A
     return click.option("--metadata", multiple=True, metavar="NAME=VALUE", callback=_labels, help=help)
 
 
-def again(metadata: Mapping[str, str]) -> list[str]:
+def as_words(metadata: Mapping[str, str]) -> list[str]:
     """The option once more, as words of a command."""
     return [f"--metadata={name}={value}" for name, value in metadata.items()]
 

@@ -23,7 +23,7 @@ _LETTERS = {
     "image": "img",
     "unknown": "?",
 }
-#: What a model can do that says nothing of it.
+#: What is shown of a model, by its type, whose row does not say what it can do.
 _OF_TYPE = {"chat.completion": "unknown"}
 _LEGEND = "can: v vision, t tools, j json_schema, r reasoning; emb embeddings, img images, ? not known."
 

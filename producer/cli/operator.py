@@ -16,7 +16,7 @@ from shared.errors import NotFound
 from shared.settings import settings
 
 P = ParamSpec("P")
-#: What the function of each such command has, by which the tests find them.
+#: The attribute that marks the functions of these commands; tests find them by it.
 ON_DATABASE: Final = "on_database"
 
 

@@ -209,5 +209,5 @@ def _same_command(file: Path, targets: Targets, salt: str, options: BatchOptions
     words += [f"--priority={options['priority']}"] if "priority" in options else []
     words += [f"--hold={options['hold']}"] if "hold" in options else []
     words += ["--wait-for-credits"] if "on_insufficient_credits" in options else []
-    words += labels.again(options.get("metadata") or {})
+    words += labels.as_words(options.get("metadata") or {})
     return shlex.join([*words, f"--again={salt}"] if salt else words)

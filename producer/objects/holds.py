@@ -14,7 +14,7 @@ from producer.objects.charges import ExactCredits, exact_credits
 from shared.money.pricing import PER_TOKENS, Amount, Price, dearest, reachable
 from shared.objects.amounts import credits
 from shared.objects.fields import Count, Credits
-from shared.submissions.schemas import Offer, read_offer
+from shared.submissions.offers import Offer, read_offer
 
 HoldItem = Literal["input", "overhead", "pictures", "search", "output", "images", "request", "rounding", "other"]
 

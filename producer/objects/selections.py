@@ -12,7 +12,7 @@ from shared.money.pricing import price
 from shared.objects.amounts import credits
 from shared.objects.fields import Credits
 from shared.submissions import charging
-from shared.submissions.schemas import read_offer
+from shared.submissions.offers import read_offer
 
 Expected = Annotated[
     ExactCredits | None,

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from shared import accounts, clock, key_limits
 from shared.key_limits import NO_LIMITS, KeyLimits
-from shared.money import key_budgets, key_thresholds
+from shared.money import budget_periods, key_budgets, key_thresholds
 from shared.money.budgets import BUDGET_PERIODS, BudgetPeriod
 from shared.money.key_budgets import Spend
 from shared.objects.amounts import credits
@@ -63,7 +63,7 @@ def limits_object(limits: KeyLimits, spend: Mapping[BudgetPeriod, Spend], thresh
             "credits": credits(one.micros),
             "used_credits": credits(spend[one.period].spent),
             "held_credits": credits(spend[one.period].held),
-            "renews_at": clock.seconds(key_budgets.renews_at(one.period, now)),
+            "renews_at": clock.seconds(budget_periods.renews_at(one.period, now)),
         }
         for one in limits.budgets
     ]

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from shared.batches import json_lines, line_requests, never_made
-from shared.batches.lines import unplanned
+from shared.batches.plan_lines import unplanned
 from shared.batches.states import Row
 from shared.db import Database
 from shared.db import models as m

@@ -27,10 +27,6 @@ from shared.webhooks import secrets as webhook_secrets
 
 #: Webhooks that an account's live keys may have, and its test keys.
 MOST = 20
-#: Test events and redeliveries in a minute: to one webhook, and of one account, however many it makes and deletes. One
-#: event that is sent again counts for each webhook that it goes to, at most MOST and a callback.
-ASKED_PER_MINUTE = 10
-ASKED_OF_ACCOUNT_PER_MINUTE = 60
 
 
 class WebhookSpec(Shape):

@@ -29,13 +29,13 @@ from shared.stopping import stop
 KEEP_ALIVE_SECONDS = 75
 #: Of the drain, the part at most in which the server still takes connections and says that it is not ready.
 NOTICE_SHARE = 0.25
-#: How long what is told at the end of the drain may take to leave: a tenth of the drain, within these seconds.
+#: How long the last answers, given at the end of the drain, may take to be sent: a tenth of it, within these seconds.
 LEAVE_LEAST_SECONDS, LEAVE_MOST_SECONDS = 0.3, 2.0
 _TURN_SECONDS = 0.05
 
 
 class Served(Protocol):
-    """What the server says to the app that it serves when it stops."""
+    """The app that is served, as far as the server tells it that it stops."""
 
     #: The server is to stop, and will serve for a moment.
     stopping: bool
@@ -64,7 +64,7 @@ class Server(uvicorn.Server):
         self._beside = beside
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve, and look over the connections as long."""
+        """Serve, and enforce the bounds of connections meanwhile."""
         looking = asyncio.create_task(self._all.run())
         try:
             await super().serve(sockets)

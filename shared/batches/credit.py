@@ -20,8 +20,9 @@ from shared.batches.key_holds import LineHolds
 from shared.db.models import accounts, api_keys, batches, job_payloads, jobs, key_spend
 from shared.db.models.batches import SHORT
 from shared.db.models.jobs import AWAITING_CREDIT
+from shared.money.budget_periods import periods
 from shared.money.budgets import BUDGET_PERIODS
-from shared.money.key_budgets import Excess, periods
+from shared.money.key_budgets import Excess
 from shared.money.ledger import Book
 
 #: Lines that are held for at once; the next of them when fewer than so many have not ended.

@@ -1,8 +1,7 @@
-"""The lines of a batch's file: read strictly, priced, and written as a plan from which its jobs are made.
+"""The lines of a batch's file: read strictly, priced, and written as a plan (`shared.batches.plan_lines`).
 
 A line is OpenAI's: `{"custom_id", "method": "POST", "url", "body"}`. What is wrong with a file is told by line, code
-and parameter, up to MOST_FAULTS of them. A plan has a line for each good one, in its order, made by this program alone,
-so it is not checked again: prices and offers are fixed in it, whatever becomes of the catalogue meanwhile.
+and parameter, up to MOST_FAULTS of them. A plan has a line for each good one, in its order.
 
 A file is cut into chunks of lines (`chunks`), each is read for itself, by any process (`read`), and what was found is
 put together in order (`FileReading`): what is wrong across lines is only seen there.
@@ -12,11 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
-import orjson
-
 from shared import strict_json
 from shared.batches import line_files
 from shared.batches.line_files import FaultError
+from shared.batches.plan_lines import planned
 from shared.dialects import BY_URL
 from shared.dialects.line_format import LineFormat, Renamed
 from shared.errors import FusionError, InvalidRequest, Refused
@@ -27,8 +25,9 @@ from shared.submissions.catalogue import catalogue
 from shared.submissions.job_types import ENDPOINTS, JobType
 from shared.submissions.key_rules import NO_RULES, KeyRules
 from shared.submissions.linked_context import Entity, Key
+from shared.submissions.offers import Offer
 from shared.submissions.rows import Priced, bounded, priced
-from shared.submissions.schemas import ON_SHORTAGE, Offer, Submission, read_submission
+from shared.submissions.schemas import ON_SHORTAGE, Submission, read_submission
 from shared.submissions.sizes import MOST_CUSTOM_ID, MOST_FAULTS, MOST_LINE_BYTES, MOST_LINES, MOST_WITH_BLANKS
 
 #: Bytes of a chunk, a last line more: about 10 ms of reading.
@@ -265,42 +264,6 @@ def _endpoint(line: dict[str, Any], endpoint: str | None) -> tuple[str, JobType]
 def _kind(url: str) -> tuple[JobType | None, LineFormat | None]:
     """What two urls of one kind have in common: the type, and the form of the body."""
     return ENDPOINTS.get(url), BY_URL.get(url)
-
-
-def planned(wanted: Priced) -> bytes:
-    """A line of a plan: JSON texts have neither tabs nor line ends of their own."""
-    labels, routing = wanted.labels or "", wanted.routing or ""
-    linked, options = wanted.linked_context or "", wanted.answer_options or ""
-    bound = str(wanted.bound_micros)
-    own = (wanted.dialect or "", wanted.sent or "")
-    texts = (wanted.type, wanted.provider, bound, labels, wanted.offers, wanted.request, routing, linked, *own, options)
-    return b"%s\t%s\t%s\n" % (orjson.dumps(wanted.custom_id), orjson.dumps(wanted.model), "\t".join(texts).encode())
-
-
-#: Columns of a line of a plan; what stands beyond them, a later release added.
-PLAN_COLUMNS = 13
-
-
-def unplanned(line: bytes) -> Priced:
-    """The same line again; columns that a later release added are passed over."""
-    custom_id, model, type, provider, bound, labels, offers, request, *more = line.decode().rstrip("\n").split("\t")
-    # Plans of earlier releases end before these.
-    routing, linked, dialect, sent, options = (text or None for text in (*more, "", "", "", "", "")[:5])
-    return Priced(
-        type,  # type: ignore[arg-type]
-        orjson.loads(model),
-        provider,
-        int(bound),
-        request,
-        offers,
-        labels or None,
-        routing,
-        linked,
-        options,
-        orjson.loads(custom_id),
-        dialect=dialect,
-        sent=sent,
-    )
 
 
 def _parsed(raw: bytes) -> dict[str, Any]:

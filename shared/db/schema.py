@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from shared.db import Database, is_away
 
 #: The newest migration, without which no process of this version runs.
-NEWEST: Final = "0045"
+NEWEST: Final = "0047"
 #: Where alembic keeps which of them there were.
 TABLE: Final = "alembic_version"
 

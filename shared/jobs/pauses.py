@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, select, update
 from shared import audit, clock, db
 from shared.audit import Action
 from shared.db.models import queue_pauses
-from shared.submissions.schemas import Offer
+from shared.submissions.offers import Offer
 
 #: The actions in the audit log.
 PAUSED, RESUMED = "queues.pause", "queues.resume"

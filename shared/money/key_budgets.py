@@ -8,7 +8,6 @@ key's account (`shared.money.ledger.Book`), which is taken first: so they need n
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from shared import clock, db
 from shared.db.models import key_spend
 from shared.errors import InsufficientCredits
 from shared.money import key_thresholds, shortage
+from shared.money.budget_periods import periods, renews_at
 from shared.money.budgets import Budget, BudgetPeriod
 from shared.money.key_thresholds import Charged
 from shared.money.ledger import Book
@@ -27,7 +27,6 @@ from shared.objects.shortages import BudgetFields, ShortageFields
 
 #: The cause of a refusal in one word.
 EXCEEDED: Final = "key_budget_exceeded"
-_TOTAL: Final = "total"
 #: Of `2026-11`.
 _MONTH_LETTERS: Final = 7
 _EACH: Final[Mapping[BudgetPeriod, str]] = {"day": " per day", "month": " per month", "total": " in total"}
@@ -177,30 +176,6 @@ def of_key(connection: Connection, key_id: str, at: int) -> dict[BudgetPeriod, S
     found = connection.execute(_SPEND, {"b_wanted": [(key_id, name) for name in names.values()]})
     rows = {period: Spend(held, spent) for _, period, held, spent in found}
     return {period: rows.get(name, Spend()) for period, name in names.items()}
-
-
-@lru_cache(maxsize=64)
-def _periods(day: int) -> dict[BudgetPeriod, str]:
-    first = datetime.fromtimestamp(day * 86_400, UTC)
-    return {"day": first.strftime("%Y-%m-%d"), "month": first.strftime("%Y-%m"), "total": _TOTAL}
-
-
-def periods(at: int) -> dict[BudgetPeriod, str]:
-    """The periods in which an instant is, in microseconds; UTC.
-
-    >>> periods(1_764_400_000_000_000)
-    {'day': '2025-11-29', 'month': '2025-11', 'total': 'total'}
-    """
-    return _periods(at // (86_400 * clock.MICROS))
-
-
-def renews_at(period: BudgetPeriod, at: int) -> int | None:
-    """When the period after that of an instant begins, in microseconds; None: there is none."""
-    if period == "total":
-        return None
-    day = clock.utc(at).replace(hour=0, minute=0, second=0, microsecond=0)
-    following = day + timedelta(days=1) if period == "day" else (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-    return int(following.timestamp()) * clock.MICROS
 
 
 def refusal(need: Need, over: Excess) -> InsufficientCredits:

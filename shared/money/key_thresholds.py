@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from shared import clock
 from shared.db.models import api_keys, key_spend, key_thresholds
 from shared.errors import NotFound
+from shared.money.budget_periods import periods
 from shared.money.budgets import BUDGET_PERIODS, Budget, BudgetPeriod
 from shared.money.ledger import Book
 from shared.money.thresholds import reaches
@@ -63,7 +64,7 @@ def replace(connection: Connection, key_id: str, wanted: Iterable[tuple[Kind, in
     if account is None:
         raise NotFound(f"not found: key {key_id}")
     now = Book(connection, [account]).now
-    names = {"day": clock.day(now), "month": clock.month(now), "total": "total"}
+    names = periods(now)
     rows = connection.execute(select(key_spend.c.period, key_spend.c.spent_micros).where(key_spend.c.key_id == key_id))
     known: dict[str, int] = {period: spent for period, spent in rows}
     spent: dict[BudgetPeriod, int] = {period: known.get(names[period], 0) for period in BUDGET_PERIODS}

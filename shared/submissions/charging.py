@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 
 from shared.money.pricing import Price, price
-from shared.submissions.schemas import Offer, Usage, picture_kind, read_offer
+from shared.submissions.offers import Offer, read_offer
+from shared.submissions.schemas import Usage, picture_kind
 
 #: The counts of a result's row that have a price.
 USED = (

@@ -14,7 +14,8 @@ from shared.money.pricing import PER_TOKENS, Price
 from shared.providers import statistics
 from shared.providers.states import name_of
 from shared.submissions import routing
-from shared.submissions.schemas import Offer, Submission, picture_kind
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import Submission, picture_kind
 from shared.submissions.token_estimates import USUAL_OUTPUT
 
 #: Bytes of a request that are a token, as expected.

@@ -7,7 +7,8 @@ from shared.errors import InvalidRequest
 from shared.money.pricing import Amount
 from shared.submissions import picture_tokens, web_search
 from shared.submissions.catalogue import Catalogue, CatalogueModel
-from shared.submissions.schemas import Offer, Submission, image_urls
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import Submission, image_urls
 from shared.submissions.steps import conductors
 from shared.submissions.steps.conducting import Asked, Step
 from shared.submissions.steps.course import Course, with_course

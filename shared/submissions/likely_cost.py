@@ -6,7 +6,8 @@ from shared.money.estimates import Likely
 from shared.money.pricing import PER_TOKENS
 from shared.submissions import quote, token_estimates
 from shared.submissions.catalogue import catalogue
-from shared.submissions.schemas import Offer, Submission
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import Submission
 
 
 def add(likely: Likely, submission: Submission, made: Sequence[Offer]) -> None:

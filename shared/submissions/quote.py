@@ -10,7 +10,8 @@ from shared.money.pricing import Amount, Price, reachable, worst_case
 from shared.submissions import chosen, courses, linked_message, selecting
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel
 from shared.submissions.key_rules import NO_RULES, KeyRules
-from shared.submissions.schemas import STANDARD_TIERS, USUAL_TIER, Offer, Submission
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import STANDARD_TIERS, USUAL_TIER, Submission
 from shared.submissions.worst_cases import WORST, of_call, refusal, usual_limit
 
 

@@ -12,7 +12,8 @@ from shared.settings import settings
 from shared.strict_json import dumps
 from shared.submissions import answer_options, linked_context, quote
 from shared.submissions.job_types import CALLBACK, JobType
-from shared.submissions.schemas import NO_ROUTING, Offer, Submission
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import NO_ROUTING, Submission
 from shared.submissions.steps.course import COURSE, is_kept_in, provider_of
 
 Row = dict[str, Any]

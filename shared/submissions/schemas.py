@@ -1,17 +1,18 @@
-"""The main values of a job: what is asked (Submission), how much it used (Usage), what may serve it (Offer).
+"""The main values of a job: what is asked (Submission), and how much it used (Usage).
 
-The fields of a request are in `shared.submissions.requests`; what is not there is never forwarded to a provider.
+What may serve it is an Offer (`shared.submissions.offers`). The fields of a request are in
+`shared.submissions.requests`; what is not there is never forwarded to a provider.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import orjson
 from pydantic import ConfigDict, Field, ValidationError
 
 from shared.errors import InvalidRequest
-from shared.money.pricing import Amount, LongContext, Price
+from shared.money.pricing import Amount
 from shared.submissions import answer_options, extras, linked_context, preface
 from shared.submissions.answer_options import NO_OPTIONS, AnswerOptions
 from shared.submissions.job_types import JobType
@@ -68,7 +69,7 @@ _OURS = ("n", "response_format")
 class Submission:
     """One job as asked for, whatever the dialect: `request` holds known, validated fields only.
 
-    Not frozen, nor is Offer, though nothing changes one: a batch makes 50,000, and freezing doubles what one costs.
+    Not frozen, though nothing changes one: a batch makes 50,000, and freezing doubles what one costs.
     """
 
     type: JobType
@@ -92,63 +93,6 @@ class Submission:
     waits: bool = False
     #: Where the event of its end is sent, beside the account's webhooks.
     callback_url: str | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class Offer:
-    """One way to serve a job, with its price and bound, fixed at acceptance."""
-
-    provider: str
-    model: str
-    upstream: str
-    input: int
-    output: int
-    images: Mapping[str, int] = field(default_factory=dict)
-    version: str
-    #: The most tokens of an answer: the limit that the provider is sent where the caller named none.
-    max_output: int = 0
-    omit: Sequence[str] = ()
-    bound_micros: int
-    #: Of input read from the provider's cache, and of input written into it; None: as other input.
-    cached_input: int | None = None
-    cache_write: int | None = None
-    #: Of input written into the cache for an hour; None: as `cache_write`. Of reasoning; None: as other output.
-    cache_write_1h: int | None = None
-    reasoning: int | None = None
-    #: Of each request, beside what it uses.
-    request: int = 0
-    #: The prices where the input is long: the fields of `shared.money.pricing.LongContext`; None: it cannot be so long.
-    long_context: Mapping[str, int | None] | None = None
-    #: The tier that the provider is asked for, in canonical terms; empty: what the request says, if anything.
-    service_tier: str = ""
-    #: Of a job's first offer, why it is that, where the order was chosen here: see `shared.submissions.chosen`.
-    selection: Mapping[str, Any] | None = None
-    #: Of the first offer of a job that takes several calls, how it goes: see `shared.submissions.steps.course`.
-    course: Mapping[str, Any] | None = None
-    #: What the bound is the price of: the parts of each call (`shared.submissions.worst_cases`; `by`: the index of the
-    #: offer whose price counts). NULL: it says nothing, as those of earlier versions do.
-    basis: Sequence[Mapping[str, int | str]] | None = None
-
-    @property
-    def price(self) -> Price:
-        """The price that was fixed at acceptance."""
-        long = self.long_context
-        return Price(
-            self.version,
-            self.input,
-            self.output,
-            self.images,
-            self.cached_input,
-            self.cache_write,
-            self.cache_write_1h,
-            self.reasoning,
-            self.request,
-            LongContext(**{name: price for name, price in long.items() if name in _LONG}) if long else None,  # type: ignore[arg-type]
-        )
-
-
-_OFFERED = frozenset(Offer.__dataclass_fields__)
-_LONG = frozenset(LongContext.__dataclass_fields__)
 
 
 @dataclass(slots=True)
@@ -255,13 +199,6 @@ def read_shortage(value: Any, at: str = "") -> bool:
 
 def _said_null(messages: Sequence[Mapping[str, Any]]) -> list[int]:
     return [number for number, message in enumerate(messages) if message.get("content", "") is None]
-
-
-def read_offer(row: Mapping[str, Any]) -> Offer:
-    """An offer as a job's row keeps it; fields that another version wrote are passed over."""
-    if row.keys() <= _OFFERED:
-        return Offer(**row)
-    return Offer(**{name: value for name, value in row.items() if name in _OFFERED})
 
 
 def text_bytes(submission: Submission, pictures: Sequence[str]) -> int:

@@ -14,8 +14,9 @@ from shared.settings import settings
 from shared.submissions import capabilities, chosen, routing
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel, endpoint
 from shared.submissions.key_rules import NO_RULES, KeyRules
+from shared.submissions.offers import Offer
 from shared.submissions.routing import Measure
-from shared.submissions.schemas import STANDARD_TIERS, USUAL_TIER, Offer, Submission
+from shared.submissions.schemas import STANDARD_TIERS, USUAL_TIER, Submission
 from shared.submissions.selection import ModelSelection, most_micros
 
 MOST: Final = 4

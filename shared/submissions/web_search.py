@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from shared.errors import InvalidRequest
 from shared.settings import settings
-from shared.submissions.schemas import Offer
+from shared.submissions.offers import Offer
 from shared.submissions.steps.grounding import FIELD, SEARCH
 
 

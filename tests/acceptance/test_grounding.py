@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from producer.dialects import DIALECTS
 from shared.db.models import job_payloads, job_results, job_steps
-from shared.submissions.schemas import read_offer
+from shared.submissions.offers import read_offer
 from shared.submissions.steps.grounding import TOKENS
 from tests.acceptance.extras import ask, read_stream, text_of
 from tests.acceptance.stack import SEARCH_KEY, Account, Stack, chat

@@ -155,9 +155,10 @@ def test_others_are_called_while_ends_are_written_down_but_not_more_than_may_be_
 def test_a_few_of_a_batch_wait_for_more_unless_somebody_waits_or_it_stops(
     database: Database, monkeypatch: pytest.MonkeyPatch, comes: str
 ) -> None:
+    monkeypatch.setattr("workers.running.leasing.MANY", 1)
     monkeypatch.setattr("workers.running.engine.MANY", 1)
-    monkeypatch.setattr("workers.running.engine.LEASE_LEAST", 3)
-    monkeypatch.setattr("workers.running.engine.GATHER_SECONDS", 3600 if comes != "enough" else 0.01)
+    monkeypatch.setattr("workers.running.leasing.LEASE_LEAST", 3)
+    monkeypatch.setattr("workers.running.leasing.GATHER_SECONDS", 3600 if comes != "enough" else 0.01)
     holder, may, asked = world.open_account(database), asyncio.Event(), list[int]()
     ids, (waited_for,) = world.queued(database, holder, 5), world.queued(database, holder)
 
@@ -169,7 +170,7 @@ def test_a_few_of_a_batch_wait_for_more_unless_somebody_waits_or_it_stops(
         asked.append(sum(map(len, wanted.values())))
         return leases.lease(connection, worker, wanted)
 
-    monkeypatch.setattr("workers.running.engine._lease", lease)
+    monkeypatch.setattr("workers.running.leasing._lease", lease)
 
     async def play(engine: Engine, slots: Slots) -> None:
         engine.offer("openai.batch", ids[:1])
@@ -194,7 +195,7 @@ def test_a_task_cancelled_at_its_birth_gives_its_slot_back(database: Database) -
 
     async def play(engine: Engine, slots: Slots) -> None:
         slots.add(world.QUEUE, [id])
-        await engine._lease(slots.take(1, 0.0))
+        await engine._leasing.lease(slots.take(1, 0.0))
         engine.cancel([id])
         await engine.quiet()
 
@@ -318,7 +319,7 @@ def test_jobs_that_could_not_be_leased_are_leased_once_they_can_be(
             raise PoolTimeoutError("away") if away else RuntimeError("one is not what it should be")
         return leases.lease(connection, worker, wanted)
 
-    monkeypatch.setattr("workers.running.engine._lease", lease)
+    monkeypatch.setattr("workers.running.leasing._lease", lease)
 
     async def play(engine: Engine, slots: Slots) -> None:
         engine.offer("openai.batch", ids)

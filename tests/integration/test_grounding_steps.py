@@ -15,7 +15,8 @@ from shared.db import models as m
 from shared.jobs import transitions
 from shared.jobs.outcomes import Ending, Requeue
 from shared.settings import Settings, settings
-from shared.submissions.schemas import Offer, Usage, read_offer
+from shared.submissions.offers import Offer, read_offer
+from shared.submissions.schemas import Usage
 from shared.submissions.steps.grounding import SEARCH, TOKENS
 from tests.integration import world
 from tests.integration.attempts import NOWHERE

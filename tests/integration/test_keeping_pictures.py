@@ -18,7 +18,8 @@ from shared.db import models as m
 from shared.errors import ProviderError, StorageAway
 from shared.files import blobs, images
 from shared.jobs.outcomes import Requeue
-from shared.submissions.schemas import Offer, Usage
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import Usage
 from tests.integration import attempts, world
 from tests.integration.batch_world import files_of_its_own  # noqa: F401
 from tests.integration.test_engine import Provider, scene, statuses

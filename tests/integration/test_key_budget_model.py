@@ -23,7 +23,8 @@ from shared.db import models as m
 from shared.errors import InsufficientCredits
 from shared.jobs.outcomes import Ending
 from shared.key_limits import Change
-from shared.money.key_budgets import EXCEEDED, periods
+from shared.money.budget_periods import periods
+from shared.money.key_budgets import EXCEEDED
 from tests.integration import world
 from workers.maintenance import key_counts
 

@@ -14,7 +14,7 @@ from shared.jobs import transitions
 from shared.money.pricing import Amount, price
 from shared.settings import settings
 from shared.submissions import catalogue as module
-from shared.submissions.schemas import Offer, read_offer
+from shared.submissions.offers import Offer, read_offer
 from tests.integration import world
 from tests.unit.test_price_changes import DECEMBER, ROW, micros
 

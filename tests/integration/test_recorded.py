@@ -15,7 +15,7 @@ from producer.operations import events as events_ops
 from producer.operations import jobs as jobs_ops
 from producer.operations import pages as pages_ops
 from shared import clock
-from shared.batches.lines import PLAN_COLUMNS, unplanned
+from shared.batches.plan_lines import PLAN_COLUMNS, unplanned
 from shared.db import Database
 from shared.db import models as m
 from shared.files import blobs

@@ -13,7 +13,7 @@ from producer.admission import thread_turns
 from producer.app import make_app
 from producer.context import Context
 from producer.dialects.fusionai import jobs
-from producer.operations import webhooks
+from producer.operations import asked_sends, webhooks
 from producer.web import body as bodies
 from producer.web import calls
 from producer.web.body import SMALL_BYTES
@@ -80,7 +80,7 @@ def test_a_key_is_told_when_it_asks_too_often_and_may_still_submit(
 def test_an_account_has_so_many_test_events_a_minute_whatever_webhooks_it_makes(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "ASKED_OF_ACCOUNT_PER_MINUTE", 4)
+    monkeypatch.setattr(asked_sends, "OF_ACCOUNT_PER_MINUTE", 4)
     monkeypatch.setattr(webhooks.receivers, "check", lambda url: None)
 
     async def scene(client: httpx.AsyncClient, context: Context) -> None:

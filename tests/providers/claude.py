@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from shared.submissions.catalogue import Endpoint, Provider
-from shared.submissions.schemas import Offer, read_submission
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import read_submission
 from shared.submissions.sending import Sending
 from tests.providers.heard import Heard
 from tests.providers.test_call_limits import PATIENT

@@ -12,7 +12,8 @@ import pytest
 
 from shared.errors import ProviderError
 from shared.submissions.catalogue import Provider, catalogue, endpoint
-from shared.submissions.schemas import Offer, read_submission
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import read_submission
 from tests.providers.heard import Heard
 from tests.providers.scripted import serving
 from tests.providers.test_call_limits import PATIENT

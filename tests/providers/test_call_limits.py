@@ -11,7 +11,7 @@ import pytest
 from shared.errors import ProviderError
 from shared.providers.limits import ProviderLimit, RateLimits
 from shared.submissions.catalogue import Endpoint, Provider
-from shared.submissions.schemas import Offer
+from shared.submissions.offers import Offer
 from tests.providers.scripted import STALL, Step, Upstream, serving
 from workers.providers import ProviderAnswer, ProviderCall, openai
 from workers.upstream import post, transport

@@ -10,7 +10,8 @@ from google.genai import types
 
 from shared.errors import ProviderError
 from shared.submissions.catalogue import catalogue
-from shared.submissions.schemas import ChatRequest, Offer, read_submission
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import ChatRequest, read_submission
 from shared.submissions.sending import Sending
 from tests.providers.official_gemini import Recorder, recorder, settled
 from tests.unit.test_openai_protocol import FULL, UNSERVED

@@ -12,7 +12,8 @@ import orjson
 import pytest
 
 from shared.submissions.catalogue import catalogue
-from shared.submissions.schemas import Offer, read_submission
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import read_submission
 from shared.submissions.sending import Words, sending
 from tests.providers.test_call_limits import PATIENT
 from workers.providers import ProviderCall

@@ -11,7 +11,7 @@ import pytest
 
 from shared.errors import ProviderError
 from shared.submissions import catalogue
-from shared.submissions.schemas import Offer
+from shared.submissions.offers import Offer
 from tests.catalogues import served
 from tests.providers import protocols
 from tests.providers.scripted import Step, serving

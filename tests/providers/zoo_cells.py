@@ -12,7 +12,8 @@ import orjson
 from shared.errors import ProviderError
 from shared.providers.states import ANY, name_of
 from shared.submissions.catalogue import Endpoint, catalogue
-from shared.submissions.schemas import Offer, read_submission
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import read_submission
 from tests.providers.heard import Heard
 from tests.providers.test_call_limits import PATIENT
 from workers.pacing import Pace, PaceStore

@@ -7,7 +7,8 @@ import pytest
 from shared.errors import InvalidRequest
 from shared.settings import settings
 from shared.submissions import catalogue, quote
-from shared.submissions.schemas import Offer, read_submission
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import read_submission
 from tests.catalogues import DEAR, written
 
 SHORT = DEAR + "default_max_tokens = 500\n"

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.batches import line_requests
-from shared.batches.lines import Wanted, read, unplanned
+from shared.batches.lines import Wanted, read
+from shared.batches.plan_lines import unplanned
 from shared.errors import InvalidRequest
 from shared.submissions import extras
-from shared.submissions.schemas import Offer, read_submission
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import read_submission
 from shared.submissions.sending import Sending, Words, sending
 from workers.providers import ProviderCall
 from workers.providers.openai.request import MOST_LISTED, composed, ignored, left_out

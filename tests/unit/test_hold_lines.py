@@ -14,7 +14,8 @@ from shared.money.pricing import Amount, LongContext, Price, worst_case
 from shared.settings import settings
 from shared.submissions import quote
 from shared.submissions.catalogue import catalogue
-from shared.submissions.schemas import Offer, Submission, read_submission
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import Submission, read_submission
 
 COUNTS, PRICES = st.integers(0, 10**7), st.integers(0, 10**11)
 MAYBE = st.none() | PRICES

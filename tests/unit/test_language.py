@@ -6,7 +6,8 @@ import orjson
 import pytest
 
 from shared.batches import line_requests
-from shared.batches.lines import Wanted, read, unplanned
+from shared.batches.lines import Wanted, read
+from shared.batches.plan_lines import unplanned
 from shared.errors import InvalidRequest
 from shared.submissions import linked_message, preface, quote
 from shared.submissions.catalogue import catalogue

@@ -6,8 +6,9 @@ import orjson
 import pytest
 
 from shared.batches.line_files import FaultError
-from shared.batches.lines import Wanted, planned, read, unplanned
+from shared.batches.lines import Wanted, read
 from shared.batches.linked_lines import LinkedLines
+from shared.batches.plan_lines import planned, unplanned
 from shared.errors import FusionError, InvalidRequest
 from shared.submissions import linked_context, linked_message, preface, quote
 from shared.submissions.catalogue import catalogue

@@ -10,7 +10,8 @@ import pytest
 from shared.errors import ProviderError
 from shared.submissions import quote
 from shared.submissions.catalogue import Endpoint, Provider, catalogue
-from shared.submissions.schemas import ChatRequest, Offer, read_submission
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import ChatRequest, read_submission
 from tests.scripted_client import ScriptedClient
 from workers.providers import ProviderCall, openai, sandbox
 from workers.running.retry import GiveUp, Situation, decide

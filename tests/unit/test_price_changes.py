@@ -13,7 +13,8 @@ from shared.submissions import catalogue as module
 from shared.submissions import catalogue_reload, quote
 from shared.submissions.catalogue import Catalogue, catalogue, checked, read
 from shared.submissions.catalogue_files import CatalogueError, joined, parsed
-from shared.submissions.schemas import Offer, read_submission
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import read_submission
 
 ROW = """
 [models.m]

@@ -13,7 +13,8 @@ from shared.money.pricing import PER_TOKENS, Amount, LongContext, Price, price, 
 from shared.money.shortage import linear
 from shared.submissions import quote
 from shared.submissions.catalogue import Catalogue, read
-from shared.submissions.schemas import Usage, read_offer, read_submission
+from shared.submissions.offers import read_offer
+from shared.submissions.schemas import Usage, read_submission
 from tests.catalogues import whole
 
 COUNTS, PRICES = st.integers(0, 10**7), st.integers(0, 10**11)

@@ -12,7 +12,7 @@ from producer.objects import charges
 from producer.objects.charges import Charge, charge
 from shared.money.pricing import PER_TOKENS, price
 from shared.submissions.charging import priced_offer, usage_of
-from shared.submissions.schemas import Offer
+from shared.submissions.offers import Offer
 from workers.answers import reported
 
 COUNTS, PRICES = st.integers(0, 10**7), st.integers(0, 10**11)

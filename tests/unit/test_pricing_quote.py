@@ -13,7 +13,8 @@ from shared.money import pricing
 from shared.money.pricing import Amount, Overheads, Price, charge, input_bound, price, worst_case
 from shared.submissions import quote
 from shared.submissions.catalogue import Catalogue, catalogue, read
-from shared.submissions.schemas import Usage, read_offer, read_submission
+from shared.submissions.offers import read_offer
+from shared.submissions.schemas import Usage, read_submission
 from tests.pictures import data_url, png
 
 COUNTS = st.integers(0, 10**7)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from producer.admission.rooms import Rooms
+from producer.admission.concurrency import AccountConcurrency
 from producer.admission.thread_turns import THREAD_BYTES, Turns
 from producer.dialects.responses import lookup, serving
 
@@ -30,12 +30,13 @@ class Rows:
 def made(rows: Rows, make: Any, times: int) -> list[Any]:
     async def scene() -> list[Any]:
         context = cast(
-            Any, SimpleNamespace(parsers=Turns(2, 10 * THREAD_BYTES), stored_requests=Rooms(3), database=rows)
+            Any,
+            SimpleNamespace(parsers=Turns(2, 10 * THREAD_BYTES), stored_requests=AccountConcurrency(3), database=rows),
         )
         holder = cast(Any, SimpleNamespace(account_id="acct_1"))
         asked = (serving.shown(context, holder, lookup.existing, "job_1", make) for _ in range(times))
         found = await asyncio.gather(*asked)
-        assert not context.stored_requests._rooms, "nobody is in a room any more"
+        assert not context.stored_requests._permits, "no account has a permit any more"
         return found
 
     return asyncio.run(scene())

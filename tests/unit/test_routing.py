@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.objects.selections import routing as shown
-from shared.batches import line_requests, lines
+from shared.batches import line_requests, plan_lines
 from shared.errors import InvalidRequest
 from shared.money.pricing import Amount, LongContext, Price, priced_counts
 from shared.providers import statistics
@@ -18,8 +18,9 @@ from shared.providers.statistics import OfferStatistics
 from shared.strict_json import dumps
 from shared.submissions import chosen, quote, routing, rows, selecting, selection
 from shared.submissions.catalogue import catalogue
+from shared.submissions.offers import Offer
 from shared.submissions.routing import Candidate
-from shared.submissions.schemas import Offer, read_submission
+from shared.submissions.schemas import read_submission
 
 SAY = [{"role": "user", "content": "hello"}]
 NAMES = st.text(max_size=3)
@@ -295,5 +296,5 @@ def test_a_line_is_sent_again_with_what_it_said_of_the_model(model: Any) -> None
     submission = read_submission("chat.completion", body)
     line = rows.priced(submission, quote.offers(submission, catalogue(), test=False), "a")
     assert line.model in catalogue().models
-    again = orjson.loads(orjson.dumps(line_requests.of_plan(lines.unplanned(lines.planned(line)))))
+    again = orjson.loads(orjson.dumps(line_requests.of_plan(plan_lines.unplanned(plan_lines.planned(line)))))
     assert again["body"] == body

@@ -7,7 +7,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from shared.submissions.schemas import Offer
+from shared.submissions.offers import Offer
 from workers.running.fallback import choose
 from workers.running.slots import BRAKE_SECONDS, BRAKED_LEASES, BRAKED_SECONDS, ENDED_SHARE, MOST_ENDED, Slots
 

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from shared.answers.streams import StreamProgress
-from shared.submissions.schemas import Offer
+from shared.submissions.offers import Offer
 from workers.providers import ProviderCall
 from workers.providers.sandbox import Sandbox, replies
 from workers.simulator.invent import MOST_VALUES, invent

@@ -8,30 +8,33 @@ import pytest
 from click.testing import CliRunner
 
 from producer.cli import main
-from shared import environment, logs, settings, settings_faults, settings_money
+from shared import environment, logs, settings, settings_faults, settings_limits, settings_money, settings_outside
 from shared.settings import Settings, read_settings
 from shared.submissions.catalogue import SANDBOX, checked
 from shared.submissions.catalogue_files import joined
 from workers import app
 
-SOURCE, MONEY = Path(settings.__file__), Path(settings_money.__file__)
+SOURCE = Path(settings.__file__)
+LIMITS, OUTSIDE, MONEY = (Path(str(one.__file__)) for one in (settings_limits, settings_outside, settings_money))
 TABLE = SOURCE.parents[1] / "deploy" / "settings.md"
 HEAD = """# Settings
 
 Environment variables, or lines of a `.env` file in the working directory; `deploy/operating.md` explains most.
 A `FUSIONAI_…` that is none of them changes nothing; commands and processes warn of it when they start.
-It is made of `shared/settings.py` and `shared/settings_money.py`:
+It is made of `shared/settings.py` and its parts `shared/settings_limits.py`, `shared/settings_outside.py` and
+`shared/settings_money.py`:
 `SETTINGS_TABLE=write pytest tests/unit/test_settings.py` makes it anew.
 
 | variable | default | what |
 |---|---|---|
 """
-SOLD = """
-## Payments and invoices
+PART = """
+## {}
 
 | variable | default | what |
 |---|---|---|
 """
+PARTS = {"Limits and time-outs": LIMITS, "Webhooks, data hub and web search": OUTSIDE, "Payments and invoices": MONEY}
 PROVIDERS = """
 ## Providers
 
@@ -63,8 +66,8 @@ def documented(source: Path) -> list[tuple[list[str], str]]:
 
 
 def table() -> str:
-    sold = SOLD + "\n".join(_rows(MONEY)) + "\n"
-    return HEAD + "\n".join(_rows(SOURCE)) + "\n" + sold + PROVIDERS + "\n".join(_providers()) + "\n"
+    parts = "".join(PART.format(title) + "\n".join(_rows(source)) + "\n" for title, source in PARTS.items())
+    return HEAD + "\n".join(_rows(SOURCE)) + "\n" + parts + PROVIDERS + "\n".join(_providers()) + "\n"
 
 
 def _rows(source: Path) -> Iterator[str]:
@@ -90,7 +93,7 @@ def _default(name: str) -> str:
 
 
 def test_each_setting_is_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [name for source in (MONEY, SOURCE) for names, _ in documented(source) for name in names]
+    found = [name for source in (MONEY, OUTSIDE, LIMITS, SOURCE) for names, _ in documented(source) for name in names]
     assert found == list(Settings.model_fields)
     if environment.inherited().get("SETTINGS_TABLE") == "write":
         TABLE.write_text(table())
@@ -200,10 +203,36 @@ def test_a_level_is_understood_in_any_letters(monkeypatch: pytest.MonkeyPatch, l
     assert read_settings().log_level == level.upper()
 
 
-@pytest.mark.parametrize("url", ["rediss://:p@redis:6380/1", "unix:///run/redis.sock?db=2", "amqp://u:p@mq//"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rediss://:p@redis:6380/1",
+        "unix:///run/redis.sock?db=2",
+        "amqp://u:p@mq//",
+        "amqps://u:p@mq1:5671//;amqps://u:p@mq2:5671//;amqps://u:p@[::1]//",
+    ],
+)
 def test_servers_of_each_kind_are_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("FUSIONAI_BROKER_URL", url)
     assert read_settings().broker_url == url
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "said"),
+    [
+        ("broker_url", "amqp://u:s3cret@a;localhost", "must begin with one of redis://"),
+        ("broker_url", "amqp://u:s3cret@a;", "must begin with one of redis://"),
+        ("broker_url", "amqp://u:s3cret@a;amqps://u:s3cret@b", "must all begin with amqp:// or all with amqps://"),
+        ("broker_url", "redis://:s3cret@a;redis://:s3cret@b", "must all begin with amqp:// or all with amqps://"),
+        ("broker_url", "amqp://u:s3cret@a:port", "the port must be a number"),
+        ("redis_url", "redis://:s3cret@a:0/0", "the port must not be 0"),
+    ],
+)
+def test_what_is_wrong_with_a_server_is_said(monkeypatch: pytest.MonkeyPatch, name: str, url: str, said: str) -> None:
+    monkeypatch.setenv(f"FUSIONAI_{name.upper()}", url)
+    with pytest.raises(SystemExit) as ended:
+        read_settings()
+    assert said in str(ended.value.code) and "s3cret" not in str(ended.value.code)
 
 
 def test_a_queue_that_there_is_not_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.strict_json import dumps
-from shared.submissions.schemas import Offer
+from shared.submissions.offers import Offer
 from shared.verify import steps
 
 _KEPT = {"provider": "openai", "model": "m", "upstream": "m", "version": "v", "max_output": 100, "bound_micros": 10_000}

@@ -11,7 +11,7 @@ import pytest
 from shared.answers.streams import chunk
 from shared.errors import ProviderError
 from shared.submissions.catalogue import Endpoint, Provider
-from shared.submissions.schemas import Offer
+from shared.submissions.offers import Offer
 from tests.acceptance.sse import added_up
 from tests.scripted_client import ScriptedClient
 from workers.providers import ProviderAnswer, ProviderCall, openai, sandbox

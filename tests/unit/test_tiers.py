@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from shared.errors import InvalidRequest, ProviderError
 from shared.submissions import quote
 from shared.submissions.catalogue import read
-from shared.submissions.schemas import Offer, read_submission
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import read_submission
 from tests.catalogues import whole
 from tests.unit.fault_bodies import google, openai, quota
 from workers.running import tiers

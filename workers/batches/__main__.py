@@ -23,6 +23,7 @@ def main() -> None:
     stop = on_signals()
     database = Database(settings().database_url)
     scheduler = BatchScheduler(database, bell())
+    bell().greet()
     processes.collect_seldom()
     watch = Watch(settings().redis_url).start()
     while not stop.is_set():

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from shared import clock, crash
 from shared.batches import credit, transitions
-from shared.batches import lines as batch_lines
+from shared.batches.plan_lines import unplanned
 from shared.batches.states import Row
 from shared.broker.bell import Bell
 from shared.db import Database
@@ -46,7 +46,7 @@ class Releasing:
         with blobs.reader(row["plan"], cursor) as plan:
             while lines := plan.readlines(CHUNK_BYTES):
                 for chunk in slices(lines, CHUNK):
-                    made = [intake.rows(owner, batch_lines.unplanned(line)) for line in chunk]
+                    made = [intake.rows(owner, unplanned(line)) for line in chunk]
                     end = cursor + sum(map(len, chunk))
                     if not self._database.write_sync(transitions.release, row["id"], (cursor, end), made):
                         return
@@ -69,7 +69,7 @@ class Releasing:
         with blobs.reader(row["plan"], row["cursor"]) as plan:
             for line in plan.readlines(CHUNK_BYTES)[: credit.SLICE]:
                 end += len(line)
-                lines.append((*intake.rows(owner, batch_lines.unplanned(line)), end))
+                lines.append((*intake.rows(owner, unplanned(line)), end))
         if not lines:
             raise EOFError("the plan ends before the lines do")
         _, deliveries = self._database.write_sync(credit.release_slice, row["id"], row["cursor"], lines)

@@ -15,7 +15,7 @@ from shared.db.models.jobs import RUNNING, WOKEN
 from shared.jobs import leases
 from workers.maintenance.chunks import MANY
 
-#: A doorbell that has been out for less is not looked for, in seconds.
+#: A doorbell rung less than so many seconds ago is not looked for.
 YOUNG_SECONDS = 3.0
 #: A doorbell this much older than one that has already been answered on the same queue is lost.
 OVERTAKEN_MICROS = 60 * clock.MICROS

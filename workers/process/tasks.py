@@ -1,4 +1,4 @@
-"""Thin Celery tasks: ids in, offer them to the loop, nothing else. Their acknowledgement means nothing; the rows do.
+"""The Celery tasks: each hands the ids of its message to the event loop. Their acknowledgement means nothing.
 
 What a later version sends beside the ids is passed over.
 """

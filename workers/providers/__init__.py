@@ -31,7 +31,8 @@ from typing import Any, Protocol
 
 from shared.providers.limits import RateLimits
 from shared.submissions.catalogue import SANDBOX, Catalogue, Endpoint, Provider, endpoint
-from shared.submissions.schemas import Offer, Usage
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import Usage
 from workers.upstream.http import HttpClient
 from workers.upstream.time_limits import TimeLimits, limits
 from workers.upstream.transport import ProviderClient

@@ -10,18 +10,20 @@ from typing import Any
 from shared import clock, crash
 from shared.errors import ProviderError, StorageAway
 from shared.jobs.leases import Leased
-from shared.jobs.outcomes import BEGAN, Ending, Requeue
+from shared.jobs.outcomes import Ending, Requeue
 from shared.jobs.pauses import BY_OPERATOR
 from shared.queues import PROBATION, Lane
 from shared.settings import settings
 from shared.submissions import extras
 from shared.submissions.catalogue import SANDBOX, catalogue
-from shared.submissions.schemas import Offer
+from shared.submissions.offers import Offer
 from shared.submissions.steps.conducting import Step
 from shared.submissions.steps.grounding import SEARCH
 from workers.pacing import PATIENCE, Pace, Permit, Recorder, Wait
-from workers.providers import ProviderAnswer, ProviderCall, TimeLimits, Upstream, limits
-from workers.running import counting, job_rows, outcomes, paused, requeues, stepping, tiers, traced
+from workers.providers import ProviderAnswer, ProviderCall, Upstream
+from workers.running import attempt_records as records
+from workers.running import counting, job_rows, outcomes, paused, requeues, stepping, tiers, time_left, traced
+from workers.running.attempt_records import NO_ROOM
 from workers.running.fallback import choose
 from workers.running.images import ImageKeeper, links
 from workers.running.job_rows import Work
@@ -35,14 +37,8 @@ from workers.upstream.faults import BAD_SIGNATURE, NOT_CONFIGURED, label
 BRIEF_PATIENCE = 0.5
 #: A wait up to this long keeps its slot; a longer one puts the job back with `run_at`.
 IN_PLACE_SECONDS = 60.0
-#: Why a job waits that a cheap service tier has no room for; in the rows, also a mark of its attempts.
-NO_ROOM = "no_capacity"
-#: In the record of an attempt: when it failed, in Redis's time.
-FAILED_AT = "failed_at"
 #: How long a job is put off whose provider an operator has paused; its queue then holds it, in seconds.
 PAUSED_SECONDS = 1.0
-#: Attempts that a job's row keeps: the first ones and the last ones.
-MOST_FIRST, MOST_LAST = 10, 40
 
 
 @dataclass(slots=True)
@@ -120,7 +116,7 @@ class _Run:
     async def _in_tier(self, failures: int) -> Ending | Requeue | ProviderError | Wait:
         """One attempt; in a cheap service tier one after the other while it serves none, to the usual tier's time."""
         while (usual := tiers.usual_offer(self.offers, self.job.offer)) is not None:
-            if self._seconds_until_usual() <= 0:
+            if time_left.until_usual(self.job) <= 0:
                 return requeues.to_offer(self.job, usual, self.offer.provider, self.lane, self.attempts)
             made = await self._once()
             if not isinstance(made, ProviderError) or not tiers.harmless(made, self.offer):
@@ -162,7 +158,7 @@ class _Run:
 
     def _decided(self, error: ProviderError, failures: int) -> Retry | Defer | GiveUp:
         another_left = self._following(error) is not None
-        at = Situation(self.lane, failures, self._begun(), another_left, self._seconds_left())
+        at = Situation(self.lane, failures, self._begun(), another_left, time_left.of_caller(self.job))
         return decide(error, at, base_seconds=settings().retry_base_seconds, jitter=random.random())
 
     @property
@@ -209,54 +205,42 @@ class _Run:
     async def _turn(self) -> Permit | Wait:
         """Leave to call; who has another offer left waits but a moment for it."""
         patience = PATIENCE if self.lane == "batch" or self._following(None) is None else BRIEF_PATIENCE
-        left = self._seconds_left()
+        left = time_left.of_caller(self.job)
         patience = patience if left is None else min(patience, left)
         provider = self.offer.provider
         return await self.by.pace.enter(
-            provider, self.offer.upstream, self.lane, patience, failed_at=_failed_at(self.attempts, provider)
+            provider, self.offer.upstream, self.lane, patience, failed_at=records.failed_at(self.attempts, provider)
         )
 
     async def _attempt(self, sink: CallSink | None, permit: Permit | None) -> Ending | Requeue | ProviderError:
         """One call, written down; the job's end when it went well."""
-        record: dict[str, Any] = {"provider": self.offer.provider, "model": self.offer.model}
-        record["started_at"] = clock.now_seconds()
-        if self.work.walk is not None:
-            record["step"] = self.work.walk.step.name
-        del self.attempts[MOST_FIRST : -MOST_LAST + 1]
-        self.attempts.append(record)
+        record = records.begin(self.attempts, self.offer, self._step())
         self.before = min(self.before, len(self.attempts) - 1)
         try:
             answer = await self._call(sink, permit)
         except ProviderError as failure:
             error = _bare(failure)
-            _name(record, error.request_ids)
         except StorageAway:
             record.update(status_code=200, error=requeues.STORAGE)
             raise
         else:
-            record.update(finished_at=clock.now_seconds(), status_code=answer.status_code, error=None)
-            _name(record, answer.request_ids)
+            records.answered(record, answer.status_code, answer.request_ids)
             if self.work.walk is not None:
                 return stepping.answered(self.job, self.work.walk, self.offer, answer, self.attempts)
             return outcomes.succeeded(self.job, self.offers, self.offer, answer, self.attempts)
         finally:
-            record.setdefault("finished_at", clock.now_seconds())
-            record.setdefault("status_code", None)
-            record.setdefault("error", "interrupted")
-        record.update(status_code=error.upstream_status, error=error.code or error.message)
-        if tiers.harmless(error, self.offer):
-            record[NO_ROOM] = True
+            records.close(record)
+        at = permit.gate.now() if permit is not None else None
+        records.failed(record, error, at, no_room=tiers.harmless(error, self.offer))
         if permit is not None:
-            record[FAILED_AT] = permit.gate.now()
             counting.failed(self.by.statistics, self.offer, error)
-        if error.head:
-            record[BEGAN] = True
         return error
 
     async def _call(self, sink: CallSink | None, permit: Permit | None) -> ProviderAnswer:
         """The call itself, whose end is reported to the pace."""
         offer, whole = self.offer, self.partial.take_whole
-        call = ProviderCall(self.job.id, self.job.type, self.request, offer, sink, self._limits(sink), whole)
+        limits = time_left.limits(self.job, self.offers, streamed=sink is not None, turns_soon=self._turns_soon())
+        call = ProviderCall(self.job.id, self.job.type, self.request, offer, sink, limits, whole)
         began = clock.monotonic()
         with permit.guarded(lambda error: tiers.harmless(error, offer)) if permit is not None else nullcontext():
             crash.point("call.before")
@@ -277,35 +261,21 @@ class _Run:
         """Whether a silent provider is soon given up for another offer; one of a cheap tier is not."""
         return self.lane == "realtime" and not tiers.bought_slow(self.offer) and self._following(None) is not None
 
-    def _limits(self, sink: CallSink | None) -> TimeLimits:
-        """How long the call may take. A cheap tier may be silent until its job goes to the usual one."""
-        found = limits(streamed=sink is not None, another_left=self._turns_soon())
-        if tiers.usual_offer(self.offers, self.job.offer) is None:
-            return found
-        first = tiers.silence(self._seconds_until_usual())
-        return replace(found, first_seconds=first, whole_seconds=max(found.whole_seconds, first))
-
     def _keeps(self) -> bool:
         """Whether the answer is to be put into storage."""
         return self.job.type == "image" and links(self.request)
 
     def _begun(self) -> int:
         """How many answers of this offer have begun and come to nothing, here or at other workers."""
-        step = self.work.walk.step.name if self.work.walk is not None else None
-        own = (self.offer.provider, self.offer.model, step)
-        made = (one for one in self.attempts if BEGAN in one)
-        return sum((one.get("provider"), one.get("model"), one.get("step")) == own for one in made)
+        return records.begun(self.attempts, self.offer, self._step())
 
-    def _seconds_until_usual(self) -> float:
-        """How long the cheap tier may still be asked: by the caller's time, or by that of the job."""
-        waits = self.job.wait_until if self._seconds_left() is not None else None
-        until = self.job.expires_at if waits is None else min(waits, self.job.expires_at)
-        return tiers.seconds_until_usual(clock.now_micros(), self.job.created_at, until)
+    def _step(self) -> str | None:
+        return self.work.walk.step.name if self.work.walk is not None else None
 
     def _pause_for_room(self) -> float:
         """How long to wait for room in the cheap tier."""
-        refusals = sum(NO_ROOM in one for one in self.attempts)
-        left, base = self._seconds_until_usual(), settings().retry_base_seconds
+        refusals = records.refusals(self.attempts)
+        left, base = time_left.until_usual(self.job), settings().retry_base_seconds
         return tiers.pause(max(refusals, 1), left, base_seconds=base, jitter=random.random())
 
     def _upstream(self) -> Upstream:
@@ -317,11 +287,6 @@ class _Run:
         """Where the answer goes as it comes."""
         turns_soon = self._turns_soon()
         return streaming(self.by.publisher, self.job, self.work, self.offer, self.partial, turns_soon=turns_soon)
-
-    def _seconds_left(self) -> float | None:
-        """How long the caller still waits; None: nobody does, or not any more."""
-        left = ((self.job.wait_until or 0) - clock.now_micros()) / clock.MICROS
-        return left if left > 0 else None
 
     def _following(self, error: ProviderError | None) -> int | None:
         """The offer that would be turned to."""
@@ -342,20 +307,6 @@ class _Run:
             return outcomes.given_up(self.job, error, verdict, self.attempts)
         provider = self.offers[following].provider
         return requeues.to_offer(self.job, following, provider, self.lane, self.attempts)
-
-
-def _name(record: dict[str, Any], request_ids: Sequence[str]) -> None:
-    """Keep with an attempt what its provider calls it by (`fusionai reconcile`)."""
-    if request_ids:
-        record["request_ids"] = list(request_ids)
-
-
-def _failed_at(attempts: Sequence[Mapping[str, Any]], provider: str) -> float | None:
-    """When the only failure of a job at a provider was, in Redis's time; 0: unknown, or it failed more than once."""
-    failed = [
-        one.get(FAILED_AT, 0.0) for one in attempts if one.get("provider") == provider and one.get("error") is not None
-    ]
-    return None if not failed else float(failed[0]) if len(failed) == 1 else 0.0
 
 
 def _bare(error: ProviderError) -> ProviderError:

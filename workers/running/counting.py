@@ -2,7 +2,7 @@
 
 from shared.errors import ProviderError
 from shared.providers.states import name_of
-from shared.submissions.schemas import Offer
+from shared.submissions.offers import Offer
 from workers.pacing import Recorder
 from workers.running import tiers
 from workers.running.sinks import CallSink

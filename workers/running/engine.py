@@ -2,40 +2,31 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection
-
-from shared import clock, crash, logs
+from shared import clock, logs
 from shared.background import BackgroundTasks
 from shared.broker.bell import bell
-from shared.db import Database, is_away
+from shared.db import Database
 from shared.jobs import leases
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending, Requeue, Verdict
-from shared.queues import lane_of
 from shared.settings import settings
 from shared.slices import slices
 from workers.running import job_rows, outcomes, traced
 from workers.running.attempts import Attempts
 from workers.running.job_rows import UnreadableError
+from workers.running.leasing import MANY, Leasing
 from workers.running.progress_recorder import ProgressRecorder
 from workers.running.settler import JobOutcome, Settler
-from workers.running.slots import BRAKED_SECONDS, Slots
+from workers.running.slots import Slots
 
 log = logging.getLogger(__name__)
 
-#: Jobs leased in one transaction.
-LEASE_MOST = 400
-#: While many run, fewer jobs of batches than these wait for more to be leased with them, for so long: a transaction
-#: costs what some fifty jobs in it do.
-LEASE_LEAST, GATHER_SECONDS = 200, 0.05
-#: Rows changed in one transaction otherwise.
+#: Rows changed in one transaction.
 MOST_ROWS = 1000
-#: While so many jobs run here, those of batches wait a moment for each other to be leased, and to be settled.
-MANY = 100
 #: A job that another version wrote and this one cannot read is left alone for so long, in microseconds.
 UNREADABLE_MICROS = 15 * clock.MICROS
 
@@ -54,15 +45,9 @@ class Engine:
         consume: Callable[[str, bool], None] = lambda queue, on: None,
     ) -> None:
         self._database = database
-        self._worker_id = worker_id
         self._attempts = attempts
         self._slots = slots
         self._settler = settler
-        self._consume = consume
-        self._paused: set[str] = set()
-        self._work = asyncio.Event()
-        #: Somebody may wait for a job that was offered, or there is nothing to wait for any more.
-        self._hurry = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
         #: Those of them that have no answer yet, which alone may be interrupted.
         self._calling: set[str] = set()
@@ -71,31 +56,22 @@ class Engine:
         #: Jobs that were put back to be run at once and are not offered yet, by queue.
         self._at_once: dict[str, list[str]] = {}
         self._astray: set[tuple[str, int]] = set()
-        self._leasing: asyncio.Task[None] | None = None
         self._recorder = ProgressRecorder(database)
-        #: When ids that wait for the next step of a braked queue are looked at again.
-        self._again: asyncio.TimerHandle | None = None
-        self._stopping = False
+        self._leasing = Leasing(
+            *(database, worker_id, slots, consume),
+            busy=lambda: len(self._running),
+            begin=self._begin,
+            leave=self._unwake,
+        )
 
     def start(self) -> None:
         """Lease whatever is offered from now on."""
-        self._leasing = asyncio.create_task(self._lease_until_stopped())
+        self._leasing.start()
         self._recorder.start()
 
     def offer(self, queue: str, ids: Sequence[str]) -> None:
         """Take note of ids that may be leased; those there is no room for go back to the feeder."""
-        if not self._slots.serves(queue):  # another version's message
-            self._unwake(ids)
-            return
-        refused = list(ids) if self._stopping else self._slots.add(queue, ids)
-        if refused:
-            self._unwake(refused)
-        if self._slots.full(queue) and queue not in self._paused:
-            self._paused.add(queue)
-            self._consume(queue, False)
-        self._work.set()
-        if lane_of(queue) == "realtime":
-            self._hurry.set()
+        self._leasing.offer(queue, ids)
 
     def cancel(self, ids: Sequence[str]) -> None:
         """Stop calling for these jobs, if they are running here; an answer already there wins."""
@@ -132,15 +108,12 @@ class Engine:
 
     def stop_leasing(self) -> None:
         """Take nothing more; what is offered from now on is left to others."""
-        self._stopping = True
-        self._work.set()
-        self._hurry.set()
+        self._leasing.stop()
 
     async def stop(self, drain_seconds: float) -> None:
         """Stop leasing, wait for the calls under way, hand back what is left."""
         self.stop_leasing()
-        if self._leasing is not None:
-            await self._leasing
+        await self._leasing.stopped()
         self._unwake(self._slots.drop_waiting())
         if self._running and drain_seconds > 0:
             await asyncio.wait(list(self._running.values()), timeout=drain_seconds)
@@ -175,56 +148,9 @@ class Engine:
             self._cancelled.add(id)
             self._running[id].cancel()
 
-    async def _lease_until_stopped(self) -> None:
-        while not self._stopping:
-            await self._work.wait()
-            self._work.clear()
-            await self._gather()
-            while not self._stopping and (taken := self._slots.take(LEASE_MOST, clock.monotonic())):
-                await self._lease(taken)
-                self._resume()
-                await self._gather()
-            self._resume()
-            if self._slots.held_back() and self._again is None:
-                self._again = asyncio.get_running_loop().call_later(BRAKED_SECONDS, self._lease_on)
-
-    async def _gather(self) -> None:
-        """While many run, let a few batch jobs wait a moment for more to be leased with them."""
-        if not self._stopping and len(self._running) >= MANY and self._slots.few(LEASE_LEAST):
-            self._hurry.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(GATHER_SECONDS):
-                    await self._hurry.wait()
-
-    def _lease_on(self) -> None:
-        self._again = None
-        self._work.set()
-
-    async def _lease(self, taken: dict[str, list[str]]) -> None:
-        try:
-            leased = await self._database.write(_lease, self._worker_id, taken)
-        except Exception as error:
-            log.warning("could not lease jobs, trying again: %s", logs.kind(error))
-            for queue, ids in taken.items():
-                self._slots.give_back(queue, len(ids))
-                if is_away(error):
-                    self.offer(queue, ids)  # their doorbell has rung, and does not ring again
-                else:
-                    self._unwake(ids)  # so that they come in other company
-            await asyncio.sleep(0.5)
-            return
-        crash.point("lease.after_commit")
-        for queue, ids in taken.items():
-            got = sum(job.queue == queue for job in leased)
-            self._slots.give_back(queue, len(ids) - got)
-        for job in leased:
-            self._calling.add(job.id)
-            self._running[job.id] = asyncio.create_task(self._run(job))
-
-    def _resume(self) -> None:
-        for queue in [queue for queue in self._paused if self._slots.hungry(queue)]:
-            self._paused.discard(queue)
-            self._consume(queue, True)
+    def _begin(self, job: Leased) -> None:
+        self._calling.add(job.id)
+        self._running[job.id] = asyncio.create_task(self._run(job))
 
     async def _run(self, job: Leased) -> None:
         with traced.job(job):
@@ -248,14 +174,14 @@ class Engine:
                 self._slots.give_back(job.queue)
             else:
                 self._slots.written(job.queue, freed)
-            self._work.set()
+            self._leasing.wake()
 
     def _let_go(self, ending: Ending, job: Leased) -> int | None:
         """Let another job have the slot while this one's end is written down: the size of its answer; None: not yet."""
         size = len(ending.response or ending.partial or "")
         if not self._slots.end(job.queue, size):
             return None
-        self._work.set()
+        self._leasing.wake()
         return size
 
     async def _outcome(self, job: Leased) -> JobOutcome:
@@ -322,9 +248,3 @@ class Engine:
             except Exception as error:
                 log.warning("could not settle job %s, trying again: %s", outcome.job_id, logs.kind(error))
             await asyncio.sleep(0.5)
-
-
-def _lease(connection: Connection, worker_id: str, taken: Mapping[str, Sequence[str]]) -> list[Leased]:
-    leased = leases.lease(connection, worker_id, taken)
-    crash.point("lease.before_commit")
-    return leased

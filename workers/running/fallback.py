@@ -5,7 +5,7 @@ The candidates were fixed, with their prices, when the job was accepted; nothing
 
 from collections.abc import Collection, Sequence
 
-from shared.submissions.schemas import Offer
+from shared.submissions.offers import Offer
 
 
 def choose(

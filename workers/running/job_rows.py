@@ -8,7 +8,8 @@ import orjson
 
 from shared.jobs.leases import Leased
 from shared.queues import LANES
-from shared.submissions.schemas import REQUESTS, Offer, read_offer
+from shared.submissions.offers import Offer, read_offer
+from shared.submissions.schemas import REQUESTS
 from shared.submissions.steps.course import COURSE
 from workers.running import walks
 from workers.running.walks import Walk

@@ -13,7 +13,8 @@ from shared.money.pricing import charge, charge_of_all
 from shared.objects.amounts import credits
 from shared.submissions import usage_shown
 from shared.submissions.charging import priced_offer
-from shared.submissions.schemas import USUAL_TIER, Offer, Usage
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import USUAL_TIER, Usage
 from workers.providers import ProviderAnswer
 from workers.running import walks
 from workers.running.partial_answer import PartialAnswer

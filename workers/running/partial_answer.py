@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from shared.answers.beside import BESIDE, REDACTED, SIGNATURE
 from shared.submissions.catalogue import catalogue
-from shared.submissions.schemas import Offer, Usage
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import Usage
 from shared.submissions.token_estimates import BYTES_PER_TOKEN
 from workers.answers.estimates import of_chat
 from workers.running.walks import Walk

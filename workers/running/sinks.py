@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from shared import clock
 from shared.jobs.leases import Leased
 from shared.submissions.catalogue import SANDBOX
-from shared.submissions.schemas import Offer
+from shared.submissions.offers import Offer
 from workers.running.job_rows import Work
 from workers.running.partial_answer import PartialAnswer
 from workers.running.publisher import HeldSink, Publisher, StreamSink, UnreadSink

@@ -11,7 +11,8 @@ from shared.money.pricing import charge_of_all, price
 from shared.queues import PROBATION, Lane, queue_name
 from shared.submissions import charging
 from shared.submissions.catalogue import catalogue
-from shared.submissions.schemas import Offer, Usage
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import Usage
 from shared.submissions.steps.conducting import Failure, Finished, Step
 from shared.submissions.steps.course import COURSE
 from workers.providers import ProviderAnswer

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from shared.errors import ProviderError
-from shared.submissions.schemas import USUAL_TIER, Offer
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import USUAL_TIER
 from workers.running.retry import SILENT_CODES
 from workers.upstream.faults import classify
 

@@ -7,7 +7,7 @@ from typing import Any
 from shared import telemetry
 from shared.errors import ProviderError
 from shared.jobs.leases import Leased
-from shared.submissions.schemas import Offer
+from shared.submissions.offers import Offer
 from shared.telemetry import content, names
 from workers.providers import ProviderAnswer
 

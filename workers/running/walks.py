@@ -8,7 +8,8 @@ import orjson
 
 from shared.money.pricing import Amount, Price
 from shared.submissions.charging import USED
-from shared.submissions.schemas import Offer, Usage
+from shared.submissions.offers import Offer
+from shared.submissions.schemas import Usage
 from shared.submissions.steps import grounding
 from shared.submissions.steps.conducting import Answer, Asked, Conductor, Failure, Finished, Step
 from shared.submissions.steps.conductors import CONDUCTORS

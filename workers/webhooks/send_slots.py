@@ -22,7 +22,8 @@ SHARES: Final[dict[Kind, tuple[int, int, int]]] = {
     "slow": (100, 25, 25),
     "silent": (100, 25, 25),
 }
-#: Sends at once that became slow under way; of more the oldest is given up, of an account that has more than a share.
+#: Sends at once that became slow under way. Of more, the oldest is given up: of the account with the most of them, if
+#: that has more than a share, else of all.
 MOST_SLOW: Final = 400
 SLOW_SHARE: Final = 50
 #: The most that can be under way.
@@ -77,7 +78,7 @@ class SendSlots:
             receiver.on_change.remove(leave)
 
     def move_to_slow(self, slot: SendSlot, receiver: ReceiverState) -> None:
-        """Its send has been under way for long: it goes over to those that are, even when they have no slot free."""
+        """A send has been under way for long: it counts as a slow one from now on, even if no slow slot is free."""
         receiver.mark_slow()
         if slot.kind in ("slow", "silent"):
             return

@@ -10,24 +10,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import orjson
-
-from shared import clock, crash, logs
+from shared import clock, crash
 from shared.background import BackgroundTasks
 from shared.db import Database
 from shared.db.batcher import Batcher
-from shared.objects.events import event_object
-from shared.settings import settings
 from shared.slices import slices
-from shared.webhooks import events, signing
-from workers.webhooks import addressees, traced
+from shared.webhooks import events
+from workers.webhooks import addressees
 from workers.webhooks.claims import Due, claim, postpone, release, webhooks_of
-from workers.webhooks.client import SendResult, WebhookClient, attempt, timed_out
+from workers.webhooks.client import SendResult, WebhookClient
 from workers.webhooks.due import LEAST, due_of
 from workers.webhooks.lines import Line
-from workers.webhooks.receivers import SLOW_SECONDS, ReceiverStates
+from workers.webhooks.receivers import ReceiverStates
 from workers.webhooks.results import busy_seconds, give_up_disabled, record, result
 from workers.webhooks.send_slots import SendSlot, SendSlots
+from workers.webhooks.sending import send
 
 log = logging.getLogger(__name__)
 
@@ -234,7 +231,7 @@ class Sender:
         try:
             if clock.monotonic() > row["send_by"]:
                 return None
-            answer = await self._timed(line, row, slot)
+            answer = await send(self._client, row, slot, lambda: self._slots.move_to_slow(slot, line.receiver))
         finally:
             self._slots.release(slot)
         line.receiver.learn(answer)
@@ -252,42 +249,12 @@ class Sender:
         finally:
             line.busy -= 1
 
-    async def _timed(self, line: Line, row: dict[str, Any], slot: SendSlot) -> SendResult:
-        """The answer, whatever becomes of the send; while it is waited for it may come to count as a slow one."""
-        loop, began = asyncio.get_running_loop(), clock.monotonic()
-        slow = None
-        if slot.kind in ("quick", "fresh"):
-            slow = loop.call_later(SLOW_SECONDS[slot.kind], self._slots.move_to_slow, slot, line.receiver)
-        try:
-            async with asyncio.timeout(seconds := settings().webhook_timeout_seconds) as limit:
-                slot.cut = lambda: limit.reschedule(loop.time())
-                return await self._post(row, seconds)
-        except TimeoutError:
-            return timed_out(clock.monotonic() - began)
-        except Exception as error:  # what is not recorded would be tried for ever
-            log.warning("sending a webhook delivery failed: %s", logs.kind(error))
-            seconds = clock.monotonic() - began
-            return SendResult(None, b"", seconds, "internal", f"sending failed ({type(error).__name__})")
-        finally:
-            if slow is not None:
-                slow.cancel()
-            slot.cut = None
-
     async def _recorded(self, row: dict[str, Any], answer: SendResult) -> None:
         await self._record(result(row, answer))
         crash.point("deliver.after_record")
         if answer.status == 410:
             while await self._database.write(give_up_disabled, row["webhook_id"]) == events.CHUNK:
                 pass
-
-    async def _post(self, row: Mapping[str, Any], seconds: float) -> SendResult:
-        body = orjson.dumps(event_object(row))
-        signed = signing.headers(row["id"], body, clock.now_seconds(), row["secrets"])
-        wanted = {"content-type": "application/json", **signed}
-        with traced.send(row) as span:
-            answer = await attempt(self._client, row["url"], body, wanted, seconds)
-            traced.sent(span, answer)
-            return answer
 
     async def _claims(self, groups: Sequence[list[str]]) -> Sequence[list[dict[str, Any]]]:
         send_by = clock.monotonic() + CLAIMED_SECONDS  # from before the claim, by this machine's own clock

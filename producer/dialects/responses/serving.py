@@ -31,7 +31,7 @@ async def create(request: Request) -> Response:
     """The answer to a POST: the response, its events, or with `background` the response as it was accepted."""
     context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
-    async with context.stored_requests.entered(holder.account_id):
+    async with context.stored_requests.permit(holder.account_id):
         read = await reading.reader(request, context, holder, body)
         call = await calls.read_call(request, context, holder, body, read)
     try:
@@ -60,7 +60,7 @@ async def shown(
 
     Of a large one on a thread, and in its account's turn; a few of an account are in memory at a time.
     """
-    async with context.stored_requests.entered(holder.account_id):
+    async with context.stored_requests.permit(holder.account_id):
         row = await context.database.read(find, holder, id)
         return await context.parsers.run(lookup.size_of(row), partial(make, row), holder.account_id)
 

@@ -1,7 +1,8 @@
 """The schema's history (alembic), and `migrate`, which brings a database up to date under a lock, beside its users.
 
 Each migration is one transaction. On PostgreSQL it waits but LOCK_SECONDS for a table, since whoever asks for the table
-meanwhile waits behind it; it then lets go and tries again.
+meanwhile waits behind it; it then lets go and tries again. Alembic is imported where there is something to do: that
+takes longer than to see that there is not.
 """
 
 import fcntl
@@ -11,17 +12,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from shared import clock
 from shared.db import schema
+from shared.db.addresses import address, sqlite_path
 from shared.db.migrations import after
-from shared.errors import Unavailable
+from shared.errors import Conflict, Unavailable
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 #: Any constant: the advisory lock that two migrating processes meet at.
 _LOCK: Final = 7_203_114
@@ -52,20 +55,50 @@ def migrate(url: str, *, finish: bool = False, waiting: Callable[[], None] = lam
     """Upgrade to the newest revision; a second process waits, then finds nothing to do.
 
     `finish`: take away too what no version from this one on needs. `waiting` is called before each new try to get a
-    table; Unavailable after TRY_SECONDS. A database that a newer version has migrated is left as it is.
+    table; Unavailable after TRY_SECONDS. A database that a newer version has migrated is left as it is. Conflict: a
+    restore has not been finished.
     """
+    if path := sqlite_path(url):
+        check_restored(path)
     engine = _engine(url)
     try:
         with _locked(engine) as connection:
             before = schema.revision(connection)
             connection.rollback()
             if before is None or before < schema.NEWEST:
-                _patiently(connection, lambda: command.upgrade(config(connection), "head"), waiting)
+                _patiently(connection, lambda: _upgrade(connection), waiting)
             if before is None or (finish and before <= schema.NEWEST):  # nobody can be using an empty database
                 _patiently(connection, lambda: after.take_away(connection), waiting)
             return Migrated(max(before or "", schema.NEWEST), tuple(after.left(connection)))
     finally:
         engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+
+    command.upgrade(config(connection), "head")
+
+
+def check_known(found: str | None) -> None:
+    """Conflict, when the schema is of a newer version than this one."""
+    if found is not None and found > schema.NEWEST:
+        raise Conflict(
+            f"the database has the schema {found} of a newer version of FusionAI; this version cannot use it"
+        )
+
+
+def being_restored(path: str) -> Path:
+    """Where a backup is made ready to be the SQLite database at `path`: while it is there, a restore is unfinished."""
+    return Path(f"{path}.restoring")
+
+
+def check_restored(path: str) -> None:
+    """Conflict, where a restore was begun and has not been finished: an empty database is no substitute."""
+    if being_restored(path).exists() and not Path(path).exists():
+        raise Conflict(
+            f"a restore of {path} was not finished: run `fusionai restore` again, or delete {being_restored(path)}"
+        )
 
 
 def _patiently(connection: Connection, step: Callable[[], None], waiting: Callable[[], None]) -> None:
@@ -88,18 +121,15 @@ def _patiently(connection: Connection, step: Callable[[], None], waiting: Callab
 
 
 def _engine(url: str) -> Engine:
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        if parsed.database:
-            Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _make(parsed.database)
-        engine = create_engine(parsed, connect_args={"timeout": 60})
-        event.listen(engine, "connect", _without_transactions)
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-        return engine
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    return create_engine(parsed, connect_args={"options": f"-c lock_timeout={int(LOCK_SECONDS * 1000)}"})
+    if address(url).get_backend_name() != "sqlite":
+        return create_engine(address(url), connect_args={"options": f"-c lock_timeout={int(LOCK_SECONDS * 1000)}"})
+    if path := sqlite_path(url):
+        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(path)
+    engine = create_engine(address(url), connect_args={"timeout": 60})
+    event.listen(engine, "connect", _without_transactions)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
 
 
 def _without_transactions(connection: Any, _: Any) -> None:
@@ -113,8 +143,10 @@ def _make(path: str) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
 
 
-def config(connection: Connection | None = None) -> Config:
+def config(connection: Connection | None = None) -> "Config":
     """Alembic's configuration, without a file."""
+    from alembic.config import Config
+
     made = Config()
     made.set_main_option("script_location", str(Path(__file__).parent))
     made.attributes["connection"] = connection

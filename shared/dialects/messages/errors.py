@@ -18,7 +18,7 @@ _TYPES: Final[Mapping[int, str]] = {
     504: "timeout_error",
 }
 TYPES: Final = ("invalid_request_error", *_TYPES.values(), "api_error")
-#: What an error that is stored has under names of its own here.
+#: Fields of a stored error that Anthropic's body has under other names.
 _OTHER_NAMES: Final = ("type", "code")
 
 
@@ -32,6 +32,6 @@ def type_of(status: int) -> str:
 
 
 def body(error: Mapping[str, Any], request_id: str) -> dict[str, Any]:
-    """The body of a refusal, of an error object of ours, as jobs keep it."""
+    """The body of an error response, from an error object as jobs store it."""
     shown = {"type": type_of(error["code"])} | {name: error[name] for name in error if name not in _OTHER_NAMES}
     return {"type": "error", "error": shown, "request_id": request_id}

@@ -8,7 +8,8 @@ import orjson
 
 from shared.money.pricing import Amount, Price
 from shared.submissions.charging import USED
-from shared.submissions.schemas import Usage, read_offer
+from shared.submissions.offers import read_offer
+from shared.submissions.schemas import Usage
 from shared.submissions.steps import grounding
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from shared.submissions.schemas import Offer, read_offer
+from shared.submissions.offers import Offer, read_offer
 
 #: Added to the `offer` of a job that has a course; more than any job has offers. An earlier release, which knows no
 #: steps, finds no such offer, and leaves the job to workers that do.

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fusionai.errors import StreamCutError as StreamCutError
     from fusionai.errors import StreamError as StreamError
     from fusionai.errors import UnavailableError as UnavailableError
+    from fusionai.errors import UnexpectedAnswerError as UnexpectedAnswerError
     from fusionai.errors import UnsupportedMediaTypeError as UnsupportedMediaTypeError
     from fusionai.errors import UpstreamError as UpstreamError
     from fusionai.errors import WaitTimeoutError as WaitTimeoutError

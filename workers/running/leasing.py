@@ -1,0 +1,150 @@
+"""Leases the jobs that were offered to this process, in groups, as far as it has slots for them."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+from sqlalchemy import Connection
+
+from shared import clock, crash, logs
+from shared.db import Database, is_away
+from shared.jobs import leases
+from shared.jobs.leases import Leased
+from shared.queues import lane_of
+from workers.running.slots import BRAKED_SECONDS, Slots
+
+log = logging.getLogger(__name__)
+
+#: Jobs leased in one transaction.
+LEASE_MOST = 400
+#: While many run, fewer jobs of batches than these wait for more to be leased with them, for so long: a transaction
+#: costs what some fifty jobs in it do.
+LEASE_LEAST, GATHER_SECONDS = 200, 0.05
+#: While so many jobs run here, those of batches wait a moment for each other to be leased, and to be settled.
+MANY = 100
+
+
+class Leasing:
+    """The leasing of one engine.
+
+    `busy`: how many jobs run here; `begin` runs one that was leased; `leave` leaves ids to the feeder.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        worker_id: str,
+        slots: Slots,
+        consume: Callable[[str, bool], None],
+        *,
+        busy: Callable[[], int],
+        begin: Callable[[Leased], None],
+        leave: Callable[[Sequence[str]], None],
+    ) -> None:
+        self._database = database
+        self._worker_id = worker_id
+        self._slots = slots
+        self._consume = consume
+        self._busy = busy
+        self._begin = begin
+        self._leave = leave
+        self._paused: set[str] = set()
+        self._work = asyncio.Event()
+        #: Somebody may wait for a job that was offered, or there is nothing to wait for any more.
+        self._hurry = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        #: When ids that wait for the next step of a braked queue are looked at again.
+        self._again: asyncio.TimerHandle | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        """Lease whatever is offered from now on."""
+        self._task = asyncio.create_task(self._lease_until_stopped())
+
+    def offer(self, queue: str, ids: Sequence[str]) -> None:
+        """Take note of ids that may be leased; those there is no room for go back to the feeder."""
+        if not self._slots.serves(queue):  # another version's message
+            self._leave(ids)
+            return
+        refused = list(ids) if self._stopping else self._slots.add(queue, ids)
+        if refused:
+            self._leave(refused)
+        if self._slots.full(queue) and queue not in self._paused:
+            self._paused.add(queue)
+            self._consume(queue, False)
+        self._work.set()
+        if lane_of(queue) == "realtime":
+            self._hurry.set()
+
+    def wake(self) -> None:
+        """Look again: a slot may be free."""
+        self._work.set()
+
+    def stop(self) -> None:
+        """Take nothing more."""
+        self._stopping = True
+        self._work.set()
+        self._hurry.set()
+
+    async def stopped(self) -> None:
+        """Until nothing is being leased any more, after `stop`."""
+        if self._task is not None:
+            await self._task
+
+    async def _lease_until_stopped(self) -> None:
+        while not self._stopping:
+            await self._work.wait()
+            self._work.clear()
+            await self._gather()
+            while not self._stopping and (taken := self._slots.take(LEASE_MOST, clock.monotonic())):
+                await self.lease(taken)
+                self._resume()
+                await self._gather()
+            self._resume()
+            if self._slots.held_back() and self._again is None:
+                self._again = asyncio.get_running_loop().call_later(BRAKED_SECONDS, self._lease_on)
+
+    async def _gather(self) -> None:
+        """While many run, let a few batch jobs wait a moment for more to be leased with them."""
+        if not self._stopping and self._busy() >= MANY and self._slots.few(LEASE_LEAST):
+            self._hurry.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_SECONDS):
+                    await self._hurry.wait()
+
+    def _lease_on(self) -> None:
+        self._again = None
+        self._work.set()
+
+    async def lease(self, taken: dict[str, list[str]]) -> None:
+        """Lease what has got slots, by queue; what is not leased gives them back."""
+        try:
+            leased = await self._database.write(_lease, self._worker_id, taken)
+        except Exception as error:
+            log.warning("could not lease jobs, trying again: %s", logs.kind(error))
+            for queue, ids in taken.items():
+                self._slots.give_back(queue, len(ids))
+                if is_away(error):
+                    self.offer(queue, ids)  # their doorbell has rung, and does not ring again
+                else:
+                    self._leave(ids)  # so that they come in other company
+            await asyncio.sleep(0.5)
+            return
+        crash.point("lease.after_commit")
+        for queue, ids in taken.items():
+            got = sum(job.queue == queue for job in leased)
+            self._slots.give_back(queue, len(ids) - got)
+        for job in leased:
+            self._begin(job)
+
+    def _resume(self) -> None:
+        for queue in [queue for queue in self._paused if self._slots.hungry(queue)]:
+            self._paused.discard(queue)
+            self._consume(queue, True)
+
+
+def _lease(connection: Connection, worker_id: str, taken: Mapping[str, Sequence[str]]) -> list[Leased]:
+    leased = leases.lease(connection, worker_id, taken)
+    crash.point("lease.before_commit")
+    return leased
