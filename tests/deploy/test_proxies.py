@@ -60,7 +60,10 @@ def caddy(directory: Path, port: int, *behind: int) -> list[str]:
     """The same of a Caddy."""
     site = (PROXY / "Caddyfile").read_text()
     own = f"https://127.0.0.1:{port} {{\n\ttls {directory}/cert.pem {directory}/key.pem\n"
-    for old, new in {"api.example.com {\n": own, "127.0.0.1:8000": " ".join(f"127.0.0.1:{one}" for one in behind)}.items():
+    for old, new in {
+        "api.example.com {\n": own,
+        "127.0.0.1:8000": " ".join(f"127.0.0.1:{one}" for one in behind),
+    }.items():
         assert old in site
         site = site.replace(old, new)
     site = "{\n\tadmin off\n\tauto_https disable_redirects\n}\n" + site

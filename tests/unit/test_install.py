@@ -75,7 +75,12 @@ def test_a_changed_lock_is_installed_again(place: Path) -> None:
 def test_the_users_own_settings_take_nothing_out_of_the_venv(place: Path) -> None:
     elsewhere = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PYTHONPATH", "PYTHONHOME")
     elsewhere += ("PIP_CONSTRAINT", "PIP_REQUIRE_HASHES", "PIP_NO_BINARY", "PYTHONSAFEPATH")
-    reached = {"PIP_INDEX_URL": "http://mirror/", "PIP_CERT": "/own.pem", "PIP_NO_INDEX": "1", "PIP_CACHE_DIR": "/cache"}
+    reached = {
+        "PIP_INDEX_URL": "http://mirror/",
+        "PIP_CERT": "/own.pem",
+        "PIP_NO_INDEX": "1",
+        "PIP_CACHE_DIR": "/cache",
+    }
     assert install(place, **reached, **dict.fromkeys(elsewhere, "/elsewhere")).returncode == 0
     seen = (place / "pip.env").read_text().splitlines()
     assert {f"{name}={value}" for name, value in reached.items()} <= set(seen)
