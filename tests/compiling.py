@@ -11,6 +11,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.util import LRUCache
 
 from shared import db
+from tests import pooling
 
 #: Statements of each kind of database: several times what the product has.
 _MOST = 4000
@@ -36,6 +37,7 @@ def _create_engine(url: URL, **given: Any) -> Engine:
         _take(engine)
     else:  # its dialect is of use to others when it has met the database
         event.listen(engine, "engine_connect", _share, once=True)
+    pooling.give(engine, url)
     return engine
 
 

@@ -13,6 +13,8 @@ from typing import Final
 
 import psycopg
 
+from tests import pooling
+
 #: Empties the tables that have pages: the small by DELETE, which is a fifth of the work of TRUNCATE and leaves pages
 #: that the planner takes for those of a new table, which it believes to have ten.
 _EMPTY: Final = """DO $$ DECLARE used record; BEGIN
@@ -38,8 +40,9 @@ _SCHEMA: Final = """SELECT concat_ws(' ',
     (SELECT count(*) FROM pg_statistic),
     (SELECT count(*) FROM pg_db_role_setting),
     (SELECT string_agg(version_num, ',') FROM alembic_version))"""
+#: Who is connected; but for the connection that asks, and those that are kept.
 _OTHERS: Final = """SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND pid <> ALL(%s)"""
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,21 @@ class Lent:
     url: str
     connection: "psycopg.Connection[tuple[object, ...]]"
 
-    def told(self, query: str) -> object:
+    def told(self, query: str, *given: object) -> object:
         """The one value of a query's one row."""
-        row = self.connection.execute(query.encode()).fetchone()
+        row = self.connection.execute(query.encode(), given or None).fetchone()
         return row and row[0]
+
+    @property
+    def in_use(self) -> object:
+        """Whether somebody is still connected, or has a connection of those that are kept."""
+        pool = pooling.pool_of(self.url)
+        return (pool and pool.checkedout()) or self.told(_OTHERS, sorted(pool.pids if pool else ()))
+
+    def close(self) -> None:
+        """Close its connections."""
+        pooling.drop(self.url)
+        self.connection.close()
 
 
 class Lender:
@@ -77,7 +91,7 @@ class Lender:
         for _ in range(len(self._spare)):
             found = self._spare.popleft()
             try:
-                if found.told(_OTHERS):  # it may be on its way out
+                if found.in_use:  # it may be on its way out
                     self._spare.append(found)
                     continue
                 found.connection.execute(_EMPTY)
@@ -85,7 +99,7 @@ class Lender:
                     return found
             except psycopg.Error:
                 pass
-            found.connection.close()
+            found.close()
         return None
 
     def _new(self) -> Lent:
@@ -94,9 +108,10 @@ class Lender:
             url, psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True, options="-c lock_timeout=1000")
         )
         self._schema = self._schema or lent.told(_SCHEMA)
+        pooling.keep(url)
         return lent
 
     def close(self) -> None:
         """Close the connections of all that is spare."""
         while self._spare:
-            self._spare.pop().connection.close()
+            self._spare.pop().close()

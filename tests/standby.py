@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Self
 
 from sqlalchemy import make_url
 
@@ -58,5 +59,29 @@ class Standby:
         run("pg_ctl", "-w", "-D", str(self._data), "promote")
 
     def stop(self) -> None:
+        """End it, and forget what it had."""
         run("pg_ctl", "-m", "immediate", "-D", str(self._data), "stop")
         shutil.rmtree(self._root, ignore_errors=True)
+
+
+class Pair:
+    """A server and its standby, for as long as the block lasts; either may be killed."""
+
+    def __enter__(self) -> Self:
+        self.primary = PostgresServer(vacuums=False)
+        try:
+            self.standby = Standby(self.primary)
+        except BaseException:
+            self.primary.kill()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.standby.stop()
+        self.primary.kill()
+
+
+def several(*hosts: str) -> str:
+    """The URL of the database `postgres` at the first of these servers that takes writes."""
+    places = ",".join(host.replace("/", "%2F") for host in hosts)
+    return f"postgresql://postgres@{places}/postgres?target_session_attrs=read-write"

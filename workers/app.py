@@ -12,10 +12,12 @@ from celery.platforms import SecurityWarning
 
 from shared import logs, network, telemetry
 from shared.broker.app import app
+from shared.db import schema
 from shared.queues import TASKS
 from shared.settings import Wrong, keep_private, settings
 from shared.submissions.catalogue import SANDBOX, catalogue, endpoint, job_queues
 from workers.process import remote_control, tasks
+from workers.process.celery_consumer import CeleryConsumer
 from workers.process.consumer import Consumer
 from workers.process.runtime import LEASE_OVER, Runtime, capacities, serves
 
@@ -34,6 +36,7 @@ def main() -> None:
     check_queues()
     for line in proxy_lines():
         log.info(line)
+    schema.require(settings().database_url)
     remote_control.restrict()
     telemetry.start("worker")
     consumer = Consumer()
@@ -91,6 +94,7 @@ def _run_celery() -> int:
     worker = app.Worker(
         quiet=True,
         pool_cls="threads",
+        consumer_cls=CeleryConsumer,
         concurrency=POOL_THREADS,
         without_gossip=True,
         without_mingle=True,

@@ -1,4 +1,4 @@
-"""Pure: what an installation of a size begins with, as a table: two of each process at least, on two machines."""
+"""Pure: what an installation of a size begins with, as a table: one more of each process than the model plans."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,8 @@ from typing import Final
 
 from deploy.capacity.model import PROCESSES, UTILISATION, Costs, Demand, Plan, plan
 
-#: Of each kind, so that one may die with its machine.
-LEAST: Final = 2
+#: Of each kind beside those that are planned, so that one may die, or be replaced.
+SPARE: Final = 1
 #: Connections for commands, backups and whoever looks, beside those of processes.
 OTHERS: Final = 20
 
@@ -37,7 +37,7 @@ HEAD: Final = (
 
 def counts(found: Plan) -> Mapping[str, int]:
     """Processes by role."""
-    return {role: max(LEAST, found.processes[role]) for role in PROCESSES}
+    return {role: found.processes[role] + SPARE for role in PROCESSES}
 
 
 def connections(processes: Mapping[str, int], each: int) -> int:
@@ -58,9 +58,9 @@ def _row(costs: Costs, size: Size, mix: Mapping[str, float], mean_of_peak: float
         size.name,
         f"{size.rate:,.0f}",
         *(f"{processes[role]:,}" for role in PROCESSES),
-        f"{max(LEAST, math.ceil(found.postgresql_cores / UTILISATION)):,}",
+        f"{math.ceil(found.postgresql_cores / UTILISATION):,}",
         f"{connections(processes, each):,}",
         f"{found.wal_bytes_per_second / 1e6:,.1f}",
         f"{found.stored_bytes_per_day * size.kept_days / 1e9:,.0f} ({size.kept_days:.0f} days)",
-        f"{found.redis_cores:.0%}",
+        f"{found.redis_cores:.1%}",
     )

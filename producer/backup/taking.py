@@ -19,7 +19,7 @@ from producer.backup.layout import Manifest
 from shared import clock
 from shared.db import Database
 from shared.db.addresses import sqlite_path
-from shared.db.migrations import revision
+from shared.db.schema import revision
 from shared.errors import Conflict, Unavailable
 from shared.files import blobs
 from shared.settings import Settings

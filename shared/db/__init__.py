@@ -5,6 +5,7 @@ statements, so a group commit costs one thread hop. deploy/adr/0001-sync-sql-on-
 """
 
 import asyncio
+import logging
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -22,10 +23,14 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared import clock
+from shared.db import pipelines, silence
 from shared.db.addresses import address
+
+pipelines.end_by_sync()
 
 P = ParamSpec("P")
 R = TypeVar("R")
+log = logging.getLogger(__name__)
 
 #: Fewer rows than these are faster as an INSERT.
 COPY_LEAST = 8
@@ -40,8 +45,13 @@ SPARE, MORE = 2, 8
 #: How long a write waits for other writers before it gives up, in seconds.
 WRITE_DEADLINE_SECONDS = 15.0
 
-#: Transactions here last milliseconds: one that waits this long for a lock starts anew, one that idles is dead.
-_POSTGRESQL_OPTIONS = "-c lock_timeout=5000 -c idle_in_transaction_session_timeout=20000"
+#: Transactions here last milliseconds: one that waits so long for a lock starts anew; one that idles so long is dead,
+#: and its locks are free before those who wait for them give up (WRITE_DEADLINE_SECONDS). In milliseconds.
+_SESSION = {"lock_timeout": 5_000, "idle_in_transaction_session_timeout": 5_000}
+
+#: A server that let us wait so long for a connection in vain is not asked again for so long, in seconds: whoever waits
+#: for a thread meanwhile hears at once that it is away, and not after everybody before them has waited as well.
+_SLOW_SECONDS, _AWAY_SECONDS = 1.0, 1.0
 
 #: SQLSTATEs after which the same transaction may simply run again: serialization failure, deadlock, lock timeout.
 _RETRY_STATES = frozenset({"40001", "40P01", "55P03"})
@@ -78,6 +88,7 @@ class Database:
         self.engine = _engine(url, threads)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._write_lock = threading.Lock() if self.is_sqlite else None
+        self._away_until = 0.0
         writers = 1 if self.is_sqlite else threads
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="db-write")
         self._readers = ThreadPoolExecutor(threads, thread_name_prefix="db-read")
@@ -118,7 +129,7 @@ class Database:
     def _transaction(
         self, write: bool, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        with self.engine.connect() as raw:
+        with self._connect() as raw:
             connection = raw.execution_options(fusionai_write=write)
             transaction = connection.begin()
             try:
@@ -137,6 +148,18 @@ class Database:
                     raise AmbiguousCommitError(_state(error) or "connection lost") from error
                 raise
             return value
+
+    def _connect(self) -> Connection:
+        """A connection that works, or the error that there is none; soon, while the server is silent."""
+        began = clock.monotonic()
+        if began < self._away_until:
+            raise OperationalError("connect", None, psycopg.OperationalError("the database does not answer"))
+        try:
+            return self.engine.connect()
+        except DBAPIError:
+            if clock.monotonic() - began > _SLOW_SECONDS:
+                self._away_until = clock.monotonic() + _AWAY_SECONDS
+            raise
 
     def close(self) -> None:
         """Let running transactions end, then close every connection."""
@@ -252,14 +275,25 @@ def _engine(url: str, threads: int) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(
+    engine = create_engine(
         at,
-        connect_args={"options": _POSTGRESQL_OPTIONS, "connect_timeout": 5},
+        connect_args=silence.connect_args(at, **_SESSION),
         pool_size=threads + SPARE,
         max_overflow=MORE,
         pool_pre_ping=True,
         hide_parameters=True,
     )
+    event.listen(engine, "do_connect", _connect_postgresql)
+    return engine
+
+
+def _connect_postgresql(dialect: Any, _record: Any, args: Any, given: Any) -> Any:
+    """A connection; where there is none to be had, the log says why: libpq's words have server and user, no secret."""
+    try:
+        return dialect.connect(*args, **given)
+    except psycopg.OperationalError as error:
+        log.warning("the database cannot be connected to: %s", str(error).partition("\n")[0])
+        raise
 
 
 def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:

@@ -49,11 +49,20 @@ class Query:
         return iter(read(self._found))
 
     def _found(self, connection: Connection) -> list[Finding]:
-        statement, names = _statement(self.sql, connection.dialect.name, tuple(job_queues()))
-        now = clock.now_micros()
-        given = {"now": now, "day_ago": now - DAY, "month_ago": now - 30 * DAY, "month": clock.month(now)}
+        statement, names = self.statement(connection.dialect.name)
+        given = parameters()
         rows = connection.execute(statement, {name: given[name] for name in names}).mappings()
         return list(first_of(self.name, (Finding(self.name, dict(row)) for row in rows)))
+
+    def statement(self, dialect: str) -> tuple[TextClause, tuple[str, ...]]:
+        """The statement in the words of a database, and the names of its parameters."""
+        return _statement(self.sql, dialect, tuple(job_queues()))
+
+
+def parameters() -> dict[str, int | str]:
+    """What statements may ask for, now."""
+    now = clock.now_micros()
+    return {"now": now, "day_ago": now - DAY, "month_ago": now - 30 * DAY, "month": clock.month(now)}
 
 
 #: Made once: reading a statement's text costs more than running it on a small database.

@@ -19,14 +19,14 @@ TEST = ".test"
 class Inbox:
     """`answer` decides, by the event id and how often it has come, what the receiver says."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
         self.answer: Callable[[str, int], Answer] = lambda event_id, times: Answer()
         self.violations: list[str] = []
         #: How often each event came, and how often that was answered well.
         self.arrivals: Counter[str] = Counter()
         self.taken: Counter[str] = Counter()
         self._secrets: dict[str, str] = {}
-        self._receiver = Receiver()
+        self._receiver = Receiver(address)
         self._lock = threading.Lock()
 
     def __enter__(self) -> "Inbox":

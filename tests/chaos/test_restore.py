@@ -1,8 +1,7 @@
 """All is lost and a backup is restored: what was unfinished runs, what came later is gone, no number comes twice."""
 
+import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,12 +10,15 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from producer import cli
 from shared.money import purchases
 from shared.settings import settings
 from shared.verify import verify_all
 from tests.chaos.conftest import Stacks
-from tests.harness import Account, Stack, chat, line
+from tests.harness import HASTY, Account, Stack, chat, line
+from tests.marks import SHORT
 from tests.receiver import Answer
 from tests.standby import place_of, run
 
@@ -26,10 +28,18 @@ SLOW, LINES = 12, 20
 
 def fusionai(stack: Stack, *words: str) -> str:
     """What the command prints, with the settings of the stack."""
-    argv = [sys.executable, "-m", "producer.cli", *words]
-    done = subprocess.run(argv, env=stack.environment, capture_output=True, text=True, cwd=stack.directory)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    usual = os.umask(0o077)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in stack.environment.items():
+                patch.setenv(name, value)
+            settings.cache_clear()
+            done = CliRunner().invoke(cli.main, [*words])
+    finally:
+        settings.cache_clear()
+        os.umask(usual)
+    assert done.exit_code == 0, (done.output, done.exc_info)
+    return str(done.output)
 
 
 class OnSqlite:
@@ -156,10 +166,12 @@ def end_all(stack: Stack) -> None:
     stack.database.engine.dispose()
 
 
-@pytest.mark.parametrize(("kind", "redis"), [("sqlite", "stale"), ("sqlite", "empty"), ("postgresql", "stale")])
+@pytest.mark.parametrize(
+    ("kind", "redis"), [("sqlite", "stale"), ("postgresql", "stale"), pytest.param("sqlite", "empty", marks=SHORT)]
+)
 def test_everything_is_lost_and_restored(stacks: Stacks, tmp_path: Path, kind: str, redis: str) -> None:
     way: Any = {"sqlite": OnSqlite, "postgresql": OnPostgresql}[kind]()
-    with stacks.own(kind) as stack:
+    with stacks.own(kind, **HASTY) as stack:
         world = work(stack)
         way.back_up(stack, tmp_path / "backup")
         last = go_on(world)

@@ -71,8 +71,11 @@ class Callers:
         while not self._over.is_set():
             number += 1
             answer = call(number)
-            if answer.status_code not in (200, 202):
-                self.refused.append(f"{answer.request.method} {answer.request.url.path}: {answer.text[:300]}")
+            elsewhere = answer.headers.get("location", "sign-in")
+            if answer.status_code not in (200, 202) and "sign-in" in elsewhere:
+                self.refused.append(
+                    f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text[:300]}"
+                )
             self.done += 1
 
     def _as_customer(self, key: str, number: int) -> httpx.Response:

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from sqlalchemy.exc import OperationalError
 
 from shared.db import AmbiguousCommitError, Database
 from tests.integration import attempts, world
 from tests.integration.test_engine import Provider, Silent, good
+from workers.running import lease
 from workers.running.engine import Engine
 from workers.running.lease import held_by
 from workers.running.settler import Settler
@@ -93,3 +95,28 @@ def test_a_lease_whose_commit_was_ambiguous_is_handed_back_at_the_second_beat(da
     assert {world.row(database, id)["status"] for id in ids} == {"queued"}
     assert {world.row(database, id)["woken_at"] for id in ids} == {None}, "the feeder's to wake"
     assert world.violations(database) == []
+
+
+def test_a_worker_that_starts_while_the_database_is_away_has_its_lease_as_soon_as_it_is_back(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One lease, also where the first COMMIT was ambiguous; what is not there yet cannot run out."""
+    away = OperationalError("INSERT INTO workers", None, Exception("timeout expired"))
+    errors: list[Exception] = [away, AmbiguousCommitError(), away]
+    incarnation, write = lease.Incarnation(database), database.write_sync
+
+    def fails(fn: Any, *args: Any, **kwargs: Any) -> Any:
+        assert not incarnation.expiring
+        error = errors.pop() if errors else None
+        if error is None or isinstance(error, AmbiguousCommitError):
+            write(fn, *args, **kwargs)
+        if error is not None:
+            raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lease, "START_AGAIN_SECONDS", 0)
+        patched.setattr(database, "write_sync", fails)
+        incarnation.start()
+    assert [row["id"] for row in world.rows(database, world.m.workers)] == [incarnation.id]
+    assert not errors and not incarnation.expiring
+    incarnation.stop()

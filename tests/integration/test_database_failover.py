@@ -16,49 +16,29 @@ from shared.db.migrations import migrate
 from tests.conditions import await_condition
 from tests.integration import world
 from tests.servers import PostgresServer
-from tests.standby import Standby
-
-
-@pytest.fixture
-def primary() -> Iterator[PostgresServer]:
-    """A server that a test may kill."""
-    started = PostgresServer(vacuums=False)
-    yield started
-    started.kill()
-
-
-@pytest.fixture
-def standby(primary: PostgresServer) -> Iterator[Standby]:
-    started = Standby(primary)
-    yield started
-    started.stop()
-
-
-def several(*hosts: str) -> str:
-    """The URL of the database at the first of these servers that takes writes."""
-    places = ",".join(host.replace("/", "%2F") for host in hosts)
-    return f"postgresql://postgres@{places}/postgres?target_session_attrs=read-write"
+from tests.standby import Pair, Standby, several
 
 
 def accounts(connection: Connection) -> int:
     return len(connection.execute(select(m.accounts.c.id)).all())
 
 
-def test_the_standby_is_used_once_it_takes_writes(primary: PostgresServer, standby: Standby) -> None:
-    url = several(standby.host, primary.host)
-    migrate(url)  # the standby comes first, and takes none
-    database = Database(url)
-    world.open_account(database)
-    assert database.read_sync(accounts) == 1
-    await_condition(lambda: seen(standby) == 1, what="the standby's copy")
-    with ThreadPoolExecutor(1) as threads:
-        primary.kill()
-        written = threads.submit(world.open_account, database)
-        standby.promote()
-        written.result(30)
-    assert database.read_sync(accounts) == 2
-    assert world.violations(database) == []
-    database.close()
+def test_the_standby_is_used_once_it_takes_writes() -> None:
+    with Pair() as pair:
+        url = several(pair.standby.host, pair.primary.host)
+        migrate(url)  # the standby comes first, and takes none
+        database = Database(url)
+        world.open_account(database)
+        assert database.read_sync(accounts) == 1
+        await_condition(lambda: seen(pair.standby) == 1, what="the standby's copy")
+        with ThreadPoolExecutor(1) as threads:
+            pair.primary.kill()
+            written = threads.submit(world.open_account, database)
+            pair.standby.promote()
+            written.result(30)
+        assert database.read_sync(accounts) == 2
+        assert world.violations(database) == []
+        database.close()
 
 
 def seen(standby: Standby) -> int:
@@ -117,6 +97,6 @@ def test_and_comes_back_by_itself(read_only: Database, monkeypatch: pytest.Monke
     with ThreadPoolExecutor(1) as threads:
         written = threads.submit(world.open_account, read_only)
         assert tried.wait(10)
-        _set_read_only(Database(read_only.engine.url.render_as_string(hide_password=False)), False)
+        _set_read_only(read_only, False)
         written.result(30)
     assert read_only.read_sync(accounts) == 2

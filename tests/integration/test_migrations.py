@@ -4,12 +4,16 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
 from shared.db import Database, models
-from shared.db.migrations import migrate
+from shared.db.migrations import config, migrate
+from shared.db.schema import NEWEST
 from shared.environment import inherited
 
 
@@ -72,7 +76,12 @@ def test_alembic_finds_nothing_to_do(database: Database) -> None:
     assert [step for step in found if not (database.is_sqlite and step[1].name == "jobs_to_wake")] == []
 
 
-def test_migrating_again_changes_nothing(database_url: str) -> None:
+def test_the_newest_is_alembics_head() -> None:
+    assert ScriptDirectory.from_config(config()).get_heads() == [NEWEST]
+
+
+def test_migrating_again_changes_nothing(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "upgrade", None)
     opened = Database(database_url)
     before = schema(opened.engine)
     migrate(database_url)

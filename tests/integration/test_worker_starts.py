@@ -1,16 +1,19 @@
-"""A worker that cannot start, since its database is away: it ends, and takes no doorbells for nobody."""
+"""A worker that cannot start, since its database has no tables: it ends, and takes no doorbells for nobody.
+
+One whose database is away waits for it: tests/integration/test_database_away.py, and tests/cluster.
+"""
 
 from pathlib import Path
 
 from shared.environment import inherited
 from tests import starting
-from tests.servers import RedisServer, free_port
+from tests.servers import RedisServer
 from workers.process.runtime import LEASE_OVER
 
 
-def test_without_a_database_it_ends_at_once_and_says_why(tmp_path: Path, redis_server: RedisServer) -> None:
+def test_on_a_database_that_is_none_it_ends_at_once_and_says_why(tmp_path: Path, redis_server: RedisServer) -> None:
     env = inherited() | {
-        "FUSIONAI_DATABASE_URL": f"postgresql://nobody@127.0.0.1:{free_port()}/none",
+        "FUSIONAI_DATABASE_URL": f"sqlite:///{tmp_path / 'empty.sqlite3'}",
         "FUSIONAI_STATE_DIRECTORY": str(tmp_path),
         "FUSIONAI_BROKER_URL": redis_server.url.replace("/0", "/8"),
         "FUSIONAI_REDIS_URL": redis_server.url,

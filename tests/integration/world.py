@@ -24,8 +24,7 @@ from shared.jobs.outcomes import Ending, Requeue, Settled
 from shared.money import ledger
 from shared.settings import settings
 from shared.submissions.schemas import Submission, read_submission
-from shared.verify import verify
-from tests import event_shapes
+from tests import event_shapes, verifying
 from workers.maintenance.statements import StatementMaker
 from workers.running import lease
 
@@ -247,7 +246,7 @@ def violations(database: Database) -> list[str]:
     """
     while StatementMaker(database).some():
         pass
-    return database.read_sync(verify) + database.read_sync(event_shapes.violations)
+    return database.read_sync(verifying.violations) + database.read_sync(event_shapes.violations)
 
 
 def wipe(database: Database) -> None:

@@ -24,13 +24,12 @@ def test_what_to_begin_with_is_what_these_costs_say() -> None:
 
 
 @pytest.mark.parametrize("size", sizing.SIZES, ids=lambda size: size.name)
-def test_each_size_is_within_every_limit_and_survives_a_machine(size: sizing.Size) -> None:
+def test_each_size_is_within_every_limit_and_may_lose_a_process(size: sizing.Size) -> None:
     rates = {way: share * size.rate for way, share in capacity.MIX.items()}
     found = plan(COSTS, Demand(rates, mean_of_peak=capacity.MEAN_OF_PEAK, kept_days=size.kept_days))
     assert max(found.of_limits.values()) <= 1
     processes = sizing.counts(found)
-    assert min(processes.values()) >= 2
-    assert all(processes[role] >= found.processes[role] for role in PROCESSES)
+    assert all(processes[role] - 1 >= found.processes[role] for role in PROCESSES)
 
 
 def test_connections_are_those_of_all_processes_and_one_that_follows_another() -> None:
