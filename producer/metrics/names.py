@@ -30,7 +30,7 @@ GAUGES: Final[tuple[tuple[str, Labels, str], ...]] = (
     (
         "provider_paused",
         ("provider", "model", "reason"),
-        "1 while calls are paused because the provider is down or refuses requests.",
+        "1 while calls are paused because the provider is down or refuses requests, or by an operator.",
     ),
     (
         "provider_calls_per_second",

@@ -23,4 +23,4 @@ def _exit_gen(self: Pipeline) -> Generator[Any, Any, None]:
 
 def end_by_sync() -> None:
     """End every pipeline of this process so."""
-    Pipeline._exit_gen = _exit_gen  # type: ignore[assignment, method-assign]
+    Pipeline._exit_gen = _exit_gen  # type: ignore[method-assign, assignment]

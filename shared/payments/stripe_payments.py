@@ -128,8 +128,12 @@ class StripePayments:
         *others, last = self._secrets
         for secret in others:
             with suppress(stripe.SignatureVerificationError):
-                return self._client.construct_event(payload, signature, secret, TOLERANCE_SECONDS).to_dict()
-        return self._client.construct_event(payload, signature, last, TOLERANCE_SECONDS).to_dict()
+                return self._event(payload, signature, secret)
+        return self._event(payload, signature, last)
+
+    def _event(self, payload: bytes, signature: str | None, secret: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._client.construct_event(payload, signature, secret, TOLERANCE_SECONDS).to_dict()
+        return found
 
     def _session(self, wanted: Wanted) -> dict[str, Any]:
         labels = _labels(wanted)

@@ -419,11 +419,3 @@ def test_a_copy_keeps_the_times_of_files(home: Home, database: Database, tmp_pat
     taking.take(tmp_path / "backup", home.use())
     (copy,) = (tmp_path / "backup" / "files" / "files").iterdir()
     assert abs(copy.stat().st_mtime - 1_000_000) <= 1 and clock.now_seconds() > 1_000_000
-
-
-def test_a_schema_of_a_newer_version_is_refused_in_a_sentence(home: Home) -> None:
-    with closing(sqlite3.connect(home.path)) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-        connection.commit()
-    with pytest.raises(Conflict, match=r"schema 9999 of a newer version"):
-        migrate(f"sqlite:///{home.path}")

@@ -11,14 +11,14 @@ import pytest
 
 from deploy.check_lock import ROOT
 
-#: Stands for a Python and for the one in the .venv that it makes. PIP_FAILS: what pip's exit status is. NO_VENV: as on
+#: Stands for a Python and for the one in the .venv that it makes. NO_PIP: what pip's exit status is. NO_VENV: as on
 #: a Debian without python3-venv. Each call of pip is written to pip.log, its environment to pip.env.
 PRETENDER = """\
 #!/bin/sh
 case "$*" in
 *ensurepip*) [ -z "${NO_VENV:-}" ] ;;
 "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
-"-m pip "*) echo "$*" >>pip.log; env >pip.env; exit "${PIP_FAILS:-0}" ;;
+"-m pip "*) echo "$*" >>pip.log; env >pip.env; exit "${NO_PIP:-0}" ;;
 *"sys.version.split()"*) echo "${VERSION:-NAME}" ;;
 *) exec "REAL" "$@" ;;
 esac
@@ -112,7 +112,7 @@ def test_no_venv_module(place: Path) -> None:
 
 
 def test_a_failing_pip_says_what_to_look_at_and_is_not_believed_later(place: Path) -> None:
-    ended = install(place, PIP_FAILS="1")
+    ended = install(place, NO_PIP="1")
     assert ended.returncode == 1
     assert "check the network (behind a proxy set HTTPS_PROXY" in ended.stderr
     (place / ".venv" / "half-made").touch()

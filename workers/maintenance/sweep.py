@@ -17,7 +17,7 @@ from shared import clock, crash, db, logs
 from shared.batches import callbacks as batch_callbacks
 from shared.batches import key_holds
 from shared.broker.bell import FULL_MESSAGES, Bell, bell
-from shared.db import Database
+from shared.db import Database, schema
 from shared.jobs import callbacks as job_callbacks
 from shared.jobs import response_events
 from shared.jobs.pauses import paused_providers
@@ -272,6 +272,7 @@ def main() -> None:
     once = parser.parse_args().once
     logs.start()
     keep_private()
+    schema.require(settings().database_url)
     database = Database(settings().database_url)
     probation = None if once else ProbationSupervisor(database, recovery.lapse_one)
     sweeper = Sweeper(database, bell(), probation)
@@ -279,6 +280,7 @@ def main() -> None:
         sweeper.run_once()
         print(json.dumps({name: sweeper.done[name] for name in DONE}))
     else:
+        bell().greet()
         _sweep_until_stopped(sweeper, Tally(database))
         probation.stop()
     sweeper.retention.close()
