@@ -14,7 +14,7 @@ from tests.upgrade.balancer import Balancer
 from tests.upgrade.load import Load
 from tests.upgrade.stack import Upgrade, Version, upgrading
 
-pytestmark = [pytest.mark.chaos, pytest.mark.history, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.history, pytest.mark.timeout(1200)]
 
 #: The order that deploy/cluster.md names; the same backwards; and one in which web processes are ahead of workers.
 FORTH = ("worker", "worker2", "batches", "sweeper", "web", "web2")
