@@ -1,6 +1,9 @@
 # Everything is installed into .venv: the runtime lock for what runs, the rest for what tests. PYTHON: 3.11 or newer.
 PYTHON ?= python3
 BIN := .venv/bin
+# Whether the version that was released last can be unpacked: a shallow clone lacks its commit.
+RELEASED := $(shell sed -n 's/^RELEASED = "\([0-9a-f]*\)".*/\1/p' tests/chaos/older.py)
+HISTORY := $(shell git cat-file -e '$(RELEASED)^{commit}' 2>/dev/null && echo yes)
 # Which tests `make test` runs; nothing: all of them.
 TESTS ?=
 # How many it runs at a time. They wait as much as they work: four use two cores.
@@ -13,8 +16,10 @@ CHOSEN := $(if $(filter file,$(origin PYTHON)),,chosen)
 
 # Where Python may not keep what it has compiled, every process compiles all of ours anew: half a second of each start.
 unexport PYTHONDONTWRITEBYTECODE
+# What runs is what is in .venv and here, whatever the user's other Pythons need.
+unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONOPTIMIZE
 
-.PHONY: help install runtime dev demo test test-node test-sdk-js sdk-types test-go packages test-packages test-console screenshots chromium run bench chaos chaos-short check deploy-check supply-check release-notes lock migration
+.PHONY: help install runtime dev demo test test-upgrade test-node test-sdk-js sdk-types test-go packages test-packages test-console screenshots chromium run bench chaos chaos-short check deploy-check test-cluster supply-check release-notes lock migration
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -55,7 +60,9 @@ sdk-types: dev producer/client/js/node_modules/.package-lock.json ## the types o
 
 %/node_modules/.package-lock.json: %/package.json %/package-lock.json
 	@command -v npm >/dev/null || \
-		{ echo "Node 20 or newer and npm are missing: apt-get install nodejs npm, or see https://nodejs.org"; exit 1; }
+		{ echo "Node 20 or newer and npm are missing: apt-get install npm (Debian 13), or see https://nodejs.org"; exit 1; }
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' || \
+		{ echo "Node 20 or newer is needed, and this is $$(node --version): see https://nodejs.org"; exit 1; }
 	npm --prefix $* ci --silent
 	@touch $@
 
@@ -96,6 +103,10 @@ deploy-check: dev ## the image, compose, chart, units, proxies, rules of deploy/
 	@$(BIN)/python -m tests.deploy.tools
 	DEPLOY_CHECK=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/deploy
 
+test-cluster: dev ## a cluster on this machine: three nodes of RabbitMQ, Redis, TLS and passwords, PostgreSQL; what goes away and comes back
+	@$(BIN)/python -m tests.cluster.programs
+	CLUSTER_CHECK=1 $(BIN)/python -m pytest -q -n 0 tests/cluster
+
 supply-check: dev ## licences of what is shipped, its bill of materials (build/sbom.cdx.json), and known vulnerabilities
 	@deploy/install.sh checks "$(PYTHON)"
 	$(BIN)/mypy --strict --explicit-package-bases deploy/supply_chain.py
@@ -111,10 +122,15 @@ bench: dev ## the figures of BENCHMARKS.md
 chaos: dev ## kills processes of a running system for as long as it takes: the long crash tests
 	$(BIN)/python -m pytest -q -s -m chaos tests
 
-# Every crash point once, at its latest passing; each process killed, stopped and replaced; and a rough world.
+# Every crash point once, at its latest passing; each process killed, stopped and replaced; and a rough world, in which a
+# worker of an earlier version is where the history has one.
 chaos-short: dev ## every crash point, kills of each kind, a rolling update and a rough world, in a few minutes
-	$(BIN)/python -m pytest -q -m chaos_short -n $(WORKERS) --dist loadgroup tests/chaos tests/acceptance/test_rolling.py \
-		tests/acceptance/test_batch_providers.py
+	$(BIN)/python -m pytest -q -m "chaos_short$(if $(HISTORY),, and not history)" -n $(WORKERS) --dist loadgroup \
+		tests/chaos tests/acceptance/test_rolling.py tests/acceptance/test_batch_providers.py
+
+test-upgrade: dev ## a rolling upgrade under load from the version that was released last, back, and there again
+	@[ -n "$(HISTORY)" ] || { echo "The released version ($(RELEASED)) is not in this clone: git fetch --unshallow"; exit 1; }
+	$(BIN)/python -m pytest -q -s -m history tests/upgrade
 
 migration: dev ## a draft of the next migration from the models: make migration name=image_sizes
 	@$(BIN)/python -m deploy.new_migration "$(name)"

@@ -8,8 +8,17 @@ set -eu
 set_name=$1 python=$2 chosen=${3:-}
 cd "$(dirname "$0")/.."
 own=.venv/bin/python
-# The user's own settings that would have pip install to somewhere else, or see packages that are not in .venv.
-unset PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PYTHONPATH PYTHONHOME
+# Of the user's own settings for pip those stay that say how packages are reached; others are for other installs, as
+# PIP_USER, PIP_TARGET, PIP_CONSTRAINT. What a pip.conf says of two of them is overruled.
+for name in $(env | sed -n 's/^\(PIP_[A-Z_]*\)=.*/\1/p'); do
+    case $name in
+    PIP_*INDEX* | PIP_FIND_LINKS | PIP_PROXY | PIP_*CERT | PIP_TRUSTED_HOST | PIP_*TIMEOUT | PIP_RETRIES) ;;
+    PIP_*CACHE* | PIP_CONFIG_FILE | PIP_KEYRING_PROVIDER | PIP_USE_*) ;;
+    *) unset "$name" ;;
+    esac
+done
+export PIP_USER=0 PIP_REQUIRE_HASHES=0
+unset PYTHONPATH PYTHONHOME PYTHONSAFEPATH
 
 say() { echo "$*" >&2; }
 fail() {

@@ -1,7 +1,8 @@
 """Writes the next migration from what the models have and a migrated database has not: `make migration name=…`.
 
 What alembic finds is a draft: the docstring is to be put in words, and what it cannot see (rows to fill, constraints
-of SQLite's tables, a column that was renamed) is written by hand. CONTRIBUTING.md says what a migration has to bear.
+of SQLite's tables, a column that was renamed) is written by hand. CONTRIBUTING.md says what a migration has to bear,
+and `shared.db.migrations.rules` refuses what it must not do.
 """
 
 import argparse
@@ -26,6 +27,10 @@ ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = Path(migrations.__file__).parent / "versions"
 #: What names a migration: its file is `0016_name.py`; alembic cuts a longer name off.
 NAME = re.compile(r"[a-z][a-z0-9_]{1,39}")
+#: In a draft: the tables that it makes; an index, and its table; what makes one beside users.
+_TABLE = re.compile(r"op\.create_table\(\s*['\"]([a-z0-9_]+)")
+_INDEX = re.compile(r"op\.(create_index\(\s*['\"][a-z0-9_]+['\"],\s*['\"]([a-z0-9_]+))")
+_IMPORT = "from shared.db.migrations import online\n"
 #: What SQLite does to a table in place; anything else makes the table anew, which is left to alembic's batch mode.
 _IN_PLACE = (ops.AddColumnOp, ops.DropColumnOp, ops.CreateIndexOp, ops.DropIndexOp)
 
@@ -100,10 +105,20 @@ def _shape(change: Any) -> tuple[str, ...] | None:
 def _tidy(file: Path) -> None:
     """Take alembic's comments out, and have ruff do the rest."""
     lines = [line for line in file.read_text().splitlines() if not line.lstrip().startswith("# ### ")]
-    file.write_text("\n".join(lines) + "\n")
+    file.write_text(_online("\n".join(lines)) + "\n")
     ruff, settings = [sys.executable, "-m", "ruff"], f"--config={ROOT / 'pyproject.toml'}"
     subprocess.run([*ruff, "check", "--quiet", "--fix", "--exit-zero", "--select=F,I", settings, str(file)], check=True)
     subprocess.run([*ruff, "format", "--quiet", settings, str(file)], check=True)
+
+
+def _online(draft: str) -> str:
+    """Have indexes of tables that are there already made beside their users."""
+    upward, at, downward = draft.partition("\ndef downgrade")
+    made = set(_TABLE.findall(upward))
+    changed = _INDEX.sub(lambda found: found[0] if found[2] in made else f"online.{found[1]}", upward)
+    if changed == upward:
+        return draft
+    return changed.replace("from alembic import op\n", f"from alembic import op\n{_IMPORT}", 1) + at + downward
 
 
 def main() -> None:

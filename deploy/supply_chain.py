@@ -1,9 +1,10 @@
 """What is shipped, under which licences: `python -m deploy.supply_chain` checks both, writes the bill of materials.
 
-Shipped are the packages of the image's lock, the files of others that ours contain (deploy/vendored.toml), and what a
-wheel says is inside of it (PEP 770). Each has to have a licence that is known, and allowed here. The list of them is
-deploy/licences.md, which `--write` writes anew; the bill of materials is CycloneDX, by cyclonedx-bom, cut down to what
-is shipped and completed by what no package's metadata says.
+Shipped are the packages of the image's lock, the files of others that ours contain (deploy/vendored.toml), and what is
+inside of wheels: what they say of that (PEP 770), and what was found by looking (there, too). Each has to have a
+licence that is known, and allowed here. The list of them is deploy/licences.md, which `--write` writes anew; the bill
+of materials is CycloneDX, by cyclonedx-bom, cut down to what is shipped and completed by what no package's metadata
+says.
 """
 
 import argparse
@@ -71,6 +72,8 @@ class Shipped:
     version: str
     licence: str
     where: str = ""
+    #: Its package URL, by which known vulnerabilities are found; empty: it has none that is known.
+    purl: str = ""
 
     @property
     def fault(self) -> str | None:
@@ -101,7 +104,7 @@ def shipped() -> list[Shipped]:
     pins = [pin for pin in parse(LOCK.read_text()) if any(holds(pin, one) for one in environments())]
     locked = sorted({(canonicalize_name(pin.name), str(pin.specifier).removeprefix("==")) for pin in pins})
     packages = [Shipped("package", name, version, licence_of(name)) for name, version in locked]
-    inside = {one for name, _ in locked for one in inside_of(name)}
+    inside = {one for name, _ in locked for one in inside_of(name)} | set(noted(locked))
     return [*packages, *vendored(), *sorted(inside, key=lambda one: (one.name, one.version, one.where))]
 
 
@@ -133,7 +136,8 @@ def inside_of(name: str) -> Iterator[Shipped]:
             for one in json.loads(file.read_text()).get("components", ()):
                 if canonicalize_name(one["name"]) != name and not _is_absent(one, [str(file) for file in files]):
                     licence = LOOKED_UP.get(one["name"]) or _stated(one)
-                    yield Shipped("inside", one["name"], one.get("version", ""), licence, name)
+                    purl = one.get("purl", "").partition("?")[0]
+                    yield Shipped("inside", one["name"], one.get("version", ""), licence, name, purl)
 
 
 def _is_absent(component: Mapping[str, Any], files: list[str]) -> bool:
@@ -159,7 +163,22 @@ def vendored() -> list[Shipped]:
         for path, digest in row["files"].items():
             if sha256((ROOT / path).read_bytes()).hexdigest() != digest:
                 raise SystemExit(f"{path} is not what deploy/vendored.toml says it is")
-    return [Shipped("file", row["name"], row["version"], row["licence"], ", ".join(row["files"])) for row in rows]
+    return [_of_npm(row, "file", ", ".join(row["files"])) for row in rows]
+
+
+def noted(locked: Iterable[tuple[str, str]]) -> Iterator[Shipped]:
+    """What was found inside of wheels by looking; a wheel that nobody has looked into ends the check."""
+    versions = dict(locked)
+    for row in tomllib.loads(VENDORED.read_text())["inside"]:
+        wheel, _, version = row["of"].partition("==")
+        if versions.get(wheel) != version:
+            raise SystemExit(f"deploy/vendored.toml says what {row['of']} holds: look into {versions.get(wheel)}")
+        yield _of_npm(row, "inside", wheel)
+
+
+def _of_npm(row: Mapping[str, Any], kind: str, where: str) -> Shipped:
+    purl = f"pkg:npm/{row['name']}@{row['version']}" if row.get("npm", True) else ""
+    return Shipped(kind, row["name"], row["version"], row["licence"], where, purl)
 
 
 def table(found: Iterable[Shipped]) -> str:
@@ -183,7 +202,7 @@ def table(found: Iterable[Shipped]) -> str:
             *packages,
             "\n## Files in our packages\n\n| what | licence | files |\n|---|---|---|",
             *files,
-            "\n## Named by wheels as being inside\n\n| wheel | licences |\n|---|---|",
+            "\n## Inside of wheels, as they say or as was found\n\n| wheel | licences |\n|---|---|",
             *wheels,
             "",
         ]
@@ -203,8 +222,8 @@ def bill(found: Iterable[Shipped]) -> dict[str, Any]:
             component["licenses"] = [{"expression": package.licence}]
             component.pop("externalReferences", None)
             kept.append(component)
-    files = [_file_component(one) for one in things if one.kind == "file"]
-    made["components"] = sorted([*kept, *files], key=lambda one: str(one["bom-ref"]))
+    others = {one["bom-ref"]: one for one in map(_component, things) if not one["bom-ref"].startswith("package:")}
+    made["components"] = sorted([*kept, *others.values()], key=lambda one: str(one["bom-ref"]))
     del made["metadata"]["tools"]
     known = {made["metadata"]["component"]["bom-ref"], *(one["bom-ref"] for one in made["components"])}
     made["dependencies"] = [
@@ -215,10 +234,13 @@ def bill(found: Iterable[Shipped]) -> dict[str, Any]:
     return made
 
 
-def _file_component(one: Shipped) -> dict[str, Any]:
-    properties = [{"name": "fusionai:file", "value": path} for path in one.where.split(", ")]
-    named = {"type": "library", "bom-ref": f"file:{one.name}", "name": one.name, "version": one.version}
-    return {**named, "licenses": [{"expression": one.licence}], "properties": properties}
+def _component(one: Shipped) -> dict[str, Any]:
+    """A file of others, or what a wheel holds of them; packages have better ones."""
+    ref = f"inside:{one.where}/{one.name}@{one.version}" if one.kind == "inside" else f"{one.kind}:{one.name}"
+    properties = [{"name": f"fusionai:{one.kind}", "value": where} for where in one.where.split(", ")]
+    named = {"type": "library", "bom-ref": ref, "name": one.name, "version": one.version, "purl": one.purl}
+    told = {name: value for name, value in named.items() if value}
+    return {**told, "licenses": [{"expression": one.licence}], "properties": properties}
 
 
 def validate(text: str) -> None:

@@ -25,7 +25,7 @@ from producer.web.rows import JSON, Answer, Row, one
 from producer.web.traced import Traced
 from shared import clock, logs, telemetry
 from shared.broker.bell import bell
-from shared.db import Database, is_away
+from shared.db import Database, is_away, schema
 from shared.settings import PUBLISHED_SECRET, keep_private, settings
 
 log = logging.getLogger(__name__)
@@ -154,7 +154,9 @@ def main() -> None:
         log.warning(
             "API keys are hashed with the published default secret: set FUSIONAI_KEY_SECRET, or use `fusionai up`"
         )
+    schema.require(settings().database_url)
     telemetry.start("web")
+    bell().greet()
     app = make_app()
     try:
         serve.serve(app, lambda: app.state.context, make_metrics_app(app) if settings().metrics_port else None)

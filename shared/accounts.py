@@ -1,16 +1,17 @@
 """Accounts and their API keys: created by the operator, looked up at every request."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select, update
 
-from shared import clock, key_limits
+from shared import clock, key_limits, key_secrets, key_standing
 from shared.db.models import accounts, api_keys, thresholds
 from shared.errors import InvalidRequest, NotFound
 from shared.key_limits import NO_LIMITS, KeyLimits
-from shared.key_texts import PREFIXES, Mode, key_hash, new_key, well_formed
+from shared.key_standing import Rehash
+from shared.key_texts import PREFIXES, Mode, key_hash, key_hashes, new_key, well_formed
 from shared.money.plans import MOST_REQUESTS_PER_MINUTE, PLANS, requests_per_minute
 
 UnknownFields = Literal["refuse", "ignore"]
@@ -22,11 +23,15 @@ DEFAULT_THRESHOLD_MICROS: Final = 100 * 1_000_000
 OPERATORS_KEY: Final = "operator"
 #: How many of its first characters tell a key by: those that are stored and listed.
 _SHOWN: Final = 18
+#: What is shown of a key's row.
+_LISTED: Final = [column for column in api_keys.c if column.name not in ("hash", "hashed_by")]
 _HOLDERS: Final = select(
     api_keys.c.id,
     api_keys.c.account_id,
     api_keys.c.mode,
     api_keys.c.expires_at,
+    api_keys.c.hash,
+    api_keys.c.hashed_by,
     accounts.c.plan,
     accounts.c.requests_per_minute,
     accounts.c.unknown_fields,
@@ -50,6 +55,8 @@ class KeyHolder:
     linked_context: bool = False
     #: What the key itself may do.
     limits: KeyLimits = NO_LIMITS
+    #: Its row does not stand under the secret in force, as of when it was looked up by the key itself.
+    rehash: Rehash | None = field(default=None, compare=False, repr=False)
 
     @property
     def test(self) -> bool:
@@ -154,6 +161,7 @@ def create_key(
             name=name,
             prefix=key[:_SHOWN],
             hash=key_hash(key),
+            hashed_by=key_secrets.mark(key_secrets.in_force()),
             created_at=clock.now_micros(),
             expires_at=expires_at,
         )
@@ -161,14 +169,20 @@ def create_key(
     return id, key
 
 
-def list_keys(connection: Connection, account_id: str | None = None, *, prefix: str = "") -> list[Mapping[str, Any]]:
-    """Keys with all but their hash, oldest first; those of an account, those that begin with `prefix`."""
-    columns = [column for column in api_keys.c if column.name != "hash"]
-    statement = select(*columns).order_by(api_keys.c.id)
+def list_keys(
+    connection: Connection, account_id: str | None = None, *, prefix: str = "", left: bool = False
+) -> list[Mapping[str, Any]]:
+    """Keys with all but their hash, oldest first; those of an account, those that begin with `prefix`.
+
+    `left`: only those that are good and not known to stand under the secret in force.
+    """
+    statement = select(*_LISTED).order_by(api_keys.c.id)
     if account_id is not None:
         statement = statement.where(api_keys.c.account_id == account_id)
     if prefix:
         statement = statement.where(_begins(prefix))
+    if left:
+        statement = statement.where(key_standing.left())
     return [dict(row) for row in connection.execute(statement).mappings()]
 
 
@@ -176,8 +190,7 @@ def newest_keys(
     connection: Connection, account_id: str, *, after: str | None = None, limit: int
 ) -> list[Mapping[str, Any]]:
     """Some keys of an account, the newest first; `after`: those made before this one."""
-    columns = [column for column in api_keys.c if column.name != "hash"]
-    statement = select(*columns).where(api_keys.c.account_id == account_id).order_by(api_keys.c.id.desc())
+    statement = select(*_LISTED).where(api_keys.c.account_id == account_id).order_by(api_keys.c.id.desc())
     if after is not None:
         statement = statement.where(api_keys.c.id < after)
     return [dict(row) for row in connection.execute(statement.limit(limit)).mappings()]
@@ -185,9 +198,8 @@ def newest_keys(
 
 def read_key(connection: Connection, account_id: str, id: str) -> Mapping[str, Any]:
     """A key of an account, with all but its hash. NotFound: it has none of this id."""
-    columns = [column for column in api_keys.c if column.name != "hash"]
     mine = (api_keys.c.account_id == account_id, api_keys.c.id == id)
-    row = connection.execute(select(*columns).where(*mine)).mappings().first()
+    row = connection.execute(select(*_LISTED).where(*mine)).mappings().first()
     if row is None:
         raise NotFound(f"not found: key {id[:_SHOWN]!r}")
     return dict(row)
@@ -210,7 +222,7 @@ def named_key(connection: Connection, told: str) -> str:
     if (end := told.removeprefix("…").removeprefix("...")) != told and end:
         matches = api_keys.c.id.endswith(end, autoescape=True)
     elif well_formed(told):
-        matches = api_keys.c.hash == key_hash(told)
+        matches = _has_one_of(key_hashes(told))
     elif told.startswith(PREFIXES) and len(told) > len(PREFIXES[0]):
         matches = _begins(told)
     ids = select(api_keys.c.id)
@@ -225,13 +237,18 @@ def named_key(connection: Connection, told: str) -> str:
 
 
 def find_key(connection: Connection, key: str) -> KeyHolder | None:
-    """The holder of a key that is neither revoked nor expired."""
-    return _found(connection, api_keys.c.hash == key_hash(key))
+    """The holder of a key that is neither revoked nor expired; in one look, whichever secret its row stands under."""
+    hashes = key_hashes(key)
+    row = _row(connection, _has_one_of(hashes))
+    if row is None:
+        return None
+    return replace(_holder(row), rehash=key_standing.rehash(row, key, hashes[row.hash]))
 
 
 def find_key_by_id(connection: Connection, key_id: str) -> KeyHolder | None:
     """The same, by the key's id."""
-    return _found(connection, api_keys.c.id == key_id)
+    row = _row(connection, api_keys.c.id == key_id)
+    return None if row is None else _holder(row)
 
 
 def operator_as(connection: Connection, account_id: str, mode: Mode) -> KeyHolder | None:
@@ -246,10 +263,17 @@ def operator_as(connection: Connection, account_id: str, mode: Mode) -> KeyHolde
     )
 
 
-def _found(connection: Connection, matches: ColumnElement[bool]) -> KeyHolder | None:
+def _has_one_of(hashes: Mapping[str, str]) -> ColumnElement[bool]:
+    return or_(*(api_keys.c.hash == one for one in hashes))
+
+
+def _row(connection: Connection, matches: ColumnElement[bool]) -> Any:
+    """The row of a key that is good."""
     row = connection.execute(_HOLDERS.where(matches, api_keys.c.revoked_at.is_(None))).first()
-    if row is None or (row.expires_at is not None and row.expires_at <= clock.now_micros()):
-        return None
+    return None if row is None or (row.expires_at is not None and row.expires_at <= clock.now_micros()) else row
+
+
+def _holder(row: Any) -> KeyHolder:
     per_minute = requests_per_minute(row.plan, row.requests_per_minute)
     ignores, limits = row.unknown_fields == "ignore", key_limits.read(row)
     return KeyHolder(row.id, row.account_id, row.mode, row.expires_at, per_minute, ignores, row.linked_context, limits)

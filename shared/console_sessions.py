@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
-from shared import clock, operator_password
+from shared import clock, key_secrets, operator_password
 from shared.accounts import KeyHolder, find_key_by_id, operator_as, read_account
 from shared.db.models import api_keys, console_sessions
 from shared.errors import NotFound
@@ -48,14 +48,19 @@ class Session:
         return self.operator if self.operator is not None else f"key {self.key_prefix}"
 
 
-def begin(connection: Connection, *, key_id: str | None = None, operator: str | None = None) -> str:
-    """Sign in; the new token, of 256 random bits, which is stored nowhere."""
+def begin(
+    connection: Connection, *, key_id: str | None = None, operator: str | None = None, password: str | None = None
+) -> str:
+    """Sign in; the new token, of 256 random bits, which is stored nowhere.
+
+    `password`: the operator's, as it was given; None: the first of those that are good.
+    """
     token, now = secrets.token_urlsafe(32), clock.now_micros()
     _make_room(connection, key_id, operator)
     connection.execute(
         insert(console_sessions).values(
             id=clock.new_id("cses"),
-            hash=token_hash(token) if operator is None else operator_hash(token),
+            hash=token_hash(token) if operator is None else operator_hash(token, password),
             key_id=key_id,
             operator=operator,
             created_at=now,
@@ -117,22 +122,25 @@ def purge(connection: Connection) -> int:
     return len(ids)
 
 
-def token_hash(token: str) -> str:
+def token_hash(token: str, secret: str | None = None) -> str:
     """The only form in which a session's token is stored: HMAC-SHA256 under the deployment's secret."""
-    return hmac.new(settings().key_secret.encode(), b"console:" + token.encode(), hashlib.sha256).hexdigest()
+    by = key_secrets.in_force() if secret is None else secret
+    return hmac.new(by.encode(), b"console:" + token.encode(), hashlib.sha256).hexdigest()
 
 
-def operator_hash(token: str) -> str:
-    """The same of an operator's, whose session is as good as the password: another one, or none, ends it."""
-    return token_hash(f"{token}:{settings().operator_password}")
+def operator_hash(token: str, password: str | None = None, secret: str | None = None) -> str:
+    """The same of an operator's, whose session is as good as the password that it began with."""
+    good = operator_password.all_of_them()
+    return token_hash(f"{token}:{(good or ('',))[0] if password is None else password}", secret)
 
 
 def _is(token: str) -> ColumnElement[bool]:
-    """The row of a token: of a key's session, or of an operator's who signed in with the password that holds now."""
-    keys = and_(_Row.operator.is_(None), _Row.hash == token_hash(token))
-    if not operator_password.is_set():
-        return keys
-    return or_(keys, and_(_Row.operator.is_not(None), _Row.hash == operator_hash(token)))
+    """The row of a token: of a key's session, or of an operator's who signed in with a password that holds now."""
+    secrets = key_secrets.accepted()
+    keys = and_(_Row.operator.is_(None), _Row.hash.in_([token_hash(token, secret) for secret in secrets]))
+    good = operator_password.all_of_them()
+    hashes = [operator_hash(token, password, secret) for password in good for secret in secrets]
+    return or_(keys, and_(_Row.operator.is_not(None), _Row.hash.in_(hashes))) if hashes else keys
 
 
 def _make_room(connection: Connection, key_id: str | None, operator: str | None) -> None:

@@ -6,7 +6,7 @@ import secrets
 import zlib
 from typing import Final, Literal
 
-from shared.settings import settings
+from shared import key_secrets
 
 Mode = Literal["live", "test"]
 
@@ -28,9 +28,15 @@ def well_formed(key: str) -> bool:
     return prefix and len(key) == 14 + _RANDOM + _CHECK and key.isascii() and _checksum(key[:-_CHECK]) == key[-_CHECK:]
 
 
-def key_hash(key: str) -> str:
-    """The only form in which a key is stored: HMAC-SHA256 under the deployment's secret."""
-    return hmac.new(settings().key_secret.encode(), key.encode(), hashlib.sha256).hexdigest()
+def key_hash(key: str, secret: str | None = None) -> str:
+    """The only form in which a key is stored: HMAC-SHA256 under the deployment's secret; that in force, or `secret`."""
+    by = key_secrets.in_force() if secret is None else secret
+    return hmac.new(by.encode(), key.encode(), hashlib.sha256).hexdigest()
+
+
+def key_hashes(key: str) -> dict[str, str]:
+    """The same under each secret that is accepted, that in force first: by hash, the secret."""
+    return {key_hash(key, secret): secret for secret in key_secrets.accepted()}
 
 
 def _checksum(body: str) -> str:

@@ -1,6 +1,7 @@
 """How processes log: one line a record on stderr. Ids and types of errors are logged; keys and prompts never."""
 
 import logging
+import ssl
 import traceback
 from collections.abc import Sequence
 from typing import Any
@@ -20,15 +21,24 @@ _CHATTY = (
 )
 #: A library that warns of what is usual here: a message that arrives for a queue just turned off goes back to it.
 _ALARMED = ("kombu.transport.virtual.base",)
-#: Who logs a line for each client that speaks no HTTP (a scanner, TLS to a plain port), each try to reach a broker that
-#: is away, or each export to a collector of traces that is: one of them a minute is enough.
+#: Who logs a line for each client that speaks no HTTP (a scanner, TLS to a plain port), each try to reach a server that
+#: is away or refuses us, or each export to a collector of traces that is: one of them a minute is enough.
 _REPEATING = {
     "uvicorn.error": (logging.WARNING,),
     "shared.telemetry.spans": (logging.WARNING,),
     "opentelemetry.exporter.otlp.proto.http.trace_exporter": (logging.WARNING, logging.ERROR),
-    "celery.worker.consumer.consumer": (logging.WARNING, logging.CRITICAL),
+    "celery.worker.consumer.consumer": (logging.WARNING, logging.ERROR, logging.CRITICAL),
+    "shared.db": (logging.WARNING,),
+    "shared.notifier": (logging.WARNING,),
+    "shared.providers.statistics_watch": (logging.WARNING,),
+    "workers.process.celery_consumer": (logging.ERROR,),
+    "workers.running.publisher": (logging.WARNING,),
+    "workers.batches": (logging.ERROR,),
+    "workers.maintenance.sweep": (logging.ERROR,),
 }
 _SECONDS_APART = 60.0
+#: What uvloop says of a connection that was given up before TLS had begun.
+_OF_TLS = "Fatal error on SSL protocol"
 
 
 def start() -> None:
@@ -77,6 +87,9 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         if record.name == "asyncio" and record.exc_info:
             record.msg, record.args = record.getMessage().partition("\n")[0], ()
+            failed = record.exc_info[1]
+            if failed is not None and (isinstance(failed, ssl.SSLError) or record.msg == _OF_TLS):
+                record.msg, record.exc_info = f"{record.msg}: {kind(failed)}", None  # nobody waits for it any more
         return _shown(super().format(record))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from redis import RedisError
 
-from shared import redis_clients
+from shared import outages, redis_clients
 from shared.stopping import stop
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ class Notifier:
     """This process's end of the pub/sub: publishes lists of ids, and listens on one connection."""
 
     def __init__(self, url: str) -> None:
+        self._place = outages.place(url)
         self._redis = redis_clients.connect(url, 5, connect_seconds=2)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -75,5 +76,10 @@ class Notifier:
                         if message is not None:
                             heard(json.loads(message["data"]))
             except Exception as error:  # whatever it is, listening goes on; the rows are asked for what was missed
-                log.warning("lost the subscription to notifications on %s: %s", channel, type(error).__name__)
+                log.warning(
+                    "lost the subscription to notifications on %s (Redis at %s): %s",
+                    channel,
+                    self._place,
+                    outages.why(error),
+                )
             await asyncio.sleep(RECONNECT_SECONDS)

@@ -1,4 +1,7 @@
-"""The operator's password: whether a given one is it. It opens the operator's routes and the operator's console."""
+"""The operator's password: whether a given one is it. It opens the operator's routes and the operator's console.
+
+While it is changed there are several, of which each is good.
+"""
 
 import hmac
 from typing import Final
@@ -9,14 +12,19 @@ from shared.settings import settings
 MOST_CHARACTERS: Final = 1_000
 
 
+def all_of_them() -> tuple[str, ...]:
+    """Those that are good now."""
+    return tuple(settings().operator_password.split())
+
+
 def is_set() -> bool:
     """Whether there is one; without it nobody is the operator over HTTP."""
-    return bool(settings().operator_password)
+    return bool(all_of_them())
 
 
 def matches(given: str) -> bool:
-    """Whether it is the password, compared in constant time; never where none is set."""
-    password = settings().operator_password
-    if not password or len(given) > MOST_CHARACTERS:
+    """Whether it is a password, compared with each in constant time; never where none is set."""
+    if len(given) > MOST_CHARACTERS:
         return False
-    return hmac.compare_digest(given.encode(errors="replace"), password.encode(errors="replace"))
+    shown = given.encode(errors="replace")
+    return any([hmac.compare_digest(shown, one.encode(errors="replace")) for one in all_of_them()])

@@ -12,7 +12,14 @@ from pydantic_settings import SettingsConfigDict
 
 from shared import settings_values
 from shared.environment import variables
-from shared.settings_faults import PREFIX, fault_of_password, in_words, unknown
+from shared.settings_faults import (
+    PREFIX,
+    fault_of_key_secrets,
+    fault_of_password,
+    fault_of_server,
+    in_words,
+    unknown,
+)
 from shared.settings_limits import LimitSettings
 from shared.settings_money import MoneySettings
 from shared.settings_outside import OutsideSettings
@@ -24,11 +31,8 @@ OPERATOR_PASSWORD = "operator-password"
 LEAST_SECRET = 32
 #: What the embedded mode hashes under where `fusionai up` has not made a secret: known to all.
 PUBLISHED_SECRET = "embedded-only-not-secret"
-
-
-#: How the URLs of a Redis and of a broker begin.
-_REDIS = ("redis://", "rediss://", "unix://")
-_BROKERS = ("redis+socket://", "sentinel://", "amqp://", "amqps://", "pyamqp://", "memory://")
+#: The settings that the embedded mode takes from `secrets.json`.
+_OF_STATE = ("key_secret", "key_secrets_old", "flower_password")
 
 
 class Settings(LimitSettings, OutsideSettings, MoneySettings):
@@ -44,8 +48,10 @@ class Settings(LimitSettings, OutsideSettings, MoneySettings):
     #: `sqlite:///…` or `postgresql://…`. Default in embedded mode: SQLite in the state directory;
     #: required in production.
     database_url: str = "sqlite:///.fusionai/fusionai.sqlite3"
-    #: The Celery broker (Redis, or RabbitMQ with `amqp://…`), and the Redis for notifications, rate limits, streams and
-    #: provider rates. In embedded mode, `fusionai up` starts one.
+    #: The Celery broker (Redis, or RabbitMQ with `amqp://…`; several nodes of a RabbitMQ cluster separated by
+    #: semicolons: `amqps://user:password@mq1:5671/vhost;amqps://user:password@mq2:5671/vhost`), and the Redis for
+    #: notifications, rate limits, streams and provider rates (`rediss://:password@host:6380/0` for TLS). In embedded
+    #: mode, `fusionai up` starts one.
     broker_url: str = "redis://127.0.0.1:6379/0"
     redis_url: str = "redis://127.0.0.1:6379/0"
     #: Storage of uploads, batch outputs and images. Empty: `files` in the state directory; otherwise `file:///…` or an
@@ -78,12 +84,17 @@ class Settings(LimitSettings, OutsideSettings, MoneySettings):
     flower_password: str = ""
     #: Port of the simulator of `fusionai up`; 0: any free port.
     simulator_port: int = Field(default=0, ge=0, le=65_535)
-    #: Secret for hashing stored API keys and (derived from it) for signing image links. In embedded mode it is
-    #: generated in the state directory.
+    #: Secret for hashing stored API keys and (derived from it) for signing links. In embedded mode it is generated in
+    #: the state directory. `deploy/cluster.md` says how it is changed without a stop.
     key_secret: str = PUBLISHED_SECRET
+    #: While FUSIONAI_KEY_SECRET is changed: the one that will follow, which is accepted already; and those of before,
+    #: which are still accepted, separated by spaces (one that has a space: all as a JSON list).
+    key_secret_next: str = ""
+    key_secrets_old: str = ""
     #: Password of the operator, for the operator's routes (`/v1/operator/…`) and the operator's console: 16 characters
-    #: or more, printable ASCII without spaces. Empty: the one that `fusionai up` generated (`operator-password` in the
-    #: state directory). Without a password, there is no operator over HTTP.
+    #: or more, printable ASCII without spaces; several, each of which is good, are separated by spaces. Empty: the one
+    #: that `fusionai up` generated (`operator-password` in the state directory). Without a password, there is no
+    #: operator over HTTP.
     operator_password: str = ""
     #: The operator's name in the audit log (`fusionai accounts audit`). Empty: the name of the system's user.
     operator: str = Field(default="", max_length=200)
@@ -96,8 +107,9 @@ class Settings(LimitSettings, OutsideSettings, MoneySettings):
     console_session_seconds: int = Field(default=604_800, ge=60)
     #: The umask of all files that the processes write, in octal.
     umask: str = Field(default="077", pattern="^0?[0-7]{3}$")
-    #: Additional certificate authorities (a PEM file, or a directory of PEM files) trusted for providers and webhooks.
-    #: Empty: SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE. For proxies, see shared.network.proxies.
+    #: Additional certificate authorities (a PEM file, or a directory of PEM files) trusted for providers, webhooks, and
+    #: Redis and RabbitMQ over TLS. Empty: SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE. For proxies, see
+    #: shared.network.proxies.
     ca_file: str = ""
 
     #: The queues that a worker serves, separated by commas (`openai.realtime,openai.batch,webhooks`). Empty: all.
@@ -170,9 +182,8 @@ class Settings(LimitSettings, OutsideSettings, MoneySettings):
     @field_validator("redis_url", "broker_url")
     @classmethod
     def _is_a_known_server(cls, url: str, info: ValidationInfo) -> str:
-        known = _REDIS if info.field_name == "redis_url" else (*_REDIS, *_BROKERS)
-        if not url.startswith(known):
-            raise ValueError(f"must begin with one of {', '.join(known)}")
+        if fault := fault_of_server(url, broker=info.field_name == "broker_url"):
+            raise ValueError(fault)
         return url
 
     @field_validator(
@@ -223,18 +234,15 @@ class Settings(LimitSettings, OutsideSettings, MoneySettings):
             if "database_url" not in self.model_fields_set:
                 self.database_url = f"sqlite:///{self.state_directory / 'fusionai.sqlite3'}"
             for name, value in _secrets(self.state_directory / "secrets.json").items():
-                if name in ("key_secret", "flower_password") and name not in self.model_fields_set:
+                if name in _OF_STATE and name not in self.model_fields_set:
                     setattr(self, name, value)
         elif "key_secret" not in self.model_fields_set:
             raise ValueError(
                 "FUSIONAI_KEY_SECRET is missing: it is required outside embedded mode, for hashing API keys"
             )
-        elif (characters := len(self.key_secret.strip())) < LEAST_SECRET:
-            raise ValueError(
-                f"FUSIONAI_KEY_SECRET has {characters} characters, but must have at least {LEAST_SECRET}; "
-                "to generate one: openssl rand -base64 32"
-            )
-        elif "database_url" not in self.model_fields_set:
+        if fault := fault_of_key_secrets(self, LEAST_SECRET if self.environment == "production" else 0):
+            raise ValueError(fault)
+        if self.environment == "production" and "database_url" not in self.model_fields_set:
             raise ValueError(
                 "FUSIONAI_DATABASE_URL is missing: it is required outside embedded mode; postgresql://…, or "
                 "sqlite:///… where all processes run on one machine"

@@ -26,7 +26,8 @@ class MoneySettings(BaseSettings):
     #: later less often.
     payment_ask_seconds: float = Field(default=60.0, gt=0)
     #: Stripe: the secret key of your account (`sk_live_…`, `rk_live_…`, or `_test_`), and the signing secret of the
-    #: webhook endpoint `/payments/stripe` of this server (`whsec_…`).
+    #: webhook endpoint `/payments/stripe` of this server (`whsec_…`; several, while it is changed, separated by
+    #: spaces).
     stripe_secret_key: str = ""
     stripe_webhook_secret: str = ""
     #: The pages of yours to which Stripe sends customers after they have paid, and if they do not; `{invoice_id}`

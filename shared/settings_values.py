@@ -1,6 +1,7 @@
-"""Values of settings that are more than one number or word: pauses between attempts, hosts and networks. Pure."""
+"""Values of settings that are more than one number or word: pauses, hosts and networks, several secrets. Pure."""
 
 import ipaddress
+import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -87,3 +88,20 @@ def _network(part: str) -> _Network | None:
         return ipaddress.ip_network(part)
     except ValueError:
         return None
+
+
+def secrets_of(text: str) -> tuple[str, ...]:
+    """Secrets separated by white space, or a JSON list of them. ValueError never quotes one.
+
+    >>> secrets_of("new old"), secrets_of('["one with spaces"]'), secrets_of("")
+    (('new', 'old'), ('one with spaces',), ())
+    """
+    if not text.lstrip().startswith("["):
+        return tuple(text.split())
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not (isinstance(found, list) and all(isinstance(one, str) and one for one in found)):
+        raise ValueError("begins with [ and must then be a JSON list of texts")
+    return tuple(found)

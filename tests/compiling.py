@@ -6,7 +6,7 @@ database has its own, all with the same options and of one server version, so wh
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import Dialect
 from sqlalchemy.util import LRUCache
 
@@ -26,11 +26,12 @@ def compile_once() -> None:
     db.create_engine = _create_engine  # type: ignore[attr-defined]
 
 
-def _create_engine(url: str, **given: Any) -> Engine:
-    if url.startswith("sqlite"):
+def _create_engine(url: URL, **given: Any) -> Engine:
+    is_sqlite = url.get_backend_name() == "sqlite"
+    if is_sqlite:
         given["connect_args"] = {**given.get("connect_args", {}), "cached_statements": _PREPARED}
     engine = create_engine(url, **given)
-    if not url.startswith("sqlite"):
+    if not is_sqlite:
         event.listen(engine, "connect", _keep_prepared)
     if engine.dialect.name in _shared:
         _take(engine)

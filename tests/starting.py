@@ -127,9 +127,7 @@ def _forked_simulator(command: Sequence[str]) -> Child:
 
 
 def _fork(module: str, env: Mapping[str, str], arguments: Sequence[str], cwd: Path, *streams: int) -> Child:
-    place = {"cwd": str(cwd), "parent": os.getpid()}
-    order = {"module": module, "arguments": arguments, "env": dict(env), **place}
-    return Child(_forker().fork(order, *streams))
+    return _forker().start(module, env, arguments, cwd, *streams)
 
 
 @cache
@@ -137,22 +135,39 @@ def _forker() -> "Forker":
     return Forker()
 
 
-class Forker:
-    """The process that forks ours; one for the session."""
+def renew() -> None:
+    """Let what is forked from now on be where this thread is now, should it have gone to another network."""
+    if _forker.cache_info().currsize:
+        _forker().stop()
+        _forker.cache_clear()
 
-    def __init__(self) -> None:
+
+class Forker:
+    """The process that forks ours; one for the session, and for a host of its own (tests/cluster) another.
+
+    `before`: words before the command, which bring it there; `env`: what it is itself started with.
+    """
+
+    def __init__(self, before: Sequence[str] = (), env: Mapping[str, str] | None = None) -> None:
         self._socket, theirs = socket.socketpair()
         parent = os.getpid()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.forking", str(theirs.fileno())],
+                [*before, sys.executable, "-m", "tests.forking", str(theirs.fileno())],
                 cwd=ROOT,
+                env=env,
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
                 preexec_fn=lambda: processes.follow(parent),
             )
         atexit.register(self.stop)
+
+    def start(self, module: str, env: Mapping[str, str], arguments: Sequence[str], cwd: Path, *streams: int) -> Child:
+        """Start `python -m module arguments` in `cwd`, with these for its streams; from the main thread."""
+        place = {"cwd": str(cwd), "parent": os.getpid()}
+        order = {"module": module, "arguments": arguments, "env": dict(env), **place}
+        return Child(self.fork(order, *streams))
 
     def fork(self, order: Mapping[str, Any], *streams: int) -> int:
         """The process id of a new child of ours, with these for its streams: its input, or none, output and errors."""

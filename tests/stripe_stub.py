@@ -206,6 +206,7 @@ class StripeStub:
         return {
             "id": id,
             "object": "payment_intent",
+            "created": session["created"],
             "amount": session["amount_total"],
             "amount_received": session["amount_total"],
             "currency": session["currency"],
@@ -224,6 +225,7 @@ class StripeStub:
         made = {
             "id": id,
             "object": "payment_intent",
+            "created": int(time.time()),
             "amount": int(given["amount"]),
             "amount_received": 0 if declined else int(given["amount"]),
             "currency": given["currency"],
@@ -255,8 +257,12 @@ class StripeStub:
         return 200, self.intents[id]
 
     def _list_intents(self, given: Json) -> tuple[int, Json]:
-        found = [one for one in self.intents.values() if one["customer"] == given.get("customer")]
-        return 200, {"object": "list", "url": "/v1/payment_intents", "has_more": False, "data": found[::-1]}
+        wanted = given.get("customer")
+        found = [one for one in self.intents.values() if wanted is None or one["customer"] == wanted]
+        return 200, _page(found, given, "/v1/payment_intents")
+
+    def _list_sessions(self, given: Json) -> tuple[int, Json]:
+        return 200, _page([*self.sessions.values()], given, "/v1/checkout/sessions")
 
     def _find(self, given: Json, id: str) -> tuple[int, Json]:
         found = self.sessions.get(id) or self.intents.get(id)
@@ -270,6 +276,7 @@ class StripeStub:
 
 _ROUTES: dict[tuple[str, str], Callable[..., tuple[int, Json]]] = {
     ("POST", "/v1/checkout/sessions"): StripeStub._make_session,
+    ("GET", "/v1/checkout/sessions"): StripeStub._list_sessions,
     ("GET", "/v1/checkout/sessions/([^/]+)"): StripeStub._find,
     ("POST", "/v1/checkout/sessions/([^/]+)/expire"): StripeStub._expire_session,
     ("POST", "/v1/payment_intents"): StripeStub._make_intent,
@@ -284,6 +291,17 @@ def signed(body: str, *, secret: str = SIGNING_SECRET, age: float = 0) -> dict[s
     at = int(time.time() - age)
     digest = hmac.new(secret.encode(), f"{at}.{body}".encode(), hashlib.sha256).hexdigest()
     return {"Stripe-Signature": f"t={at},v1={digest},v0={'0' * 64}", "Content-Type": "application/json"}
+
+
+def _page(found: list[Json], given: Json, url: str) -> Json:
+    """The newest first, two a page where none is named, so that there are pages."""
+    since = int(given.get("created[gte]", 0))
+    newest = [one for one in found[::-1] if one["created"] >= since]
+    ids = [one["id"] for one in newest]
+    begin = ids.index(given["starting_after"]) + 1 if "starting_after" in given else 0
+    size = int(given.get("limit", 10)) if "customer" in given else 2
+    page = newest[begin : begin + size]
+    return {"object": "list", "url": url, "has_more": begin + size < len(newest), "data": page}
 
 
 def _labels(given: Json, prefix: str) -> dict[str, str]:

@@ -8,16 +8,19 @@ import warnings
 from typing import Any
 
 from celery import signals
+from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 
 from shared import logs, network, telemetry
 from shared.broker.app import app
+from shared.db import schema
 from shared.queues import TASKS
 from shared.settings import Wrong, keep_private, settings
 from shared.submissions.catalogue import SANDBOX, catalogue, endpoint, job_queues
 from workers.process import remote_control, tasks
+from workers.process.celery_consumer import CeleryConsumer, Dispatcher
 from workers.process.consumer import Consumer
-from workers.process.runtime import Runtime, capacities, serves
+from workers.process.runtime import LEASE_OVER, Runtime, capacities, serves
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ def main() -> None:
     check_queues()
     for line in proxy_lines():
         log.info(line)
+    schema.require(settings().database_url)
     remote_control.restrict()
     telemetry.start("worker")
     consumer = Consumer()
@@ -51,10 +55,17 @@ def main() -> None:
 def _follow_celery(runtime: Runtime, consumer: Consumer) -> None:
     """Start and stop with Celery's worker."""
 
+    def start(**_: Any) -> None:
+        try:
+            runtime.start()
+        except Exception as error:  # Celery would log it, go on, and take doorbells for nobody
+            log.error("the worker cannot start: %s", logs.kind(error))
+            os._exit(LEASE_OVER)
+
     def ready(sender: Any, **_: Any) -> None:
         consumer.ready(sender)
 
-    signals.worker_init.connect(lambda **_: runtime.start(), weak=False)
+    signals.worker_init.connect(start, weak=False)
     signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutting_down.connect(lambda **_: runtime.stop_leasing(), weak=False)
     signals.worker_shutdown.connect(lambda **_: runtime.stop(), weak=False)
@@ -81,9 +92,11 @@ def _run_celery() -> int:
 
     Not by its command line (`app.worker_main`), which imports click, Flower, tornado and prompt_toolkit: 12 MB.
     """
+    app.events.dispatcher_cls = Dispatcher
     worker = app.Worker(
         quiet=True,
         pool_cls="threads",
+        consumer_cls=CeleryConsumer,
         concurrency=POOL_THREADS,
         without_gossip=True,
         without_mingle=True,
@@ -91,6 +104,8 @@ def _run_celery() -> int:
         hostname=f"worker-{os.getpid()}@{socket.gethostname()}",
         loglevel=settings().log_level,
     )
+    # What Celery's logging has just turned on: five lines of late acknowledgement, at each outage of the broker.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     worker.start()
     return int(worker.exitcode or 0)
 

@@ -1,4 +1,4 @@
-"""Prints what a demand takes; with --write makes the tables and the picture of deploy/capacity.md anew.
+"""Prints what a demand takes; with --write makes the tables of capacity.md and cluster.md, and the picture, anew.
 
 python -m deploy.capacity --synchronous 500 --jobs 200 --batch 5000 [--provider-seconds 2] [--kept-days 30]
 """
@@ -8,12 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from deploy.capacity import sizing
 from deploy.capacity.model import PROCESSES, Cost, Costs, Demand, Limits, Plan, most, plan
 from deploy.capacity.plot import picture
 from deploy.capacity.simulation import on_this_machine, servers_of, simulate
+from shared import db
+from shared.db import engines
 
 HERE: Final = Path(__file__).parent
 PAGE, PICTURE, COSTS = HERE.parent / "capacity.md", HERE / "limits.svg", HERE / "costs.toml"
+#: The page that says what to begin with.
+SIZES_PAGE: Final = HERE.parent / "cluster.md"
 BEGIN, END = "<!-- python -m deploy.capacity --write -->\n", "<!-- end -->\n"
 #: A day of a billion jobs has this many a second in the mean.
 BILLION: Final = 1e9 / 86_400
@@ -113,15 +118,22 @@ def _cores_for(costs: Costs, rate: float) -> int:
     return max(1, -int(-planned.of_limits["PostgreSQL (cores)"] // 1))
 
 
+def sizes(costs: Costs) -> str:
+    """The table of the other page: what to begin with."""
+    most = db.THREADS + engines.SPARE + engines.MORE
+    return _table(sizing.HEAD, sizing.rows(costs, MIX, MEAN_OF_PEAK, most)) + "\n"
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def write(costs: Costs) -> None:
-    """The page's tables and the picture."""
-    before, rest = PAGE.read_text().split(BEGIN)
-    PAGE.write_text(before + BEGIN + page(costs) + END + rest.split(END)[1])
+    """The pages' tables and the picture."""
+    for path, tables in ((PAGE, page(costs)), (SIZES_PAGE, sizes(costs))):
+        before, rest = path.read_text().split(BEGIN)
+        path.write_text(before + BEGIN + tables + END + rest.split(END)[1])
     PICTURE.write_text(picture(costs, _mixed(1_000)))
 
 

@@ -1,13 +1,16 @@
 """Authentication: finds the account of an API key, by the key's checksum, then by its keyed hash."""
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Sequence
 
 from producer.admission.fair_share import FairShare
-from shared import clock
+from shared import clock, key_standing
 from shared.accounts import KeyHolder, find_key, record_uses
 from shared.db import Database
 from shared.errors import Unauthorized
+from shared.key_standing import Count, Rehash
 from shared.key_texts import well_formed
 
 log = logging.getLogger(__name__)
@@ -46,7 +49,9 @@ class Keys:
         return holder
 
     async def run(self) -> None:
-        """Record uses, until cancelled."""
+        """Record uses, until cancelled; say first if there are keys that are refused for want of their secret."""
+        with contextlib.suppress(Exception):  # a database that is away says nothing of secrets
+            _tell_unknown(await self._database.read(key_standing.counts))
         await self._uses.run()
 
     async def close(self) -> None:
@@ -71,6 +76,8 @@ class Keys:
             holder = await self._database.read(find_key, key)
         finally:
             del self._asking[key]
+        if holder is not None and holder.rehash is not None:
+            self._uses.note_rehash(holder.rehash)
         if len(self._known) >= REMEMBERED:
             self._known = {one: kept for one, kept in self._known.items() if kept[0] is not None}
         if len(self._known) >= REMEMBERED:
@@ -79,28 +86,61 @@ class Keys:
         return holder
 
 
+def _tell_unknown(counts: Sequence[Count]) -> None:
+    if unknown := sum(one.keys for one in counts if one.standing == "unknown"):
+        log.error(
+            "API keys hashed under a secret that is none of FUSIONAI_KEY_SECRET, FUSIONAI_KEY_SECRET_NEXT and "
+            "FUSIONAI_KEY_SECRETS_OLD of this process, which refuses them: %d; see `fusionai keys secrets`",
+            unknown,
+        )
+
+
 class Uses:
-    """When keys were last used: noted at each request, written down for all at once, each at most once a minute."""
+    """When keys were last used: noted at each request, written down for all at once, each at most once a minute.
+
+    With it, keys that stand under an old secret are put under the one in force.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         #: By key id, in microseconds: used and not recorded, and what was recorded last.
         self._used: dict[str, int] = {}
         self._recorded: dict[str, int] = {}
+        self._rehashes: dict[str, Rehash] = {}
 
     def note(self, key_id: str, now: int) -> None:
         """It has just been used."""
         self._used[key_id] = now
+
+    def note_rehash(self, change: Rehash) -> None:
+        """Its row is to stand under the secret in force."""
+        self._rehashes[change.key_id] = change
 
     async def run(self) -> None:
         """Record what is due, until cancelled. A database that is away gets it later."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             await self._record(due_only=True)
+            await self._rehash()
 
     async def close(self) -> None:
         """Record everything."""
         await self._record(due_only=False)
+        await self._rehash()
+
+    async def _rehash(self) -> None:
+        """In a transaction of its own: what fails now is noted again when the key is looked up next."""
+        changes, self._rehashes = list(self._rehashes.values()), {}
+        if not changes:
+            return
+        try:
+            await self._database.write(key_standing.put, changes)
+        except Exception as error:
+            log.warning(
+                "putting %d API keys under the present secret failed, will be retried: %s",
+                len(changes),
+                type(error).__name__,
+            )
 
     async def _record(self, *, due_only: bool) -> None:
         margin = RECORD_SECONDS * clock.MICROS if due_only else 0

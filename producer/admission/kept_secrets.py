@@ -13,10 +13,9 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Connection, select
 
-from shared import strict_json
+from shared import key_secrets, strict_json
 from shared.db import models as m
 from shared.errors import Conflict
-from shared.settings import settings
 from shared.webhooks.signing import PREFIX
 
 _NAMED: Final = "named:"
@@ -28,7 +27,7 @@ def hidden(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     secret = answer.get("secret")
     if not (isinstance(secret, str) and secret.startswith(PREFIX)):
         return answer
-    return {**answer, "secret": _NAMED + _name(secret)}
+    return {**answer, "secret": _NAMED + _name(secret, key_secrets.in_force())}
 
 
 def shown(connection: Connection, kept: str) -> str:
@@ -39,7 +38,8 @@ def shown(connection: Connection, kept: str) -> str:
     table = m.callback_secrets if answer["object"] == "webhook_secret" else m.webhooks
     row = connection.execute(select(table).where(table.c.id == answer["id"])).mappings().first()
     for secret in _secrets(dict(row)) if row is not None else ():
-        if hmac.compare_digest(answer["secret"], _NAMED + _name(secret)):
+        names = [_NAMED + _name(secret, by) for by in key_secrets.accepted()]
+        if any([hmac.compare_digest(answer["secret"], name) for name in names]):
             return strict_json.dumps({**answer, "secret": secret})
     raise Conflict("the secret in the original response is no longer valid; rotate the webhook secret to get a new one")
 
@@ -51,6 +51,5 @@ def _secrets(row: Mapping[str, Any]) -> Iterator[str]:
         yield row["previous_secret"]
 
 
-def _name(secret: str) -> str:
-    key = settings().key_secret.encode()
-    return hmac.new(key, f"webhook secret {secret}".encode(), hashlib.sha256).hexdigest()
+def _name(secret: str, by: str) -> str:
+    return hmac.new(by.encode(), f"webhook secret {secret}".encode(), hashlib.sha256).hexdigest()

@@ -31,6 +31,9 @@ COMMANDS = {
     "entities": "producer.cli.entities:entities",
     "verify": "producer.cli.database:verify",
     "reconcile": "producer.cli.reconcile:reconcile",
+    "backup": "producer.cli.backups:backup",
+    "restore": "producer.cli.backups:restore",
+    "restored": "producer.cli.backups:restored",
     "migrate": "producer.cli.database:migrate",
     "sweep": "producer.cli.database:sweep",
 }
@@ -76,8 +79,8 @@ def main() -> None:
 
     Commands that call the API take its address and a key from --base-url and --key, or from FUSIONAI_BASE_URL and
     FUSIONAI_API_KEY; without them they use the stack that `fusionai up` started in this directory. Operators'
-    commands (queues, workers, accounts, keys, entities, credits grant, refund and adjust, invoices pay, doubts and
-    settle, verify, reconcile, migrate, sweep) work on the database.
+    commands (queues, workers, accounts, keys, entities, credits grant, refund and adjust, invoices pay, doubts, lost
+    and settle, verify, reconcile, backup, restore, restored, migrate, sweep) work on the database.
     """
 
 

@@ -21,8 +21,8 @@ R = TypeVar("R")
 _OPERATOR: Final = "fusionai.operator"
 #: What of a row is no setting that somebody has changed, or a secret.
 _UNTOLD: Final = frozenset(
-    {"id", "created_at", "hash", "last_used_at", "available_micros", "held_micros", "sequence", "test_sequence"}
-    | {"exhausted_armed", "end_armed", "account_id", "counted"}
+    {"id", "created_at", "hash", "hashed_by", "last_used_at", "available_micros", "held_micros", "sequence"}
+    | {"test_sequence", "exhausted_armed", "end_armed", "account_id", "counted"}
 )
 _TABLES: Final = {"account": accounts, "key": api_keys}
 

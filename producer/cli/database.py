@@ -67,9 +67,14 @@ def _total(name: str, value: int) -> list[str]:
 
 
 @click.command()
+@click.option("--after", is_flag=True, help="Take away what earlier versions alone use: once none of them runs.")
 @json_option
-def migrate(as_json: bool) -> None:
-    """Create the database's tables or bring them up to date."""
+def migrate(as_json: bool, after: bool) -> None:
+    """Create the database's tables or bring them up to date.
+
+    May run while the version before is at work, which goes on with the new schema. Says what is left for --after, after
+    which no version before this one can run.
+    """
     from shared.db.migrations import migrate as upgrade
 
     own = settings()
@@ -77,8 +82,27 @@ def migrate(as_json: bool) -> None:
         StateDirectory(own.state_directory).create()
     output = Output(as_json)
     with working(output, "Migrating the database"):
-        upgrade(own.database_url)
-    output.value({"migrated": True}, lambda: output.line("The database is up to date."))
+        done = upgrade(own.database_url, finish=after, waiting=Waiting())
+    newer = f"A newer version has migrated the database (to {done.revision}): nothing is left to do for this one."
+
+    def words() -> None:
+        output.line(newer if done.is_newer else "The database is up to date.")
+        if done.left:
+            output.prose(f"Left for `fusionai migrate --after`, once all processes are new: {'; '.join(done.left)}.")
+
+    output.value({"migrated": True, "revision": done.revision, "left": done.left}, words)
+
+
+class Waiting:
+    """Says once on standard error that the migration waits for others."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def __call__(self) -> None:
+        if not self._said:
+            click.echo("A table is in use by a long transaction: trying again.", err=True)
+        self._said = True
 
 
 @click.command()

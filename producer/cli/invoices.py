@@ -37,7 +37,7 @@ def invoices() -> None:
     """List invoices, show one; buy credits, void, pay."""
 
 
-for name in ("doubts", "settle", "pay"):
+for name in ("doubts", "settle", "lost", "pay"):
     invoices.add_command(loaded(f"producer.cli.payment_doubts:{name}"))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from sqlalchemy import Connection, select
 
+from producer.cli import key_secrets
 from producer.cli.amounts import expiry
 from producer.cli.auditing import action, audited, operator_option
 from producer.cli.groups import DefaultGroup
@@ -16,7 +17,7 @@ from producer.cli.output import Output, moment
 from producer.cli.tables import Column, short_id
 from producer.operations.keys import described, limits, listed
 from shared import accounts as rows
-from shared import clock, key_limits
+from shared import clock, key_limits, key_standing
 from shared.db import Database
 from shared.db.models import api_keys
 from shared.key_limits import Change
@@ -127,16 +128,30 @@ def show_key(database: Database, output: Output, id: str) -> None:
 @keys.command("list")
 @click.option("--account", metavar="ID", help="Only the keys of this account, by its id or name.")
 @click.option("--prefix", default="", help="Only keys that begin like this; a whole key will do.")
+@click.option("--left", is_flag=True, help="Only those that are not known to stand under FUSIONAI_KEY_SECRET.")
 @operator_command
-def list_keys(database: Database, output: Output, account: str | None, prefix: str) -> None:
+def list_keys(database: Database, output: Output, account: str | None, prefix: str, left: bool) -> None:
     """List keys.
 
     Of each key its first characters are shown, and which models, permissions and budgets it has, if they are limited.
     The last use is accurate to the minute.
     """
     of = None if account is None else database.read_sync(named_account, account)
-    found = database.read_sync(listed, database.read_sync(rows.list_keys, of, prefix=prefix))
+    found = database.read_sync(listed, database.read_sync(rows.list_keys, of, prefix=prefix, left=left))
     output.value(found, lambda: key_table(output, found))
+
+
+@keys.command("secrets")
+@operator_command
+def show_secrets(database: Database, output: Output) -> None:
+    """Show under which secrets keys stand.
+
+    While FUSIONAI_KEY_SECRET is changed: how many keys that are good stand under the secret in force, the next and the
+    old ones, which are told apart by marks. A key goes to the one in force when it is used. Once none is left, an old
+    secret can be taken away (deploy/cluster.md).
+    """
+    counts = database.read_sync(key_standing.counts)
+    output.value(key_secrets.objects(counts), lambda: key_secrets.show(output, counts))
 
 
 @keys.command("revoke")

@@ -8,6 +8,7 @@ import redis
 
 from producer.cli import offer_statistics
 from producer.stack.state import StateDirectory
+from shared import redis_clients
 from shared.providers import states, statistics_watch
 from shared.providers.states import ProviderState, name_of
 from shared.providers.statistics import OfferStatistics
@@ -35,7 +36,7 @@ def known() -> tuple[_Paused, Mapping[str, OfferStatistics]] | None:
     if url is None:
         return None
     with suppress(redis.RedisError, OSError):
-        with redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS) as connection:
+        with redis_clients.connect_sync(url, REDIS_SECONDS) as connection:
             standings = states.read_all(connection)
             paused = {(one.provider, one.upstream): one.state for one in standings if one.state.paused}
             return paused, statistics_watch.read_all(connection)

@@ -1,4 +1,7 @@
-"""fusionai invoices pay, doubts, settle: what operators mark paid, and payments of other amounts."""
+"""fusionai invoices pay, doubts, settle, lost: what operators mark paid, and payments that went amiss."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
 
 import click
 from sqlalchemy import Connection
@@ -6,10 +9,14 @@ from sqlalchemy import Connection
 from producer.cli.auditing import action, operator_option
 from producer.cli.ids import Id
 from producer.cli.operator import operator_command
-from producer.cli.output import Output, credits_text
+from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column
+from shared import clock
 from shared.db import Database
+from shared.money.currencies import money_text
+from shared.payments.protocol import Received
 
+_LOST = [Column("payment"), Column("account"), Column("invoice", drop=1), Column("what was paid"), Column("at", drop=2)]
 _COLUMNS = [Column("invoice"), Column("account", drop=1), Column("status"), Column("payment"), Column("what was paid")]
 
 
@@ -28,6 +35,44 @@ def doubts(database: Database, output: Output) -> None:
             output.note("Decide: fusionai invoices settle INVOICE --accept | --given-back")
 
     output.value({"object": "list", "data": found}, words)
+
+
+@click.command("lost")
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]),
+    metavar="TIME",
+    help="Look at payments since then, UTC.  [default: the moment that was restored]",
+)
+@operator_command
+def lost(database: Database, output: Output, since: datetime | None) -> None:
+    """List payments whose invoice a restore has undone (operators).
+
+    The payment provider is asked for them. Grant what each was for, with the payment as its reference, by which it is
+    granted once and listed no more.
+    """
+    from shared.payments import lost, payments
+
+    first = database.read_sync(lost.first_restore)
+    if since is not None:
+        at = round(since.replace(tzinfo=UTC).timestamp())
+    elif first is not None:
+        at = first // clock.MICROS
+    else:
+        raise click.UsageError("the database was never restored; say --since")
+    found = lost.lost(database, payments(), at)
+
+    def words() -> None:
+        rows = [[one.payment, one.account_id, one.invoice_id, _price(one), moment(one.at)] for one in found]
+        output.table(_LOST, rows, empty="No payment was lost.")
+        if found:
+            output.note("Grant each: fusionai credits grant ACCOUNT CREDITS --reference PAYMENT --note TEXT")
+
+    output.value({"object": "list", "data": [asdict(one) for one in found]}, words)
+
+
+def _price(one: Received) -> str | None:
+    return None if one.amount is None or one.currency is None else money_text(one.amount, one.currency)
 
 
 @click.command("settle")

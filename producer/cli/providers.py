@@ -5,15 +5,13 @@ from typing import Any
 
 import click
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from producer.cli import offer_statistics
 from producer.cli.output import Output, json_option, moment
 from producer.cli.tables import Column
 from producer.stack import provider_keys
 from producer.stack.state import StateDirectory
-from shared import clock
+from shared import clock, redis_clients
 from shared.providers import states, statistics_watch
 from shared.providers.states import ProviderState, Standing, name_of
 from shared.providers.statistics import OfferStatistics
@@ -65,10 +63,7 @@ def _known() -> tuple[list[Standing], Mapping[str, OfferStatistics]]:
     """What Redis says of providers and of offers."""
     url = StateDirectory(settings().state_directory).running().get("redis_url") or settings().redis_url
     try:
-        once = Retry(NoBackoff(), 0)
-        with redis.from_url(
-            url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS, retry=once
-        ) as connection:
+        with redis_clients.connect_sync(url, REDIS_SECONDS) as connection:
             return list(states.read_all(connection)), statistics_watch.read_all(connection)
     except (redis.RedisError, OSError):
         click.echo("Redis cannot be reached: pauses, pace and error rates of calls are not known.", err=True)

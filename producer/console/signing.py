@@ -112,12 +112,12 @@ async def _operator(request: Request, context: Context, password: str, name: str
         context.share.guess_operator(address(request))
         raise Unauthorized("wrong operator password")
     name = (name or settings().operator or "operator")[:MOST_NAME]
-    return await context.database.write(_begin, None, name)
+    return await context.database.write(_begin, None, name, password)
 
 
-def _begin(connection: Connection, key_id: str | None, operator: str | None) -> str:
+def _begin(connection: Connection, key_id: str | None, operator: str | None, password: str | None = None) -> str:
     """A session's token; that it has begun is in the audit log."""
-    token = console_sessions.begin(connection, key_id=key_id, operator=operator)
+    token = console_sessions.begin(connection, key_id=key_id, operator=operator, password=password)
     session = console_sessions.find(connection, token)
     if session is None:
         raise Unauthorized("invalid API key: revoked or expired")

@@ -51,7 +51,9 @@ class Metrics:
             reading, providers = await asyncio.gather(
                 self._database.read(read), asyncio.to_thread(read_providers, self._redis)
             )
-            self._text = await asyncio.to_thread(render, Reading({**reading.gauges, **providers}, reading.counters))
+            paused = {**reading.gauges["provider_paused"], **providers["provider_paused"]}
+            gauges = {**reading.gauges, **providers, "provider_paused": paused}
+            self._text = await asyncio.to_thread(render, Reading(gauges, reading.counters))
             self._collected = clock.monotonic()
         finally:
             self._collecting = None

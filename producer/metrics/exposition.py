@@ -13,6 +13,9 @@ from prometheus_client.registry import Collector
 from producer.metrics.names import COUNTERS, GAUGES, Labels
 from producer.metrics.readings import Reading
 from shared.jobs import metrics
+from shared.jobs.outcomes import TERMINAL
+from shared.queues import lane_of, provider_of
+from shared.submissions.catalogue import job_queues
 
 _SECONDS_MEANING: Final = "Seconds from the acceptance of a job to its end, for finished jobs."
 
@@ -45,8 +48,11 @@ class Exposition(Collector):
         yield self._job_seconds()
 
     def _totals(self, name: str) -> Mapping[Labels, int]:
-        """The totals of a counter; one without labels is 0 before it has counted anything."""
-        return self._reading.counters.get(name) or ({} if name in metrics.LABELS else {(): 0})
+        """The totals of a counter, which is 0 before it has counted anything where its labels can be said.
+
+        Prometheus sees no increase from nothing to a number: an alert would miss the first ones.
+        """
+        return {**_zeros(name), **self._reading.counters.get(name, {})}
 
     def _job_seconds(self) -> Metric:
         family = HistogramMetricFamily("fusionai_job_seconds", _SECONDS_MEANING, labels=("provider", "lane"))
@@ -59,6 +65,15 @@ class Exposition(Collector):
             buckets = list(zip(map(_end, sorted(counts)), map(float, sums), strict=True))
             family.add_metric(given, buckets, millis.get(given, 0) / 1000)
         return family
+
+
+def _zeros(name: str) -> dict[Labels, int]:
+    if name == "jobs_settled":
+        places = [(provider_of(queue), lane_of(queue)) for queue in job_queues()]
+        return {(*place, status): 0 for place in places for status in TERMINAL}
+    if name in metrics.LABELS:
+        return {(outcome,): 0 for outcome in metrics.OUTCOMES.get(name, ())}
+    return {(): 0}
 
 
 def _end(seconds: float) -> str:

@@ -30,7 +30,7 @@ GAUGES: Final[tuple[tuple[str, Labels, str], ...]] = (
     (
         "provider_paused",
         ("provider", "model", "reason"),
-        "1 while calls are paused because the provider is down or refuses requests.",
+        "1 while calls are paused because the provider is down or refuses requests, or by an operator.",
     ),
     (
         "provider_calls_per_second",
@@ -82,6 +82,7 @@ COUNTERS: Final = (
         "Results refused because the worker no longer owned the job.",
     ),
     ("jobs_taken_back", "jobs_taken_back", 1, "Jobs queued again because their worker was lost."),
+    ("sweeps", "sweeps", 1, "Sweeps without a fault, by all sweepers; written down every ten seconds."),
     ("workers_lapsed", "workers_lapsed", 1, "Worker processes that ended without releasing their lease."),
     (
         "webhook_deliveries",

@@ -18,6 +18,7 @@ from shared.db.models.batches import TO_READ, UNFINISHED
 from shared.db.models.events import PENDING
 from shared.db.models.jobs import DEFERRED, RUNNING, TO_WAKE, WOKEN
 from shared.jobs import metrics
+from shared.jobs.pauses import BY_OPERATOR, paused_providers
 from shared.providers import states, statistics_watch
 from shared.queues import PROBATION, lane_of, provider_of
 from shared.submissions.catalogue import job_queues
@@ -75,6 +76,7 @@ def read(connection: Connection) -> Reading:
         "webhook_lag_seconds": {(): late / clock.MICROS},
         "credits_held": {(): int(held) / clock.MICROS},
         "credits_available": {(): int(available) / clock.MICROS},
+        "provider_paused": {(provider, "", BY_OPERATOR): 1.0 for provider in paused_providers(connection)},
     }
     return Reading(gauges, _counters(connection))
 

@@ -15,7 +15,7 @@ from shared.batches.states import Row
 from shared.db import Database
 from shared.db import models as m
 from shared.db.models.jobs import OF_BATCHES, UNSUCCESSFUL
-from shared.jobs import reasons
+from shared.objects.batches import ENDED_WITHOUT_ANSWER
 
 #: Groups that are shown, the largest first; the rest is summed.
 MOST_GROUPS: Final = 50
@@ -108,7 +108,7 @@ _GROUPS = (
 
 def _said(reason: str, error: str | None) -> str:
     message = orjson.loads(error).get("message") if error else None
-    return str(message or reasons.ENDED_WITHOUT_ANSWER.get(reason, reason))
+    return str(message or ENDED_WITHOUT_ANSWER.get(reason, reason))
 
 
 def _names(connection: Connection, ids: Iterable[str]) -> Mapping[str, Any]:
@@ -134,7 +134,7 @@ def _shown(reason: str, status: int | None, group: _Group, names: Mapping[str, A
 
 def _never_made(reason: str, count: int) -> BatchErrorGroup:
     """The lines that the batch's end has stopped before they became jobs."""
-    said = reasons.ENDED_WITHOUT_ANSWER.get(reason, reason)
+    said = ENDED_WITHOUT_ANSWER.get(reason, reason)
     return {
         "reason": reason,
         "status_code": None,

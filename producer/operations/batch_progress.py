@@ -16,8 +16,7 @@ from shared.batches.states import Row
 from shared.db import Database
 from shared.db import models as m
 from shared.db.models.jobs import OF_BATCHES, UNSUCCESSFUL
-from shared.jobs import reasons
-from shared.objects.batches import BATCH_OVER, ended_lines
+from shared.objects.batches import BATCH_OVER, ENDED_WITHOUT_ANSWER, ended_lines
 from shared.queues import PROBATION, provider_of, queue_name
 
 #: Groups of failures that are told, the largest first.
@@ -123,7 +122,7 @@ def _reasons(connection: Connection, batch: Row) -> list[Reason]:
 
 
 def _group(word: str, status: int | None, model: str | None, count: int, said: str | None = None) -> Reason:
-    message = said or reasons.ENDED_WITHOUT_ANSWER.get(word, word)
+    message = said or ENDED_WITHOUT_ANSWER.get(word, word)
     return {"reason": word, "status_code": status, "model": model, "count": count, "message": message}
 
 

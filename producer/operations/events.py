@@ -12,7 +12,7 @@ from shared import db
 from shared.accounts import KeyHolder
 from shared.db import models as m
 from shared.errors import InvalidRequest, NotFound
-from shared.webhooks import events
+from shared.webhooks import event_search, events
 
 
 def list_events(
@@ -30,8 +30,7 @@ def list_events(
     """
     statement = select(m.events).where(*owned_by(holder, m.events))
     if page.after is not None:
-        at = select(m.events.c.sequence).where(*owned_by(holder, m.events), m.events.c.id == page.after)
-        sequence = connection.execute(at).scalar()
+        sequence = event_search.number_of(connection, (holder.account_id, holder.test), page.after)
         if sequence is None:
             raise InvalidRequest(f"after: unknown event {page.after!r}", param="after")
         number = m.events.c.sequence

@@ -69,14 +69,13 @@ def redeliver(
 
 def _begin(connection: Connection, holder: KeyHolder, wanted: RedeliverSpec) -> int:
     """The number of the event before the first that is looked at."""
+    owner = holder.account_id, holder.test
     if wanted.after is None:
-        owner = holder.account_id, holder.test
         return event_search.first_since(connection, owner, wanted.since * clock.MICROS) - 1
-    known = select(m.events.c.sequence).where(*owned_by(holder, m.events), m.events.c.id == wanted.after)
-    sequence = connection.execute(known).scalar()
+    sequence = event_search.number_of(connection, owner, wanted.after)
     if sequence is None:
         raise InvalidRequest(f"after: unknown event {wanted.after!r}", param="after")
-    return int(sequence)
+    return sequence
 
 
 def _until(connection: Connection, wanted: RedeliverSpec) -> int:

@@ -3,10 +3,13 @@
 Options follow from measurements: see deploy/adr/0002-celery-as-doorbell.md.
 """
 
+from typing import Any
+
 from celery import Celery, signals
 from kombu.entity import Exchange, Queue
 
-from shared.broker import flower_login, transport
+from shared import redis_clients
+from shared.broker import flower_login, rabbitmq, transport
 from shared.broker.transport import CONNECT_SECONDS
 from shared.queues import MAINTENANCE, TASKS
 from shared.settings import settings
@@ -32,15 +35,14 @@ _DEFAULT_EXCHANGE = Exchange("", type="direct")
 
 def make_app() -> Celery:
     """A Celery app with every queue declared."""
-    made = Celery("fusionai", broker=settings().broker_url, set_as_current=False)
+    url = settings().broker_url
+    quorum = rabbitmq.is_rabbitmq(url)
+    made = Celery("fusionai", broker=rabbitmq.spread(url) if quorum else url, set_as_current=False)
     transport.use()
-    quorum = not settings().broker_url.startswith(("redis", "memory"))
-    arguments = {"x-queue-type": "quorum", "x-delivery-limit": 20} if quorum else None
+    rabbitmq.use()
+    queue: Any = rabbitmq.QuorumQueue if quorum else Queue
     made.conf.update(
-        task_queues=[
-            Queue(name, _DEFAULT_EXCHANGE, routing_key=name, queue_arguments=arguments)
-            for name in [*job_queues(), *TASKS]
-        ],
+        task_queues=[queue(name, _DEFAULT_EXCHANGE, routing_key=name) for name in [*job_queues(), *TASKS]],
         task_default_queue=MAINTENANCE,
         task_create_missing_queues=False,
         task_ignore_result=True,
@@ -48,6 +50,12 @@ def make_app() -> Celery:
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_enable_remote_control=True,
+        # RabbitMQ refuses queues that are neither durable nor of one connection alone (from 4.3 on); of those that
+        # answer questions and tell events the second is true.
+        control_queue_exclusive=True,
+        control_queue_durable=False,
+        event_queue_exclusive=True,
+        event_queue_durable=False,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
         accept_content=["json"],
@@ -55,7 +63,10 @@ def make_app() -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_channel_error_retry=True,  # or a Redis that is full ends the worker as soon as it connects
-        broker_transport_options={"confirm_publish": True} if quorum else dict(REDIS),
+        broker_transport_options=rabbitmq.options(url) if quorum else dict(REDIS),
+        broker_connection_timeout=rabbitmq.CONNECT_SECONDS if quorum else 4.0,
+        broker_heartbeat=rabbitmq.HEARTBEAT_SECONDS,
+        broker_use_ssl=redis_clients.tls(url),  # without, kombu takes any certificate of a Redis
         redis_socket_timeout=4.0,
         redis_socket_connect_timeout=CONNECT_SECONDS,
         redis_socket_keepalive=True,

@@ -5,23 +5,27 @@ never work or money.
 """
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, TypeVar
 
+from amqp import Message
 from amqp.exceptions import ChannelError
 from celery import Celery
+from kombu.transport import pyamqp
 from redis import RedisError
 
-from shared import clock, crash, redis_clients
+from shared import clock, crash, outages, redis_clients
 from shared.broker import transport
+from shared.broker.rabbitmq import is_rabbitmq
 from shared.broker.transport import CONNECT_SECONDS
 from shared.queues import MAINTENANCE, OFFER, TASKS, provider_of
 from shared.settings import settings
 from shared.submissions.catalogue import job_queues
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 #: Ids in one message.
@@ -69,6 +73,11 @@ class Bell:
         """Whether the broker takes what is written to it: one that is full answers, and takes nothing."""
         return self._thread.submit(self._check)
 
+    def greet(self) -> None:
+        """Try a RabbitMQ once, so that the log of a process that begins says what is wrong with it."""
+        if is_rabbitmq(settings().broker_url):
+            self.check()
+
     def set_aside(self) -> "Future[list[str]]":
         """Rename keys that stand in the way of a queue: see `transport.set_aside`."""
         return self._thread.submit(self._set_aside)
@@ -101,17 +110,7 @@ class Bell:
         if clock.monotonic() < self._down_until or queue not in self._app.amqp.queues:
             return False  # a queue of a provider that this process does not know is another version's to ring
         try:
-            with self._producer() as producer:
-                for start in range(0, len(ids), CHUNK):
-                    self._app.send_task(
-                        task,
-                        args=(queue, ids[start : start + CHUNK]),
-                        queue=queue,
-                        producer=producer,
-                        ignore_result=True,
-                        retry=False,
-                    )
-                self._count(producer, queue, -(-len(ids) // CHUNK))
+            self._ask(partial(self._send, task, queue, ids))
         except Exception as error:
             self._lose(error)
             return False
@@ -119,12 +118,23 @@ class Bell:
         crash.point("wake.after_publish")
         return True
 
+    def _send(self, task: str, queue: str, ids: list[str], producer: Any) -> None:
+        for start in range(0, len(ids), CHUNK):
+            self._app.send_task(
+                task,
+                args=(queue, ids[start : start + CHUNK]),
+                queue=queue,
+                producer=producer,
+                ignore_result=True,
+                retry=False,
+            )
+        self._count(producer, queue, -(-len(ids) // CHUNK))
+
     def _check(self) -> bool:
         if clock.monotonic() < self._down_until:
             return False
         try:
-            with self._producer() as producer:
-                _write(producer.channel)
+            self._ask(lambda producer: _write(producer.channel))
         except Exception as error:
             self._lose(error)
             return False
@@ -149,8 +159,9 @@ class Bell:
         if not self.away:
             self.away, self.turns = True, self.turns + 1
             log.warning(
-                "the broker is unavailable or full (%s): jobs are polled from the database, with more delay",
-                type(error).__name__,
+                "the broker at %s is unavailable or full (%s): jobs are polled from the database, with more delay",
+                outages.place(settings().broker_url),
+                outages.why(error),
             )
 
     def _find(self) -> None:
@@ -162,8 +173,7 @@ class Bell:
         if clock.monotonic() < self._down_until:
             return None
         try:
-            with self._producer() as producer:
-                return self._look(producer, queue)
+            return self._ask(lambda producer: self._look(producer, queue))
         except Exception as error:
             self._lose(error)
             return None
@@ -185,6 +195,17 @@ class Bell:
         self._depths[queue] = (depth, clock.monotonic())
         return depth
 
+    def _ask(self, work: Callable[[Any], T]) -> T:
+        """Do it with a producer; once more when its connection was dead: other nodes of the broker may be well."""
+        try:
+            with self._producer() as producer:
+                return work(producer)
+        except Exception as error:
+            if not outages.is_hung_up(error):
+                raise
+        with self._producer() as producer:
+            return work(producer)
+
     def _producer(self) -> Any:
         return self._app.producer_pool.acquire(block=True, timeout=PUBLISH_DEADLINE_SECONDS)
 
@@ -197,9 +218,11 @@ def _app() -> Celery:
 
 
 def _write(channel: Any) -> None:
-    """Write something small to the broker; of those that are no Redis, ask for a queue."""
+    """Write something small to the broker: to RabbitMQ, which takes it all the same, for a queue that is not there."""
     if hasattr(channel, "client") and hasattr(channel.client, "set"):
         channel.client.set(PROBED, 1, ex=60)
+    elif isinstance(channel, pyamqp.Channel):
+        channel.basic_publish(Message(""), routing_key=PROBED)
     else:
         with suppress(ChannelError):  # a queue that is not there is an answer
             channel.queue_declare(MAINTENANCE, passive=True)

@@ -15,13 +15,14 @@ from operator import itemgetter
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
-from sqlalchemy import Connection, Engine, Table, create_engine, event, text
+from sqlalchemy import Connection, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared import clock
+from shared.db.engines import engine
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,17 +32,25 @@ COPY_LEAST = 8
 #: Rows in one INSERT of SQLite's: as many as there are of the first number, of the rest as many of the next.
 INSERT_TOGETHER = (64, 16, 4)
 
+#: Threads that write and as many that read, of a process on PostgreSQL.
+THREADS = 4
+
 #: How long a write waits for other writers before it gives up, in seconds.
 WRITE_DEADLINE_SECONDS = 15.0
 
-#: Transactions here last milliseconds: one that waits this long for a lock starts anew, one that idles is dead.
-_POSTGRESQL_OPTIONS = "-c lock_timeout=5000 -c idle_in_transaction_session_timeout=20000"
+#: A server that let us wait so long for a connection in vain is not asked again for so long, in seconds: whoever waits
+#: for a thread meanwhile hears at once that it is away, and not after everybody before them has waited as well.
+_SLOW_SECONDS, _AWAY_SECONDS = 1.0, 1.0
 
 #: SQLSTATEs after which the same transaction may simply run again: serialization failure, deadlock, lock timeout.
 _RETRY_STATES = frozenset({"40001", "40P01", "55P03"})
 
 #: Sent by a server that is going away or cannot be reached; the transaction did not commit.
 _GONE_STATES = frozenset({"57P01", "57P02", "57P03", "08000", "08003", "08006", "08001", "53300"})
+
+#: Sent by a server that takes no writes: one that follows another, or that was made so (a full disk). Another
+#: connection may lead to the one that does, or find that it does again; the transaction did not commit.
+_READ_ONLY = "25006"
 
 
 class AmbiguousCommitError(Exception):
@@ -52,6 +61,8 @@ def is_away(error: BaseException) -> bool:
     """Whether the database could not be reached or is held by others, which says nothing against the statement."""
     if isinstance(error, OperationalError):
         return bool(getattr(error.orig, "sqlite_errorname", "") != "SQLITE_ERROR")  # that one is the statement's own
+    if isinstance(error, DBAPIError) and _state(error) == _READ_ONLY:
+        return True
     return isinstance(error, (AmbiguousCommitError, InterfaceError, PoolTimeoutError))
 
 
@@ -62,10 +73,11 @@ class Database:
     connection lost before COMMIT, so such a function must have no effect outside its transaction.
     """
 
-    def __init__(self, url: str, *, threads: int = 4) -> None:
-        self.engine = _engine(url, threads)
+    def __init__(self, url: str, *, threads: int = THREADS) -> None:
+        self.engine = engine(url, threads)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._write_lock = threading.Lock() if self.is_sqlite else None
+        self._away_until = 0.0
         writers = 1 if self.is_sqlite else threads
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="db-write")
         self._readers = ThreadPoolExecutor(threads, thread_name_prefix="db-read")
@@ -106,15 +118,17 @@ class Database:
     def _transaction(
         self, write: bool, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        with self.engine.connect() as raw:
+        with self._connect() as raw:
             connection = raw.execution_options(fusionai_write=write)
             transaction = connection.begin()
             try:
                 if not self.is_sqlite and not clock.is_learned():
                     now(connection)
                 value = fn(connection, *args, **kwargs)
-            except BaseException:
+            except BaseException as error:
                 transaction.rollback()
+                if isinstance(error, DBAPIError) and _state(error) == _READ_ONLY:
+                    connection.invalidate()
                 raise
             try:
                 transaction.commit()
@@ -123,6 +137,18 @@ class Database:
                     raise AmbiguousCommitError(_state(error) or "connection lost") from error
                 raise
             return value
+
+    def _connect(self) -> Connection:
+        """A connection that works, or the error that there is none; soon, while the server is silent."""
+        began = clock.monotonic()
+        if began < self._away_until:
+            raise OperationalError("connect", None, psycopg.OperationalError("the database does not answer"))
+        try:
+            return self.engine.connect()
+        except DBAPIError:
+            if clock.monotonic() - began > _SLOW_SECONDS:
+                self._away_until = clock.monotonic() + _AWAY_SECONDS
+            raise
 
     def close(self) -> None:
         """Let running transactions end, then close every connection."""
@@ -225,58 +251,8 @@ def _insertion(table: Table, columns: tuple[str, ...], dialect: str) -> tuple[st
     return str(compiled), itemgetter(*compiled.positiontup) if compiled.positiontup else dict
 
 
-def _engine(url: str, threads: int) -> Engine:
-    if url.startswith("sqlite"):
-        engine = create_engine(
-            url,
-            connect_args={"timeout": 0, "check_same_thread": False},
-            pool_size=threads + 4,
-            max_overflow=16,
-            hide_parameters=True,
-        )
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
-    url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    return create_engine(
-        url,
-        connect_args={"options": _POSTGRESQL_OPTIONS, "connect_timeout": 5},
-        pool_size=threads + 2,
-        max_overflow=8,
-        pool_pre_ping=True,
-        hide_parameters=True,
-    )
-
-
-def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
-    dbapi_connection.isolation_level = None
-    cursor = dbapi_connection.cursor()
-    for attempt in range(200):
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-            break
-        except Exception:
-            if attempt == 199:
-                raise
-            threading.Event().wait(0.02)
-    for pragma in (
-        "synchronous=FULL",
-        "busy_timeout=0",
-        "cache_size=-65536",
-        "temp_store=MEMORY",
-        "journal_size_limit=67108864",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    write = connection.get_execution_options().get("fusionai_write", True)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-
 def _may_run_again(error: DBAPIError) -> bool:
-    if error.connection_invalidated or _state(error) in _RETRY_STATES | _GONE_STATES:
+    if error.connection_invalidated or _state(error) in _RETRY_STATES | _GONE_STATES | {_READ_ONLY}:
         return True
     if name := getattr(error.orig, "sqlite_errorname", ""):
         return bool(name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")))

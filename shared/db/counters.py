@@ -57,3 +57,22 @@ def next_number(connection: Connection, name: str) -> int:
         index_elements=["name", "labels", "shard"], set_={"value": counters.c.value + 1}
     )
     return int(connection.execute(statement.returning(counters.c.value)).scalar_one())
+
+
+def last_number(connection: Connection, name: str) -> int:
+    """The last number that `next_number` has given out; 0: none. It gives out no other until the transaction ends."""
+    statement = db.insert(connection.dialect.name, counters).values(name=name, labels="", shard=0, value=0)
+    connection.execute(statement.on_conflict_do_nothing())
+    mine = (counters.c.name == name, counters.c.labels == "", counters.c.shard == 0)
+    return int(connection.execute(select(counters.c.value).where(*mine).with_for_update()).scalar_one())
+
+
+def leave_out(connection: Connection, name: str, up_to: int) -> None:
+    """Have `next_number` go on above a number; one that is below the last changes nothing."""
+    statement = db.insert(connection.dialect.name, counters).values(name=name, labels="", shard=0, value=up_to)
+    statement = statement.on_conflict_do_update(
+        index_elements=["name", "labels", "shard"],
+        set_={"value": statement.excluded.value},
+        where=counters.c.value < statement.excluded.value,
+    )
+    connection.execute(statement)

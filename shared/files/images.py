@@ -9,7 +9,7 @@ import hmac
 import re
 from functools import lru_cache
 
-from shared import clock
+from shared import clock, key_secrets
 from shared.files import blobs
 from shared.settings import settings
 
@@ -64,13 +64,14 @@ def link(name: str, *, of_batch: bool = False) -> str:
     """A link to a picture that needs no key."""
     expires = clock.now_seconds() + (BATCH_LINK_SECONDS if of_batch else LINK_SECONDS)
     base = settings().public_url.rstrip("/").removesuffix("/v1")
-    return f"{base}/v1/pictures/{name}?expires={expires}&signature={_signature(name, expires)}"
+    return f"{base}/v1/pictures/{name}?expires={expires}&signature={_signature(name, expires, key_secrets.in_force())}"
 
 
 def holds(name: str, expires: int, signature: str) -> bool:
     """Whether a link is one of ours and has not expired."""
     given = signature.encode("utf-8", "replace")
-    ours = (_signature(name, expires), _signature_before(name, expires))
+    ways = (_signature, _signature_before)
+    ours = [way(name, expires, secret) for secret in key_secrets.accepted() for way in ways]
     signed = [hmac.compare_digest(one.encode(), given) for one in ours]
     return any(signed) and clock.now_seconds() <= expires
 
@@ -80,20 +81,20 @@ def forget_old() -> int:
     return sum(blobs.forget_old(place, seconds + 3600) for place, seconds in _PLACES.items())
 
 
-def _signature(name: str, expires: int) -> str:
-    return hmac.new(_key(settings().key_secret), _signed(name, expires), hashlib.sha256).hexdigest()
+def _signature(name: str, expires: int, secret: str) -> str:
+    return hmac.new(_key(secret), _signed(name, expires), hashlib.sha256).hexdigest()
 
 
-def _signature_before(name: str, expires: int) -> str:
-    """By the key itself, as earlier versions signed; such links may be 37 days old, and older workers go on with it."""
-    return hmac.new(settings().key_secret.encode(), _signed(name, expires), hashlib.sha256).hexdigest()
+def _signature_before(name: str, expires: int, secret: str) -> str:
+    """By the secret itself, as earlier versions signed; such links may be 37 days old, and older workers make them."""
+    return hmac.new(secret.encode(), _signed(name, expires), hashlib.sha256).hexdigest()
 
 
 def _signed(name: str, expires: int) -> bytes:
     return f"picture {name} {expires}".encode()
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _key(secret: str) -> bytes:
     """The key of links alone: what is signed for one thing is worth nothing for another."""
     return hmac.new(secret.encode(), b"fusionai picture links", hashlib.sha256).digest()

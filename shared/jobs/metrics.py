@@ -36,6 +36,11 @@ LABELS: Final[Mapping[str, tuple[str, ...]]] = {
     "job_step_tokens": ("provider", "model", "kind"),
     "job_step_micros": ("provider", "model"),
 }
+#: Everything that the label of a counter by outcome may be.
+OUTCOMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "webhook_deliveries": ("delivered", "retried", "failed"),
+    "cache_lookups": ("hit", "miss"),
+}
 
 
 def of_endings(ended: Iterable[tuple[Ending, Mapping[str, Any]]], now: int) -> dict[Key, int]:

@@ -5,11 +5,6 @@ from typing import Any, Final
 
 #: Characters of a reason: a provider's code is nobody's prose.
 MOST: Final = 100
-#: What is said of a line that ended without an error of its own.
-ENDED_WITHOUT_ANSWER: Final[Mapping[str, str]] = {
-    "cancelled": "the request was cancelled before it finished",
-    "expired": "the request had not finished when the completion window ended",
-}
 
 
 def of(status: str, error: Mapping[str, Any] | None) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 import certifi
 import httpcore
 
-from shared import network
+from shared import authorities
 from shared.network.deadlines import DeadlineBackend
 from shared.network.guarded import GuardedBackend, Lookup
 
@@ -75,4 +75,4 @@ class GuardedCalls:
 
 
 def _trust() -> ssl.SSLContext:
-    return network.trust(ssl.create_default_context(cafile=certifi.where()), network.authorities())
+    return authorities.trust(ssl.create_default_context(cafile=certifi.where()), authorities.more())

@@ -22,6 +22,11 @@ BATCH_OVER: Final[frozenset[str]] = frozenset(get_args(BatchStatus)) - {
 }
 #: Those of them in which a batch that began ends; one that is refused is `failed`.
 BATCH_FINISHED: Final = BATCH_OVER - {"failed"}
+#: What is said of a line that ended without an error of its own.
+ENDED_WITHOUT_ANSWER: Final[Mapping[str, str]] = {
+    "cancelled": "the request was cancelled before it finished",
+    "expired": "the request had not finished when the completion window ended",
+}
 
 
 class RequestCounts(TypedDict):

@@ -1,9 +1,10 @@
 """Payment by hand: an operator sees the money arrive and says so (`fusionai invoices pay`). Nobody is called."""
 
+from collections.abc import Iterator
 from typing import ClassVar, NoReturn
 
 from shared.errors import NotFound
-from shared.payments.protocol import Notice, PaymentRefused, Standing, Wanted
+from shared.payments.protocol import Notice, PaymentRefused, Received, Standing, Wanted
 
 
 class Manual:
@@ -25,6 +26,9 @@ class Manual:
 
     def withdraw(self, reference: str) -> Standing:
         return _nothing()
+
+    def received(self, since: int) -> Iterator[Received]:
+        return iter(())
 
     def read_notice(self, payload: bytes, signature: str | None) -> Notice:
         raise NotFound("this server takes no messages of a payment provider")

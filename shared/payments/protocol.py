@@ -1,5 +1,6 @@
 """What a payment provider's adapter does, and the values it takes and gives."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, Protocol
 
@@ -65,6 +66,20 @@ class GivenBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Received:
+    """A payment that was made for an invoice of ours, as its provider lists it."""
+
+    payment: str
+    invoice_id: str
+    account_id: str | None
+    #: In the currency's minor unit.
+    amount: int | None
+    currency: str | None
+    #: When its attempt was made, in seconds since the epoch.
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """A provider's own message, verified: of an attempt, of money given back, or of nothing that matters here."""
 
@@ -94,6 +109,9 @@ class Payments(Protocol):
 
     def withdraw(self, reference: str) -> Standing:
         """End an attempt, so that it is never paid; how it stands then: `paid` or `processing` where it is too late."""
+
+    def received(self, since: int) -> Iterator[Received]:
+        """The payments whose attempts were made since then, in seconds since the epoch."""
 
     def read_notice(self, payload: bytes, signature: str | None) -> Notice:
         """A message of the provider to us; InvalidRequest for one that is forged, old or not for this system."""

@@ -8,7 +8,7 @@ https://docs.stripe.com/api/charges/object, https://docs.stripe.com/api/disputes
 from collections.abc import Mapping
 from typing import Any
 
-from shared.payments.protocol import GivenBack, Standing, Status
+from shared.payments.protocol import GivenBack, Received, Standing, Status
 
 Object = Mapping[str, Any]
 _MICROS = 1_000_000
@@ -69,6 +69,17 @@ def given_back(about: Object) -> GivenBack | None:
     if about.get("object") == "dispute":
         return GivenBack(payment, None, about.get("status") not in ("won", "warning_closed"))
     return GivenBack(payment, about.get("amount_refunded"), bool(about.get("disputed")))
+
+
+def received(made: Object) -> Received | None:
+    """The payment of a Checkout Session or PaymentIntent that was made for an invoice of ours; None: there is none."""
+    invoice_id, _ = attempt_of(made)
+    standing = intent_standing(made) if made.get("object") == "payment_intent" else session_standing(made)
+    if invoice_id is None or standing.status != "paid":
+        return None
+    account_id = (made.get("metadata") or {}).get("account_id")
+    payment = standing.payment or standing.reference
+    return Received(payment, invoice_id, account_id, standing.amount, standing.currency, int(made["created"]))
 
 
 def attempt_of(made: Object) -> tuple[str | None, int]:

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Final
 import stripe
 
 from shared.errors import InvalidRequest
-from shared.payments.protocol import KEY_USED, Notice, PaymentRefused, PaymentsAway, Standing, Wanted
-from shared.payments.stripe_objects import attempt_of, given_back, intent_standing, session_standing
+from shared.payments.protocol import KEY_USED, Notice, PaymentRefused, PaymentsAway, Received, Standing, Wanted
+from shared.payments.stripe_objects import attempt_of, given_back, intent_standing, received, session_standing
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class StripePayments:
     name: ClassVar[str] = "stripe"
 
     def __init__(self, settings: Settings) -> None:
-        self._secret = settings.stripe_webhook_secret
+        self._secrets = settings.stripe_webhook_secret.split()
         self._success_url, self._cancel_url = settings.stripe_success_url, settings.stripe_cancel_url
         self._livemode = "_live_" in settings.stripe_secret_key[:8]
         addresses = {"base_addresses": {"api": settings.stripe_url.rstrip("/")}} if settings.stripe_url else {}
@@ -97,10 +97,19 @@ class StripePayments:
             return session_standing(self._client.v1.checkout.sessions.expire(reference).to_dict())
         return self.look_up(reference)
 
+    def received(self, since: int) -> Iterator[Received]:
+        """Paid Sessions, and saved cards that were charged (https://docs.stripe.com/api/pagination/auto)."""
+        asked: Any = {"created": {"gte": since}, "limit": 100}
+        with _mapped():
+            for listed in (self._client.v1.checkout.sessions.list(asked), self._client.v1.payment_intents.list(asked)):
+                for one in listed.auto_paging_iter():
+                    if found := received(one.to_dict()):
+                        yield found
+
     def read_notice(self, payload: bytes, signature: str | None) -> Notice:
-        """An event, signed with the secret of this endpoint within the last five minutes, of our mode."""
+        """An event, signed with a secret of this endpoint within the last five minutes, of our mode."""
         try:
-            event = self._client.construct_event(payload, signature, self._secret, TOLERANCE_SECONDS).to_dict()
+            event = self._verified(payload, signature)
             about = event["data"]["object"]
             id, type, livemode = str(event["id"]), str(event["type"]), event["livemode"]
             at = int(event["created"])
@@ -113,6 +122,18 @@ class StripePayments:
         if type in _INTENTS:
             return Notice(id, type, intent_standing(about), at)
         return Notice(id, type, given_back(about) if type in _GIVEN_BACK else None, at)
+
+    def _verified(self, payload: bytes, signature: str | None) -> dict[str, Any]:
+        """The event, when one of the secrets fits: of one endpoint, while Stripe changes it, or of two."""
+        *others, last = self._secrets
+        for secret in others:
+            with suppress(stripe.SignatureVerificationError):
+                return self._event(payload, signature, secret)
+        return self._event(payload, signature, last)
+
+    def _event(self, payload: bytes, signature: str | None, secret: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._client.construct_event(payload, signature, secret, TOLERANCE_SECONDS).to_dict()
+        return found
 
     def _session(self, wanted: Wanted) -> dict[str, Any]:
         labels = _labels(wanted)

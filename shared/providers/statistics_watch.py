@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import redis
 
-from shared import clock, redis_clients
+from shared import clock, outages, redis_clients
 from shared.providers import statistics
 from shared.providers.statistics import SUMS, OfferStatistics, of_document
 
@@ -35,6 +35,7 @@ class Watch:
     """Keeps `statistics.snapshot` fresh from `start` to `stop`; one a process."""
 
     def __init__(self, url: str) -> None:
+        self._place = outages.place(url)
         self._redis = redis_clients.connect_sync(url, DEADLINE_SECONDS)
         self._over = threading.Event()
         self._read_at = clock.monotonic()
@@ -53,7 +54,8 @@ class Watch:
         """Read once; when Redis is away, keep what is known while it may be believed."""
         try:
             found = read_all(self._redis)
-        except (redis.RedisError, OSError):
+        except (redis.RedisError, OSError) as error:
+            log.warning("statistics of offers cannot be read (Redis at %s): %s", self._place, outages.why(error))
             if clock.monotonic() - self._read_at > BELIEVED_SECONDS:
                 statistics.publish({})
             return

@@ -73,6 +73,12 @@ def stored(database: Database) -> Iterator[Finding]:
     yield from first_of(_UNNAMED, (Finding(_UNNAMED, one.as_row()) for one in nobodys))
 
 
+def needed(database: Database) -> Iterator[tuple[str, int | None]]:
+    """The blobs without which `stored` would find something, and of how many bytes each is, where that is known."""
+    for row in _rows(database):
+        yield str(row["blob"]), row["bytes"]
+
+
 def unnamed_blobs(database: Database) -> Iterator[UnnamedBlob]:
     """The blobs of files that no row names: remains of processes that died, or what is being written just now."""
     for place in PLACES:
@@ -91,13 +97,19 @@ def _without_row(connection: Connection, names: Sequence[str]) -> Sequence[str]:
 
 def _unlike_their_bytes(database: Database) -> Iterator[Finding]:
     """Files whose bytes are missing or others than their rows say; plans of batches that need them."""
+    for row in _rows(database):
+        read = _files if row["what"] == "file" else _plans
+        if (wrong := _unlike(row)) and row in database.read_sync(read, str(row["id"])[:-1]):  # not removed now
+            shown = {name: row[name] for name in ("id", "what", "blob", "bytes")}
+            yield Finding(_UNLIKE, shown, wrong)
+
+
+def _rows(database: Database) -> Iterator[Mapping[str, Any]]:
+    """Files, and plans of batches that need them."""
     for read in (_files, _plans):
         after, rows = "", database.read_sync(read, "")
         while rows:
-            for row in rows:
-                if (wrong := _unlike(row)) and row in database.read_sync(read, str(row["id"])[:-1]):  # not removed now
-                    shown = {name: row[name] for name in ("id", "what", "blob", "bytes")}
-                    yield Finding(_UNLIKE, shown, wrong)
+            yield from rows
             after = rows[-1]["id"]
             rows = database.read_sync(read, after)
 

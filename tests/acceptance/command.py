@@ -1,6 +1,7 @@
 """The `fusionai` command against the running stack: as a customer by its key, as the operator on its database."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -48,7 +49,9 @@ class Command:
             for name, value in self._environment.items():
                 patch.setenv(name, value)
             settings.cache_clear()
+            usual = os.umask(0o077)  # which commands may set for what they write
             try:
                 yield
             finally:
                 settings.cache_clear()
+                os.umask(usual)

@@ -27,7 +27,7 @@ from tests.receiver import Answer, Receiver
 #: A title, a cleared screen, text hidden, an 8-bit escape, text turned around, a deleted character, a forged line.
 HOSTILE = "\x1b]0;pwned\x07\x1b[2J\x1b[8m\x9b31m\u202eevil\u2066\x7f\u2028\nfake  row"
 #: Commands that show nothing of anybody's, or wait for ever.
-LEFT_OUT = {"up", "migrate", "sweep", "submit", "cancel", "retry", "redeliver"}
+LEFT_OUT = {"up", "backup", "restore", "restored", "migrate", "sweep", "submit", "cancel", "retry", "redeliver"}
 #: Our own: colours and weights, and what draws the line of progress anew. Nothing of it is in HOSTILE.
 _STYLE = r"(?:[01234]|[39][1-7]|38;5;[0-9]{1,3})"
 OWN = re.compile(rf"\x1b\[(?:{_STYLE}(?:;{_STYLE})*m|\?25[lh]|2K|1A)|\r")
@@ -144,7 +144,7 @@ def test_every_command(stack: Stack, stranger: Account, tmp_path: Path) -> None:
         "credits": [["credits"], ["credits", "transfers"]],
         "invoices": [["invoices"]],
         "accounts": [["accounts"], ["accounts", "show", stranger.id]],
-        "keys": [["keys"]],
+        "keys": [["keys"], ["keys", "secrets"]],
         "entities": [["entities"], ["entities", "show", "PERSON", "hostile", "--account", stranger.id]],
         "providers": [["providers"]],
         "reconcile": [["reconcile", str(export)], ["reconcile", str(export), "--provider", "openai"]],

@@ -19,14 +19,14 @@ TEST = ".test"
 class Inbox:
     """`answer` decides, by the event id and how often it has come, what the receiver says."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
         self.answer: Callable[[str, int], Answer] = lambda event_id, times: Answer()
         self.violations: list[str] = []
         #: How often each event came, and how often that was answered well.
         self.arrivals: Counter[str] = Counter()
         self.taken: Counter[str] = Counter()
         self._secrets: dict[str, str] = {}
-        self._receiver = Receiver()
+        self._receiver = Receiver(address)
         self._lock = threading.Lock()
 
     def __enter__(self) -> "Inbox":
@@ -46,6 +46,10 @@ class Inbox:
     def accounts(self) -> set[str]:
         """Whose events are expected here."""
         return {place.removesuffix(TEST) for place in self._secrets}
+
+    def events(self) -> list[dict[str, Any]]:
+        """Every event that has come, as often as it came."""
+        return [orjson.loads(one.body) for one in self._receiver.deliveries]
 
     def expect(self, place: str, secret: str) -> None:
         """Deliveries to this path, an account's for its live or its test events, are signed with this secret."""

@@ -14,6 +14,7 @@ from tests.marks import SHORT
 from tests.receiver import Answer, Delivery, Receiver
 
 
+@pytest.mark.history
 @pytest.mark.parametrize("kind", [pytest.param("sqlite", marks=SHORT), pytest.param("postgresql", marks=SHORT)])
 def test_it_loses_no_callback(stacks: Stacks, tmp_path: Path, kind: str) -> None:
     names, sources = ("web", "worker", "sweeper"), {"worker": older_source(tmp_path)}

@@ -27,6 +27,7 @@ WHOLE = {"worker": 60, "web": 10, "batches": 20, "sweeper": 10, "broker": 5}
 MODELS = ("deepinfra.deepseek-r1", "claude-3-sonnet", "gemini-pro")
 #: For how long Redis stands still each time, and how long it goes on between, in seconds.
 STILL, BETWEEN = (0.02, 0.6), (0.2, 2.0)
+pytestmark = pytest.mark.history
 _WHOLE = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 _SHORT = [*SHORT, pytest.mark.timeout(400)]
 

@@ -101,6 +101,9 @@ def test_each_process_runs_its_line_of_the_procfile_as_nobody_and_writes_nothing
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert pod["securityContext"]["runAsNonRoot"] is True and pod["securityContext"]["runAsUser"] == 10001
+        assert pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+        spread = [one["topologyKey"] for one in pod["topologySpreadConstraints"]]
+        assert spread == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
         assert pod["automountServiceAccountToken"] is pod["enableServiceLinks"] is False
         env = {one["name"]: one["value"] for one in container["env"]}
         assert pod["terminationGracePeriodSeconds"] >= int(env["FUSIONAI_DRAIN_SECONDS"]) + 10
@@ -137,6 +140,30 @@ def test_the_web_process_is_probed_where_it_says_how_it_is() -> None:
     assert paths == {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}
 
 
+def test_the_longest_names_are_still_labels() -> None:
+    from helm_python.chart import Chart
+
+    pool = {"replicas": 1, "resources": {}, "autoscaling": {"enabled": True, "minReplicas": 1, "maxReplicas": 2}}
+    with Chart.load(CHART) as chart:
+        files = chart.render({"workers": {"p" * 30: pool}}, name="r" * 53, namespace="ai", is_install=True)
+    texts = [text for name, text in files.items() if not name.endswith(".txt")]
+    names = [found["metadata"]["name"] for text in texts for found in yaml.safe_load_all(text) if found]
+    assert max(map(len, names)) == 63 and f"{'r' * 30}-worker-{'p' * 25}" in names
+
+
+def test_notes_warn_of_an_ingress_that_is_not_believed() -> None:
+    from helm_python.chart import Chart
+
+    def notes(web: dict[str, Any]) -> str:
+        with Chart.load(CHART) as chart:
+            files = chart.render({"web": web}, name="demo", namespace="ai", is_install=True)
+        return "".join(text for name, text in files.items() if name.endswith(".txt"))
+
+    assert "forwardedAllowIps" not in notes({})
+    assert "forwardedAllowIps is empty" in notes({"ingress": {"enabled": True}})
+    assert "forwardedAllowIps" not in notes({"ingress": {"enabled": True}, "forwardedAllowIps": "10.0.0.0/8"})
+
+
 def test_the_schema_is_changed_before_the_processes() -> None:
     (job,) = of_kind(rendered({}), "Job")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
@@ -166,6 +193,8 @@ def test_pools_are_scaled_by_the_age_of_what_waits() -> None:
         {"drain": 1},
         {"drainSeconds": "20s"},
         {"settings": {"FUSIONAI_KEY_SECRET": "in the open"}},
+        {"settings": {"OPENAI_API_KEY": "in the open"}},
+        {"settings": {"FUSIONAI_STRIPE_WEBHOOK_SECRET": "in the open"}},
         {"settings": {"FUSIONAI_CONSOLE": True}},
         {"image": {"digest": "latest"}},
         {"workers": {"Not A Name": {"replicas": 1, "resources": {}}}},

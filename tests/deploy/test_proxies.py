@@ -3,6 +3,8 @@
 Only addresses, ports and certificates are put in the place of those in the files.
 """
 
+import http.client
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
@@ -29,11 +31,11 @@ PROXY = ROOT / "deploy" / "proxy"
 MB = 1024 * 1024
 
 
-def nginx(directory: Path, port: int, behind: int) -> list[str]:
-    """The command of an nginx that listens on a port, in front of another."""
+def nginx(directory: Path, port: int, *behind: int) -> list[str]:
+    """The command of an nginx that listens on a port, in front of others."""
     site = (PROXY / "nginx.conf").read_text()
     for old, new in {
-        "127.0.0.1:8000": f"127.0.0.1:{behind}",
+        "server 127.0.0.1:8000;": " ".join(f"server 127.0.0.1:{one};" for one in behind),
         "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
         "/etc/ssl/fusionai/fullchain.pem": f"{directory}/cert.pem",
         "/etc/ssl/fusionai/privkey.pem": f"{directory}/key.pem",
@@ -54,11 +56,14 @@ def nginx(directory: Path, port: int, behind: int) -> list[str]:
     return command
 
 
-def caddy(directory: Path, port: int, behind: int) -> list[str]:
+def caddy(directory: Path, port: int, *behind: int) -> list[str]:
     """The same of a Caddy."""
     site = (PROXY / "Caddyfile").read_text()
     own = f"https://127.0.0.1:{port} {{\n\ttls {directory}/cert.pem {directory}/key.pem\n"
-    for old, new in {"api.example.com {\n": own, "127.0.0.1:8000": f"127.0.0.1:{behind}"}.items():
+    for old, new in {
+        "api.example.com {\n": own,
+        "127.0.0.1:8000": " ".join(f"127.0.0.1:{one}" for one in behind),
+    }.items():
         assert old in site
         site = site.replace(old, new)
     site = "{\n\tadmin off\n\tauto_https disable_redirects\n}\n" + site
@@ -70,8 +75,8 @@ def caddy(directory: Path, port: int, behind: int) -> list[str]:
 
 
 @contextmanager
-def proxy(make: Callable[[Path, int, int], list[str]], directory: Path, behind: int) -> Iterator[str]:
-    """The URL of a running proxy in front of a port."""
+def proxy(make: Callable[..., list[str]], directory: Path, *behind: int) -> Iterator[str]:
+    """The URL of a running proxy in front of these ports."""
     directory.mkdir()
     tools.run(
         "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1",
@@ -80,7 +85,7 @@ def proxy(make: Callable[[Path, int, int], list[str]], directory: Path, behind: 
     port = free_port()
     environment = {"HOME": str(directory), "PATH": "/usr/sbin:/usr/bin:/bin"}
     with (directory / "log").open("ab") as log:
-        process = processes.start(make(directory, port, behind), environment, log)
+        process = processes.start(make(directory, port, *behind), environment, log)
     url = f"https://127.0.0.1:{port}"
     try:
         await_condition(lambda: listens(url), what=f"the proxy, see {directory}")
@@ -163,6 +168,16 @@ def test_a_plain_answer_a_refusal_and_no_metrics(front: str, stack: Stack) -> No
     with to(front) as client:
         assert client.post("/v1/chat/completions", json=body).json()["error"]["code"] == 401
     account.close()
+
+
+def test_no_way_of_writing_it_leads_to_the_metrics(front: str) -> None:
+    for path in ("/metrics?a", "//metrics", "/%6detrics", "/metrics/", "/./metrics", "/v1/../metrics", "/METRICS"):
+        host, _, port = front.removeprefix("https://").partition(":")
+        connection = http.client.HTTPSConnection(host, int(port), timeout=20, context=ssl._create_unverified_context())
+        connection.request("GET", path)  # as it is: httpx would put it right
+        answer = connection.getresponse()
+        assert answer.status in (400, 404) and b"fusionai_jobs" not in answer.read(), path
+        connection.close()
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -503,7 +503,7 @@ def test_blank_lines_are_bounded(database: Database, monkeypatch: pytest.MonkeyP
 
 
 def test_large_answers_are_rendered_page_by_page(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.batches.merging.PAGE_BYTES", 5)
+    monkeypatch.setattr("shared.batches.result_lines.MOST_BYTES", 5)
     holder = world.open_account(database)
     id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(7)])
     batch_world.take_turns(database)

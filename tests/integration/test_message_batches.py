@@ -14,6 +14,7 @@ from producer.operations import retried_lines
 from producer.operations.batch_making import make_once
 from shared import clock
 from shared.accounts import KeyHolder
+from shared.batches import result_lines
 from shared.db import Database
 from shared.errors import Conflict, NotFound
 from shared.jobs.outcomes import Ending
@@ -149,7 +150,7 @@ def test_a_page_counts_the_bodies_as_they_were_sent(
     leased = world.take(database, world.new_worker(database), ids)
     error = {"message": "no", "type": "upstream_error", "code": 502}
     world.settle(database, *(Ending(job.id, job.epoch, "failed", error=error) for job in leased))
-    monkeypatch.setattr(merging, "PAGE_BYTES", 5000)
+    monkeypatch.setattr(result_lines, "MOST_BYTES", 5000)
     monkeypatch.setattr(retried_lines, "PAGE_BYTES", 5000)
     page = database.read_sync(*((merging._page, id, "") if rendered else (retried_lines._requests, ids)))
     assert len(page) == 1

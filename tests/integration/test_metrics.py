@@ -16,9 +16,11 @@ from producer.metrics import Metrics
 from producer.metrics.exposition import Exposition
 from producer.operations import events as event_ops
 from shared import clock
+from shared.audit import Action
 from shared.db import AmbiguousCommitError, Database
 from shared.db import models as m
 from shared.environment import inherited
+from shared.jobs import pauses
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending, Requeue
 from tests import starting
@@ -28,6 +30,7 @@ from tests.integration.test_database_away import Failing, run, times
 from tests.integration.test_delivering import deliver, open_webhook
 from tests.receiver import Answer, Receiver
 from workers.maintenance.recovery import lapse_one, take_back
+from workers.maintenance.tally import WRITE_SECONDS, Tally
 from workers.running import lease
 from workers.webhooks import claims, client, results
 
@@ -75,6 +78,10 @@ def test_before_anything_has_happened(database: Database) -> None:
     queues = {key[1] for key in samples if key[0] == "jobs_queued"}
     assert {("realtime", "openai"), ("batch", "anthropic")} <= queues, "a queue with nothing on it shows 0"
     assert ("credits_charged_total", ()) in samples and ("workers_alive", ()) in samples
+    # What alerts ask the increase of: a series that begins at 5 has not increased.
+    outcomes = {key for key in samples if key[0] in ("webhook_deliveries_total", "cache_lookups_total")}
+    assert {value for _, (value,) in outcomes} == {"delivered", "retried", "failed", "hit", "miss"}
+    assert {("jobs_settled_total", (lane, "openai", "failed")) for lane in ("batch", "realtime")} <= set(samples)
 
 
 def test_every_counter_is_exact(database: Database) -> None:
@@ -209,6 +216,25 @@ def test_what_waits_and_what_runs(database: Database) -> None:
     assert samples["workers_alive", ()] == 1
     assert (samples["credits_held", ()], samples["credits_available", ()]) == (5, 5)
     assert three in {row["id"] for row in world.rows(database, m.jobs, status="queued")}
+
+
+def test_a_pause_by_an_operator_is_one(database: Database) -> None:
+    """Else what it keeps waiting would wake somebody, and have the autoscaler start workers for it."""
+    action = Action("ann", pauses.PAUSED, "their maintenance")
+    database.write_sync(pauses.pause, action, "openai")
+    assert shown(database)["provider_paused", ("", "openai", "operator")] == 1
+    database.write_sync(pauses.resume, action, "openai")
+    assert not [key for key in shown(database) if key[0] == "provider_paused"]
+
+
+def test_sweeps_are_counted_seldom_and_all_of_them(database: Database) -> None:
+    tally = Tally(database)
+    for _ in range(3):
+        tally.add()
+    assert shown(database)["sweeps_total", ()] == 1
+    tally._written -= WRITE_SECONDS
+    tally.add()
+    assert shown(database)["sweeps_total", ()] == 4
 
 
 def test_what_is_put_off_after_its_worker_was_lost_is_named_as_it_ever_was(database: Database) -> None:

@@ -5,6 +5,7 @@ There the command says what it can, the quick start of the README runs as it is 
 user's program has types. The exit code is 1 when anything is wrong, or what was left behind violates a promise.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -31,8 +32,8 @@ NEEDS = "this command needs the packages of the server: pip install 'fusionai[se
 
 def main() -> int:
     """The exit code."""
-    wheel, _ = packages.build()
-    wrong = [*_missing(wheel)]
+    wheel, sdist = packages.build()
+    wrong = [*_missing(wheel), *_differing(wheel, sdist)]
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
         environment = Environment(home / "venv")
@@ -94,6 +95,19 @@ def _missing(wheel: Path) -> Iterator[str]:
     for name in listed:
         if not name.startswith(_APART) and name.removeprefix("producer/client/python/") not in names:
             yield f"{wheel.name} lacks {name}"
+
+
+def _differing(*built: Path) -> Iterator[str]:
+    """Those that are not the same bytes when somebody else builds them, at another time."""
+    before = os.umask(0o077)
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            for again, first in zip(packages.build(Path(directory)), built, strict=True):
+                if again.read_bytes() != first.read_bytes():
+                    yield f"{first.name} is not the same when it is built again"
+    finally:
+        os.umask(before)
+    print("ok  the same bytes when they are built again")
 
 
 def _commands(environment: Environment, home: Path) -> Iterator[str]:

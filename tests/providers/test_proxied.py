@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from shared import network, settings
+from shared import authorities, network, settings
 from shared.errors import ProviderError
 from tests.servers import free_port
 from workers.upstream.exchange import Exchange
@@ -70,10 +70,10 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     network.routes.cache_clear()
-    network.authorities.cache_clear()
+    authorities.more.cache_clear()
     yield
     network.routes.cache_clear()
-    network.authorities.cache_clear()
+    authorities.more.cache_clear()
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -38,11 +38,12 @@ def _wrong(case: Case, outcomes: Mapping[str, Any], scripts: Mapping[str, Script
 
 def _told(case: Case, url: str) -> Case:
     """What a runner is told of a case."""
-    base_url = f"{url}/{case['name']}/v1"
+    base_url = case.get("base_url", "{scheme}://{host}/{name}/v1")
+    scheme, _, host = url.partition("://")
     return {
         "name": case["name"],
-        "base_url": base_url,
-        "api_key": API_KEY,
+        "base_url": base_url.format(scheme=scheme, host=host, name=case["name"]),
+        "api_key": case.get("api_key", API_KEY),
         "client": case.get("client", {}),
         "call": case["call"],
     }

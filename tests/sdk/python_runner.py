@@ -99,7 +99,14 @@ async def batched(client: Client, args: Args) -> Outcome:
     given = {"tier": "default"} | {name: value for name, value in args.items() if name != "requests"}
     begun: Any = fusionai.abatch if isinstance(client, AsyncFusionAI) else fusionai.batch
     results = await items(begun(args["requests"], client=client, on_progress=note, **given))
-    return {"value": {"results": [vars(result) for result in results], "progress": progress}}
+    order = [result.custom_id for result in results]
+    results.sort(key=lambda result: _position(args["requests"], result.custom_id))
+    return {"value": {"results": [vars(result) for result in results], "order": order, "progress": progress}}
+
+
+def _position(requests: list[Args], custom_id: str) -> int:
+    named = [request.get("custom_id") or f"line-{number}" for number, request in enumerate(requests, 1)]
+    return named.index(custom_id)
 
 
 async def verified(client: Client, args: Args) -> Outcome:
@@ -193,6 +200,7 @@ def _error(error: Exception) -> Outcome:
         return {**_error(error.error), "text": error.text}
     kinds: list[tuple[type[Exception], str]] = [
         (fusionai.APIStatusError, "status"),
+        (fusionai.UnexpectedAnswerError, "unexpected"),
         (fusionai.StreamError, "stream"),
         (fusionai.StreamCutError, "stream"),
         (fusionai.APITimeoutError, "timeout"),
@@ -211,29 +219,39 @@ def _error(error: Exception) -> Outcome:
 async def _outcome(case: Args, kind: type[Client]) -> None:
     # Of OpenAI's own making, but for the authorities, which take longer to read than a case takes.
     http = DefaultHttpxClient(verify=False) if kind is FusionAI else DefaultAsyncHttpxClient(verify=False)
-    made: Any = kind(base_url=case["base_url"], api_key=case["api_key"], http_client=http, **case["client"])
     call = case["call"]
     try:
+        made: Any = kind(base_url=case["base_url"], api_key=case["api_key"], http_client=http, **case["client"])
         outcome = await CALLS[call["name"]](made, call["args"], call)
     except Exception as error:
         outcome = _error(error)
     finally:
-        await got(made.close())
+        await got(http.aclose() if isinstance(http, DefaultAsyncHttpxClient) else http.close())
     with _WRITING:
         print(json.dumps({"name": case["name"], **outcome}), flush=True)
 
 
+#: Cases at a time: were they all at once, short timeouts would be over before a request is sent.
+_AT_ONCE = 32
+
+
 async def _all(cases: list[Args]) -> None:
-    await asyncio.gather(*(_outcome(case, AsyncFusionAI) for case in cases))
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(case: Args) -> None:
+        async with room:
+            await _outcome(case, AsyncFusionAI)
+
+    await asyncio.gather(*map(one, cases))
 
 
 def main() -> None:
-    """Run all cases of the standard input at once."""
-    cases = [json.loads(line) for line in sys.stdin]
+    """Run the cases of the standard input."""
+    cases = [json.loads(line) for line in sys.stdin][::-1]  # those that wait for long are the last of the table
     if sys.argv[1] == "async":
         asyncio.run(_all(cases))
         return
-    with ThreadPoolExecutor(max(1, len(cases))) as pool:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(lambda case: asyncio.run(_outcome(case, FusionAI)), cases))
 
 

@@ -1,6 +1,7 @@
 """A server that answers each case of the table as its script says, and keeps what it has seen."""
 
 import base64
+import gzip
 import json
 import socket
 import struct
@@ -144,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self, steps: Sequence[Any]) -> None:
         for step in steps:
-            if isinstance(step, dict) and "bytes" not in step:
+            if isinstance(step, dict) and not {"bytes", "fill"} & step.keys():
                 _pause(step)
                 if step.get("reset"):
                     self._reset()
@@ -153,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
                     self.close_connection = True
                     return
                 continue
-            piece = step.encode() if isinstance(step, str) else base64.b64decode(step["bytes"])
+            piece = _piece(step)
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
             self.wfile.flush()
         self.wfile.write(b"0\r\n\r\n")
@@ -169,6 +170,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Nobody reads it."""
 
 
+def _piece(step: Any) -> bytes:
+    """What is written at once: a text, bytes in base64, or so many letters."""
+    if isinstance(step, str):
+        return step.encode()
+    return b"a" * step["fill"] if "fill" in step else base64.b64decode(step["bytes"])
+
+
 def _pause(step: Mapping[str, Any]) -> None:
     if "silence_ms" in step:
         threading.Event().wait(step["silence_ms"] / 1000)
@@ -178,7 +186,8 @@ def _content(answer: Answer) -> bytes | None:
     """The body of an answer that is no stream."""
     if "sse" in answer:
         return None
-    return answer["text"].encode() if "text" in answer else json.dumps(answer.get("body", {})).encode()
+    content = answer["text"].encode() if "text" in answer else json.dumps(answer.get("body", {})).encode()
+    return gzip.compress(content) if answer.get("headers", {}).get("Content-Encoding") == "gzip" else content
 
 
 def _fits(to: str | Sequence[str] | None, request: Seen) -> bool:

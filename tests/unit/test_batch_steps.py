@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from io import BytesIO
 from typing import Any
 
 import pytest
 
 from fusionai import batch_parts
 from fusionai.batch_parts import BatchResult, Cutter, Part, Tally, wants_cheap
-from fusionai.batch_steps import Cheap, Course, Look, Make, Pause, Read, Refused, Take, steps
+from fusionai.batch_steps import NOTHING, Cheap, Course, Early, Look, Make, Pause, Read, Refused, Take, steps
 
 
 def asking(*contents: str, model: str = "m") -> list[dict[str, Any]]:
@@ -27,6 +28,10 @@ class Server:
         self.status = "completed"
         self.paused: list[float] = []
         self.faults: list[Exception] = []
+        #: Lines of batches that are not over which have ended, by batch; None: there is no such list.
+        self.early: dict[str, list[str]] | None = {}
+        self.asked: list[Early] = []
+        self.reads: list[str] = []
 
     def make(self, step: Make) -> tuple[str, bool]:
         found = step.batch_key in self.made
@@ -43,15 +48,44 @@ class Server:
             return self.faults.pop()
         left = self.looks[id] = self.looks.get(id, 1) - 1
         total = len(self.names[id])
-        counts = {"total": total, "completed": 0 if left > 0 else total, "failed": 0}
+        ended = total if left <= 0 else len((self.early or {}).get(id, ()))
+        counts = {"total": total, "completed": ended, "failed": 0}
         status = "in_progress" if left > 0 else self.status
         return {"id": id, "status": status, "request_counts": counts, "output_file_id": id, "error_file_id": None}
 
-    def read(self, id: str) -> bytes:
-        answers = [
-            {"custom_id": name, "response": {"status_code": 200, "body": {"to": name}}} for name in self.names[id]
-        ]
-        return "".join(json.dumps(answer) + "\n" for answer in reversed(answers)).encode()
+    def results(self, step: Early) -> Any:
+        self.asked.append(step)
+        if self.early is None:
+            return NOTHING
+        ended = self.early[step.batch_id]
+        begin = ended.index(step.after) + 1 if step.after else 0
+        shown = ended[begin : begin + 2]
+        last = shown[-1] if shown else step.after
+        return {"data": [*map(self.line, shown)], "last_id": last, "has_more": begin + 2 < len(ended)}
+
+    def line(self, name: str) -> dict[str, Any]:
+        return {"custom_id": name, "response": {"status_code": 200, "body": {"to": name}}}
+
+    def read(self, id: str) -> Any:
+        if self.faults:
+            return self.faults.pop()
+        self.reads.append(id)
+        return BytesIO(b"".join(json.dumps(self.line(name)).encode() + b"\n" for name in self.names[id]))
+
+    def take(self, step: Any) -> Any:
+        match step:
+            case Cheap():
+                return frozenset({"cheap"})
+            case Make():
+                return self.make(step)
+            case Look():
+                return self.look(step.batch_id)
+            case Early():
+                return self.results(step)
+            case Read():
+                return self.read(step.file_id)
+            case Pause():
+                self.paused.append(step.seconds)
 
     def run(
         self, requests: Iterable[Mapping[str, Any]], course: Course, progress: list[Tally]
@@ -67,17 +101,9 @@ class Server:
                 case BatchResult():
                     yield step
                 case Take():
-                    back = next(left, None)
-                case Cheap():
-                    back = frozenset({"cheap"})
-                case Make():
-                    back = self.make(step)
-                case Look():
-                    back = self.look(step.batch_id)
-                case Read():
-                    back = self.read(step.file_id)
-                case Pause():
-                    self.paused.append(step.seconds)
+                    back = next(left, NOTHING)
+                case _:
+                    back = self.take(step)
 
 
 def course(lines: int | None = 2, *, key: str = "", cheap: bool = False) -> Course:
@@ -153,13 +179,33 @@ def test_a_batch_that_was_found_and_had_failed_is_made_anew() -> None:
     assert results(server, "ab") == ["a", "b"] and server.order == ["batch_0", "batch_1"]
 
 
-def test_looks_that_fail_are_made_again_and_given_up_in_the_end() -> None:
+def test_looks_and_reads_that_fail_are_made_again() -> None:
     server = Server()
-    server.faults = [OSError("away")] * (batch_parts.MOST_FAILED_LOOKS - 1)
+    server.faults = [OSError("away")] * 30
     assert results(server, "ab") == ["a", "b"]
-    server.faults = [OSError("away")] * batch_parts.MOST_FAILED_LOOKS
-    with pytest.raises(OSError, match="away"):
-        results(server, "cd")
+
+
+def test_results_come_as_lines_end_and_each_once() -> None:
+    server = Server()
+    server.looks, server.early = {"batch_0": 3}, {"batch_0": ["b"]}
+    found = server.run(asking(*"abc"), course(3), [])
+    assert next(found).custom_id == "b"
+    server.early["batch_0"] += ["c", "a"]
+    assert [one.custom_id for one in found] == ["c", "a"] and server.reads == []
+    assert [step.after for step in server.asked] == [None, "b"]
+
+
+def test_a_server_without_the_list_is_asked_once() -> None:
+    server = Server()
+    server.looks = {"batch_0": 4}
+    look = server.look
+
+    def one_has_ended(id: str) -> Any:
+        found = look(id)
+        return {**found, "request_counts": {"total": 2, "completed": 1, "failed": 0}}
+
+    server.look, server.early = one_has_ended, None  # type: ignore[method-assign]
+    assert results(server, "ab") == ["a", "b"] and len(server.asked) == 1
 
 
 def test_progress_adds_up_and_is_told_when_it_changes() -> None:
@@ -174,7 +220,7 @@ def test_the_cheap_tier_is_asked_for_where_the_model_has_it_and_the_request_name
     make = server.make
 
     def keep(step: Make) -> Any:
-        parts.append(Part(0, [], step.part.content))
+        parts.append(Part(0, {}, step.part.content))
         return make(step)
 
     server.make = keep  # type: ignore[method-assign]
@@ -200,9 +246,9 @@ def test_when_there_is_time(tier: Any, window: str, cheap: bool) -> None:
 
 def test_parts_grow_from_a_hundred_and_end_at_the_bytes_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     cutter = Cutter(None)
-    sizes = [len(part.custom_ids) for n in range(800) if (part := cutter.add({"body": {"n": n}})) is not None]
+    sizes = [len(part.waiting) for n in range(800) if (part := cutter.add({"body": {"n": n}})) is not None]
     rest = cutter.rest()
-    assert sizes == [100, 200, 400] and rest is not None and len(rest.custom_ids) == 100
+    assert sizes == [100, 200, 400] and rest is not None and len(rest.waiting) == 100
     monkeypatch.setattr(batch_parts, "MOST_BYTES", 200)
     small = Cutter(None)
     cut = [part for n in range(6) if (part := small.add({"body": {"n": n}})) is not None]
@@ -214,6 +260,19 @@ def test_a_request_without_a_body_is_refused() -> None:
         list(Server().run([{"body": {}}, {"model": "gpt-4"}], course(), []))
 
 
-def test_the_same_custom_id_twice_in_a_batch_is_refused() -> None:
+@pytest.mark.parametrize("names", ["aa", "abcda"])
+def test_the_same_custom_id_twice_is_refused_in_another_batch_as_well(names: str) -> None:
     with pytest.raises(ValueError, match="'a' comes twice"):
-        results(Server(), "aa")
+        results(Server(), names)
+
+
+def test_a_request_that_is_none_is_no_end() -> None:
+    server = Server()
+    with pytest.raises(TypeError, match="request 2 is NoneType"):
+        list(server.run([*asking("a"), None, *asking("b")], course(), []))  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("lines", [0, -1, 50_001])
+def test_a_number_of_lines_that_cannot_be_is_refused(lines: int) -> None:
+    with pytest.raises(ValueError, match="lines_per_batch"):
+        Cutter(lines)

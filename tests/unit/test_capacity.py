@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from deploy.capacity import __main__ as capacity
+from deploy.capacity import sizing
 from deploy.capacity.model import PROCESSES, UTILISATION, Costs, Demand, Limits, most, plan
 from deploy.capacity.plot import picture, scaled
 from deploy.capacity.simulation import on_this_machine, servers_of, simulate
@@ -16,6 +17,24 @@ MIXED = capacity.demands()["1,000 jobs/s"]
 
 def test_the_page_has_the_tables_of_these_costs() -> None:
     assert capacity.BEGIN + capacity.page(COSTS) + capacity.END in capacity.PAGE.read_text()
+
+
+def test_what_to_begin_with_is_what_these_costs_say() -> None:
+    assert capacity.BEGIN + capacity.sizes(COSTS) + capacity.END in capacity.SIZES_PAGE.read_text()
+
+
+@pytest.mark.parametrize("size", sizing.SIZES, ids=lambda size: size.name)
+def test_each_size_is_within_every_limit_and_may_lose_a_process(size: sizing.Size) -> None:
+    rates = {way: share * size.rate for way, share in capacity.MIX.items()}
+    found = plan(COSTS, Demand(rates, mean_of_peak=capacity.MEAN_OF_PEAK, kept_days=size.kept_days))
+    assert max(found.of_limits.values()) <= 1
+    processes = sizing.counts(found)
+    assert all(processes[role] - 1 >= found.processes[role] for role in PROCESSES)
+
+
+def test_connections_are_those_of_all_processes_and_one_that_follows_another() -> None:
+    processes = {"web": 3, "worker": 4, "batches": 2, "sweeper": 2}
+    assert sizing.connections(processes, 10) == (3 + 4 + 2 + 2 + 2 + 1) * 10 + sizing.OTHERS
 
 
 def test_the_picture_is_of_these_costs() -> None:

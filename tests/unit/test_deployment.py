@@ -1,6 +1,7 @@
 """What deploy/ says of the system agrees with the system: commands, metrics, alerts, settings, times, sizes."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -112,6 +113,32 @@ def test_units_and_chart_start_what_the_procfile_does() -> None:
         assert f"[{', '.join(words)}]" in templates or " ".join(f'"{word}"' for word in words) in templates
 
 
+def test_units_wait_for_a_database_however_long_it_is_away() -> None:
+    """`Requires=` would restart all with the migration, and start none for good after one that failed."""
+    for unit in sorted((DEPLOY / "systemd").glob("*.service")):
+        assert of_unit(unit.name, "StartLimitIntervalSec") == "0", "five starts in ten seconds are no end"
+        assert of_unit(unit.name, "Restart") == ("on-failure" if "migrate" in unit.name else "always")
+        assert "Requires=" not in unit.read_text() and "BindsTo=" not in unit.read_text()
+        if "migrate" not in unit.name:
+            for key in ("Wants", "After"):
+                assert "fusionai-migrate.service" in of_unit(unit.name, key).split()
+
+
+def test_a_health_check_asks_no_proxy_and_not_the_server_that_only_makes_the_database() -> None:
+    services = compose()["services"]
+    checks = [dockerfile.read()[-1].healthcheck(), services["flower"]["healthcheck"]["test"]]
+    for check in checks:  # urllib goes by HTTP_PROXY, which Docker may give to every container
+        assert "http.client" in check[-1] and "urllib" not in check[-1]
+    asked = services["postgres"]["healthcheck"]["test"]
+    assert asked[asked.index("-h") + 1] == "127.0.0.1"
+
+
+def test_nothing_that_counts_against_a_memory_limit_holds_uploads() -> None:
+    services = compose()["services"]
+    for name in commands():
+        assert "tmpfs" not in services[name] and "/tmp" in services[name]["volumes"], name
+
+
 def test_whoever_stops_a_process_waits_longer_than_it_drains() -> None:
     drain = DEFAULTS["drain_seconds"]
     waits = [int(one["stop_grace_period"].removesuffix("s")) for one in [compose()["x-fusionai"]]]
@@ -164,8 +191,20 @@ def test_what_compose_asks_for_is_written_by_new_env(tmp_path: Path) -> None:
     assert asked <= set(written) and (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
     secrets = [value for name, value in written.items() if name.endswith(("PASSWORD", "SECRET"))]
     assert len(set(secrets)) == len(secrets) == 7 and all(len(one) == 64 for one in secrets)
+    assert all(re.fullmatch("[0-9a-f]+", one) for one in secrets), "they stand in URLs"
     again = subprocess.run(run, check=False, capture_output=True, text=True)
     assert again.returncode == 1 and "is there already" in again.stderr
+
+
+def test_new_env_writes_nothing_without_random_numbers(tmp_path: Path) -> None:
+    """An empty secret would be written down, and believed."""
+    shutil.copy(DEPLOY / "docker" / "new-env.sh", tmp_path)
+    (tmp_path / "od").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "od").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run([tmp_path / "new-env.sh"], env={"PATH": path}, check=False, capture_output=True, text=True)
+    assert done.returncode == 1 and "no random numbers" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"new-env.sh", "od"}
 
 
 def test_what_is_published_is_published_on_loopback() -> None:

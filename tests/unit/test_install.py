@@ -11,14 +11,14 @@ import pytest
 
 from deploy.check_lock import ROOT
 
-#: Stands for a Python and for the one in the .venv that it makes. PIP_FAILS: what pip's exit status is. NO_VENV: as on
+#: Stands for a Python and for the one in the .venv that it makes. NO_PIP: what pip's exit status is. NO_VENV: as on
 #: a Debian without python3-venv. Each call of pip is written to pip.log, its environment to pip.env.
 PRETENDER = """\
 #!/bin/sh
 case "$*" in
 *ensurepip*) [ -z "${NO_VENV:-}" ] ;;
 "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
-"-m pip "*) echo "$*" >>pip.log; env >pip.env; exit "${PIP_FAILS:-0}" ;;
+"-m pip "*) echo "$*" >>pip.log; env >pip.env; exit "${NO_PIP:-0}" ;;
 *"sys.version.split()"*) echo "${VERSION:-NAME}" ;;
 *) exec "REAL" "$@" ;;
 esac
@@ -74,10 +74,18 @@ def test_a_changed_lock_is_installed_again(place: Path) -> None:
 
 def test_the_users_own_settings_take_nothing_out_of_the_venv(place: Path) -> None:
     elsewhere = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PYTHONPATH", "PYTHONHOME")
-    assert install(place, PIP_INDEX_URL="http://mirror/", **dict.fromkeys(elsewhere, "/elsewhere")).returncode == 0
+    elsewhere += ("PIP_CONSTRAINT", "PIP_REQUIRE_HASHES", "PIP_NO_BINARY", "PYTHONSAFEPATH")
+    reached = {
+        "PIP_INDEX_URL": "http://mirror/",
+        "PIP_CERT": "/own.pem",
+        "PIP_NO_INDEX": "1",
+        "PIP_CACHE_DIR": "/cache",
+    }
+    assert install(place, **reached, **dict.fromkeys(elsewhere, "/elsewhere")).returncode == 0
     seen = (place / "pip.env").read_text().splitlines()
-    assert "PIP_INDEX_URL=http://mirror/" in seen
+    assert {f"{name}={value}" for name, value in reached.items()} <= set(seen)
     assert [line for line in seen if line.endswith("=/elsewhere")] == []
+    assert {"PIP_USER=0", "PIP_REQUIRE_HASHES=0"} <= set(seen), "a pip.conf may say otherwise"
 
 
 def test_no_python(place: Path) -> None:
@@ -104,7 +112,7 @@ def test_no_venv_module(place: Path) -> None:
 
 
 def test_a_failing_pip_says_what_to_look_at_and_is_not_believed_later(place: Path) -> None:
-    ended = install(place, PIP_FAILS="1")
+    ended = install(place, NO_PIP="1")
     assert ended.returncode == 1
     assert "check the network (behind a proxy set HTTPS_PROXY" in ended.stderr
     (place / ".venv" / "half-made").touch()

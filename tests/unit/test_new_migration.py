@@ -65,7 +65,7 @@ def test_what_the_models_have_is_added_and_taken_away_again(tmp_path: Path, even
     assert body(made, "upgrade").splitlines() == [
         "op.add_column('events', sa.Column('colour', sa.String(), nullable=True))",
         "op.add_column('events', sa.Column('weight', sa.BigInteger(), server_default='0', nullable=False))",
-        "op.create_index('events_by_colour', 'events', ['colour'], unique=False)",
+        "online.create_index('events_by_colour', 'events', ['colour'], unique=False)",
     ]
     assert body(made, "downgrade").splitlines() == [
         "op.drop_index('events_by_colour', table_name='events')",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import environment, network, settings
+from shared import authorities, environment, network, settings
 from shared.network.proxies import Proxy, Routes
 
 SECURE = "http://secure.example:3128"
@@ -117,7 +117,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.chdir(tmp_path)
-    for cached in (network.routes, network.authorities, environment._dotenv):
+    for cached in (network.routes, authorities.more, environment._dotenv):
         cached.cache_clear()
     monkeypatch.setattr(settings.settings(), "ca_file", "")
 

@@ -203,10 +203,36 @@ def test_a_level_is_understood_in_any_letters(monkeypatch: pytest.MonkeyPatch, l
     assert read_settings().log_level == level.upper()
 
 
-@pytest.mark.parametrize("url", ["rediss://:p@redis:6380/1", "unix:///run/redis.sock?db=2", "amqp://u:p@mq//"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rediss://:p@redis:6380/1",
+        "unix:///run/redis.sock?db=2",
+        "amqp://u:p@mq//",
+        "amqps://u:p@mq1:5671//;amqps://u:p@mq2:5671//;amqps://u:p@[::1]//",
+    ],
+)
 def test_servers_of_each_kind_are_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("FUSIONAI_BROKER_URL", url)
     assert read_settings().broker_url == url
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "said"),
+    [
+        ("broker_url", "amqp://u:s3cret@a;localhost", "must begin with one of redis://"),
+        ("broker_url", "amqp://u:s3cret@a;", "must begin with one of redis://"),
+        ("broker_url", "amqp://u:s3cret@a;amqps://u:s3cret@b", "must all begin with amqp:// or all with amqps://"),
+        ("broker_url", "redis://:s3cret@a;redis://:s3cret@b", "must all begin with amqp:// or all with amqps://"),
+        ("broker_url", "amqp://u:s3cret@a:port", "the port must be a number"),
+        ("redis_url", "redis://:s3cret@a:0/0", "the port must not be 0"),
+    ],
+)
+def test_what_is_wrong_with_a_server_is_said(monkeypatch: pytest.MonkeyPatch, name: str, url: str, said: str) -> None:
+    monkeypatch.setenv(f"FUSIONAI_{name.upper()}", url)
+    with pytest.raises(SystemExit) as ended:
+        read_settings()
+    assert said in str(ended.value.code) and "s3cret" not in str(ended.value.code)
 
 
 def test_a_queue_that_there_is_not_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

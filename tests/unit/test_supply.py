@@ -84,6 +84,27 @@ def test_a_changed_file_of_others_ends_the_check(tmp_path: Path, monkeypatch: py
         supply_chain.vendored()
 
 
+def test_a_wheel_that_nobody_has_looked_into_ends_the_check() -> None:
+    found = {(one.where, one.name) for one in supply_chain.shipped() if one.kind == "inside"}
+    assert {("fastapi-offline", "swagger-ui"), ("flower", "jquery")} <= found
+    with pytest.raises(SystemExit, match=r"look into 2\.3\.0"):
+        list(supply_chain.noted([("fastapi-offline", "1.7.7"), ("flower", "2.3.0")]))
+
+
+def test_the_bill_has_what_is_inside_of_wheels_without_addresses_of_elsewhere() -> None:
+    crate = supply_chain.Shipped("inside", "adler2", "2.0.1", "MIT", "pyreqwest", "pkg:cargo/adler2@2.0.1")
+    assert supply_chain._component(crate) == {
+        "type": "library",
+        "bom-ref": "inside:pyreqwest/adler2@2.0.1",
+        "name": "adler2",
+        "version": "2.0.1",
+        "purl": "pkg:cargo/adler2@2.0.1",
+        "licenses": [{"expression": "MIT"}],
+        "properties": [{"name": "fusionai:inside", "value": "pyreqwest"}],
+    }
+    assert not [one for one in supply_chain.shipped() if "?" in one.purl]
+
+
 def test_a_licence_that_nobody_knows_is_a_fault() -> None:
     assert supply_chain.Shipped("package", "web", "1", "").fault == "web 1 : no licence is known"
     assert "example-without-metadata" not in supply_chain.LOOKED_UP

@@ -6,7 +6,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared import logs, processes
 from shared.broker.bell import bell
-from shared.db import AmbiguousCommitError, Database
+from shared.db import AmbiguousCommitError, Database, schema
 from shared.providers.statistics_watch import Watch
 from shared.settings import keep_private, settings
 from shared.stopping import on_signals
@@ -19,9 +19,11 @@ def main() -> None:
     """Work until SIGTERM."""
     logs.start()
     keep_private()
+    schema.require(settings().database_url)
     stop = on_signals()
     database = Database(settings().database_url)
     scheduler = BatchScheduler(database, bell())
+    bell().greet()
     processes.collect_seldom()
     watch = Watch(settings().redis_url).start()
     while not stop.is_set():

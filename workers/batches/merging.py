@@ -7,24 +7,21 @@ is never followed by anything. What is read is bounded by the page, whatever req
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, select
 
 from shared import clock
-from shared.batches import line_requests, never_made, states
-from shared.batches.line_requests import OPTIONS
+from shared.batches import never_made, result_lines, states
 from shared.batches.never_made import NeverMade
 from shared.batches.plan_lines import unplanned
 from shared.batches.states import Row
 from shared.db import Database
-from shared.db.models import job_payloads, job_results, jobs
+from shared.db.models import jobs
 
 log = logging.getLogger(__name__)
 
-#: Jobs, and bytes of their answers and requests, in one read transaction.
+#: Jobs in one read transaction.
 PAGE = 1000
-PAGE_BYTES = 8 * 1024 * 1024
 #: Names of lines in one.
 NAMES = 5000
 #: For how long a plan that cannot be found is looked for again before its lines count as lost, in microseconds:
@@ -142,7 +139,7 @@ def _some(rest: Iterator[NeverMade]) -> list[NeverMade]:
     for line in rest:
         lines.append(line)
         bytes += len(line.planned)
-        if len(lines) >= PAGE or bytes > PAGE_BYTES:
+        if len(lines) >= PAGE or bytes > result_lines.MOST_BYTES:
             break
     return lines
 
@@ -159,52 +156,19 @@ def _names(connection: Connection, batch_id: str, after: str) -> Sequence[tuple[
 def _page(connection: Connection, batch_id: str, after: str) -> Sequence[Row]:
     """The next jobs, in order: as many as a page may have, of rows and of bytes, but at least one."""
     following = (jobs.c.batch_id == batch_id, jobs.c.id > after)
-    sizes = connection.execute(_SIZES.where(*following).order_by(jobs.c.id).limit(PAGE)).all()
-    if not (fitting := _fitting(sizes)):
+    sizes = connection.execute(result_lines.SIZES.where(*following).order_by(jobs.c.id).limit(PAGE)).all()
+    if not (fitting := result_lines.fitting(sizes)):
         return []
-    rows = _ROWS.where(*following, jobs.c.id <= fitting[-1]).order_by(jobs.c.id)
+    rows = result_lines.ROWS.where(*following, jobs.c.id <= fitting[-1]).order_by(jobs.c.id)
     return connection.execute(rows).mappings().all()  # type: ignore[return-value]
 
 
 def _chosen(connection: Connection, ids: Sequence[str]) -> Sequence[Row]:
     """The first of these jobs, in this order, as many as fit."""
-    sizes = {id: (id, answer, asked) for id, answer, asked in connection.execute(_SIZES.where(jobs.c.id.in_(ids)))}
-    fitting = _fitting([sizes[id] for id in ids])
-    rows = {row["id"]: row for row in connection.execute(_ROWS.where(jobs.c.id.in_(fitting))).mappings()}
+    sizes = {
+        id: (id, answer, asked)
+        for id, answer, asked in connection.execute(result_lines.SIZES.where(jobs.c.id.in_(ids)))
+    }
+    fitting = result_lines.fitting([sizes[id] for id in ids])
+    rows = {row["id"]: row for row in connection.execute(result_lines.ROWS.where(jobs.c.id.in_(fitting))).mappings()}
     return [rows[id] for id in fitting]  # type: ignore[misc]
-
-
-def _fitting(sizes: Sequence[Any]) -> list[str]:
-    """The ids that fit together into a page, at least one."""
-    total = 0
-    fitting: list[str] = []
-    for id, answer, asked in sizes:
-        total += answer + asked
-        if fitting and total > PAGE_BYTES:
-            break
-        fitting.append(id)
-    return fitting
-
-
-#: Requests are read of lines that did not succeed, which go back to the customer, and of those whose answer shows it.
-_SHOWS = or_(jobs.c.status != "succeeded", jobs.c.dialect.is_not(None))
-_WITH_REQUEST = and_(job_payloads.c.job_id == jobs.c.id, _SHOWS)
-_ENDED = jobs.join(job_results, job_results.c.job_id == jobs.c.id).outerjoin(job_payloads, _WITH_REQUEST)
-_JOB = ("id", "batch_id", "custom_id", "type", "dialect", "model", "test", "status", "created_at", "finished_at")
-_RESULT = (
-    "response error partial prompt_tokens completion_tokens cached_tokens cache_creation_tokens reasoning_tokens "
-    "cache_creation_1h_tokens service_tier images estimated charged_micros"
-).split()
-_SIZES: Any = (
-    select(jobs.c.id)
-    .add_columns(func.coalesce(func.length(job_results.c.response), 0))
-    .add_columns(line_requests.length_of(job_payloads))
-    .select_from(_ENDED)
-)
-_ROWS: Any = (
-    select(*(jobs.c[name] for name in (*_JOB, OPTIONS)))
-    .add_columns(*(job_results.c[name] for name in _RESULT))
-    .add_columns(func.coalesce(job_results.c.model, jobs.c.model).label("served"))
-    .add_columns(*(job_payloads.c[name] for name in line_requests.COLUMNS))
-    .select_from(_ENDED)
-)

@@ -12,23 +12,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from shared import clock
-from shared.answers import thinking
-from shared.batches import json_lines, line_requests
+from shared.batches import json_lines, line_requests, result_lines
 from shared.batches.line_files import FaultError
 from shared.batches.never_made import NeverMade
 from shared.batches.plan_lines import unplanned
 from shared.batches.states import Row
 from shared.batches.transitions import Made
 from shared.db import Database
-from shared.dialects import LINE_FORMATS
 from shared.errors import StorageAway
 from shared.files import blobs
-from shared.jobs.reasons import ENDED_WITHOUT_ANSWER
-from shared.objects.batches import BatchResult, Fault, LineError, LineResponse
-from shared.submissions import answer_options
+from shared.objects.batches import BatchResult, Fault
 from workers.batches.merging import Merger
 
 log = logging.getLogger(__name__)
@@ -74,7 +68,7 @@ class Rendering:
                 if isinstance(found, NeverMade):
                     errors.write(_never_made(found))
                 elif found is not None:
-                    (output if found["status"] == "succeeded" else errors).write(_line(found))
+                    (output if found["status"] == "succeeded" else errors).write(result_lines.with_request(found))
                     self._state(found)
                 yield
         self.faults = [_lost(id, number) for id, number in merger.lost.items()]
@@ -110,51 +104,11 @@ class Rendering:
 _SUMS = ("jobs", "prompt_tokens", "completion_tokens", "images", "charged_micros")
 
 
-def _line(row: Row) -> BatchResult:
-    hex = row["id"].removeprefix("job_")
-    format = LINE_FORMATS.get(row["dialect"] or "")
-    if row["status"] == "succeeded":
-        body = format.answer(row) if format and row["request"] else _body(row)
-        return _shown(hex, row["custom_id"], status_code=200, job_id=row["id"], body=body)
-    asked = line_requests.of_row(row)
-    if row["status"] == "failed":
-        error = orjson.loads(row["error"])
-        body = format.refusal(error, row["id"]) if format else {"error": error}
-        shown = _shown(hex, row["custom_id"], status_code=error["code"], job_id=row["id"], body=body)
-        return {**shown, "request": asked}
-    return {**_shown(hex, row["custom_id"], error=_error(row["status"])), "request": asked}
-
-
-def _body(row: Row) -> orjson.Fragment:
-    """The answer as the call itself would have given it."""
-    answer = row["response"]
-    return orjson.Fragment(thinking.dressed(answer) if answer_options.wants_thinking(row["answer_options"]) else answer)
-
-
 def _never_made(line: NeverMade) -> BatchResult:
     found = unplanned(line.planned)
     hex = f"{line.batch_id[6:22]}{line.number:016x}"
-    shown = _shown(hex, found.custom_id, error=_error(line.reason))
+    shown = result_lines.shown(hex, found.custom_id, error=result_lines.unanswered(line.reason))
     return {**shown, "request": line_requests.of_plan(found)}
-
-
-def _shown(
-    hex: str,
-    custom_id: str | None,
-    *,
-    status_code: int = 0,
-    job_id: str = "",
-    body: Any = None,
-    error: LineError | None = None,
-) -> BatchResult:
-    response: LineResponse | None = None
-    if error is None:
-        response = {"status_code": status_code, "request_id": job_id, "body": body}
-    return {"id": f"batch_req_{hex}", "custom_id": custom_id, "response": response, "error": error}
-
-
-def _error(reason: str) -> LineError:
-    return {"code": f"batch_{reason}", "message": ENDED_WITHOUT_ANSWER[reason]}
 
 
 def _lost(batch_id: str, number: int) -> Fault:

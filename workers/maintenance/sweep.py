@@ -17,7 +17,7 @@ from shared import clock, crash, db, logs
 from shared.batches import callbacks as batch_callbacks
 from shared.batches import key_holds
 from shared.broker.bell import FULL_MESSAGES, Bell, bell
-from shared.db import Database
+from shared.db import Database, schema
 from shared.jobs import callbacks as job_callbacks
 from shared.jobs import response_events
 from shared.jobs.pauses import paused_providers
@@ -39,6 +39,7 @@ from workers.maintenance.purge import purge_all
 from workers.maintenance.retention import Retention
 from workers.maintenance.signs import Sign, seen
 from workers.maintenance.staleness import DueWatch, LeaseWatch, RingWatch
+from workers.maintenance.tally import Tally
 from workers.maintenance.turning import Turner
 from workers.webhooks.due import DUE_SECONDS, due_deliveries
 
@@ -271,6 +272,7 @@ def main() -> None:
     once = parser.parse_args().once
     logs.start()
     keep_private()
+    schema.require(settings().database_url)
     database = Database(settings().database_url)
     probation = None if once else ProbationSupervisor(database, recovery.lapse_one)
     sweeper = Sweeper(database, bell(), probation)
@@ -278,7 +280,8 @@ def main() -> None:
         sweeper.run_once()
         print(json.dumps({name: sweeper.done[name] for name in DONE}))
     else:
-        _sweep_until_stopped(sweeper)
+        bell().greet()
+        _sweep_until_stopped(sweeper, Tally(database))
         probation.stop()
     sweeper.retention.close()
     sweeper.payments.close()
@@ -286,7 +289,7 @@ def main() -> None:
     database.close()
 
 
-def _sweep_until_stopped(sweeper: Sweeper) -> None:
+def _sweep_until_stopped(sweeper: Sweeper, tally: Tally) -> None:
     stop = on_signals()
     swept = 0.0
     while not stop.wait(settings().feed_seconds):
@@ -294,6 +297,7 @@ def _sweep_until_stopped(sweeper: Sweeper) -> None:
             if clock.monotonic() - swept >= settings().sweep_seconds:
                 swept = clock.monotonic()
                 sweeper.run_once()
+                tally.add()
             else:
                 sweeper.feed_often()
         except Exception as error:

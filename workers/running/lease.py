@@ -5,14 +5,16 @@ An incarnation that could not renew, or finds itself lapsed, is over: it stops c
 """
 
 import logging
+import math
 import os
 import socket
 import threading
 from collections.abc import Callable
 
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import Connection, func, select, text, update
 
 from shared import clock, db
+from shared.db import is_away
 from shared.db import models as m
 from shared.db.models.jobs import RUNNING
 from shared.settings import settings
@@ -21,6 +23,8 @@ log = logging.getLogger(__name__)
 
 #: How long before the end of an unrenewed lease the process stops calling, in seconds.
 MARGIN_SECONDS = 3.0
+#: Between two tries to get a lease of a database that is away, in seconds.
+START_AGAIN_SECONDS = 0.5
 
 
 class Incarnation:
@@ -44,15 +48,35 @@ class Incarnation:
         self._held = held
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_stopped, name="beat", daemon=True)
-        self._ticked = self._renewed = clock.monotonic()
+        self._ticked = clock.monotonic()
+        #: When the lease was last asked for that it has; before it has one, none can run out.
+        self._renewed = math.inf
         #: The last renewal failed because the database did: what ends then is explained.
         self._away = False
 
     def start(self) -> None:
-        """Write the row, then beat."""
-        self._database.write_sync(register, self.id, self._probation)
-        self._renewed = clock.monotonic()
+        """Write the row, as soon as the database takes it, then beat; blocks."""
+        while not self._registered():
+            threading.Event().wait(START_AGAIN_SECONDS)
         self._thread.start()
+
+    def _registered(self) -> bool:
+        asked = 0.0
+
+        def begin(connection: Connection) -> None:
+            nonlocal asked
+            asked = clock.monotonic()
+            register(connection, self.id, self._probation)
+
+        try:
+            self._database.write_sync(begin)
+        except Exception as error:
+            if not is_away(error):
+                raise
+            log.warning("no lease yet, trying again: the database is away (%s)", type(error).__name__)
+            return False
+        self._renewed = asked
+        return True
 
     def tick(self) -> None:
         """The event loop says, about once a second, that it is still turning."""
@@ -120,19 +144,12 @@ class Incarnation:
 
 
 def register(connection: Connection, id: str, probation: bool) -> None:
-    """A new incarnation, its lease running."""
+    """A new incarnation, its lease running; again, should a first time have taken effect without a word."""
     now = db.now(connection)
-    connection.execute(
-        insert(m.workers).values(
-            id=id,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            probation=probation,
-            started_at=now,
-            lease_until=now + _lease_micros(),
-            lost=0,
-        )
-    )
+    lease = {"lease_until": now + _lease_micros()}
+    row = {"id": id, "host": socket.gethostname(), "pid": os.getpid(), "probation": probation, "started_at": now}
+    made = db.insert(connection.dialect.name, m.workers).values(**row, **lease, lost=0)
+    connection.execute(made.on_conflict_do_update(index_elements=["id"], set_=lease))
 
 
 def renew(connection: Connection, id: str, *, sure: bool = False) -> list[str] | None:

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 import httpx
 
-from shared import clock, durations, network
+from shared import authorities, clock, durations
 from shared.network.permissions import Permissions
 from shared.settings_values import NOTHING, AllowList
 from workers.webhooks.connection import BODY_BYTES, Connection, ExchangeFailed, Origin, Pool
@@ -153,7 +153,7 @@ def client(
     at once (`workers.webhooks.send_slots`), and some that are kept.
     """
     backend = GuardedBackend(resolver or NameResolver(), Permissions(allow_loopback, allow_private, listed))
-    context = network.trust(httpx.create_ssl_context(trust_env=False), network.authorities())
+    context = authorities.trust(httpx.create_ssl_context(trust_env=False), authorities.more())
     context.set_alpn_protocols(["http/1.1"])
     return WebhookClient(backend, context)
 

@@ -25,7 +25,7 @@ type BatchOptions struct {
 	OnProgress func(BatchProgress)
 	// Skip leaves out the results of requests that were handled before a crash.
 	Skip func(customID string) bool
-	// Poll is the longest pause between two looks; 0: two seconds.
+	// Poll is the longest pause between two looks; 0: five seconds.
 	Poll time.Duration
 }
 
@@ -77,7 +77,6 @@ func (c *Client) ResumeBatch(ctx context.Context, id string, wanted BatchOptions
 	}
 	run := newRun(ctx, c, wanted, options)
 	run.parts = []*part{{batch: batch, given: map[string]bool{}}}
-	run.parts[0].early.add(batch.Endpoint)
 	return run, nil
 }
 

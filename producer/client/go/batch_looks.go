@@ -102,7 +102,7 @@ func (s *BatchesService) Wait(ctx context.Context, id string, onUpdate func(*Bat
 // The first pause between two looks at a batch, and the longest; each is a quarter longer than the one before.
 const (
 	firstLook   = 250 * time.Millisecond
-	longestLook = 2 * time.Second
+	longestLook = 5 * time.Second
 )
 
 func nextLook(last, longest time.Duration) time.Duration {

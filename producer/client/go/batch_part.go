@@ -33,6 +33,8 @@ type part struct {
 	hash    hash.Hash
 	bytes   int64
 	customs []string
+	// known are the same, as a set; of a batch that was made before by another program they are not known.
+	known map[string]bool
 
 	batch *Batch
 	over  bool
@@ -102,7 +104,7 @@ func newPart() (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &part{file: file, hash: sha256.New(), given: map[string]bool{}}, nil
+	return &part{file: file, hash: sha256.New(), known: map[string]bool{}, given: map[string]bool{}}, nil
 }
 
 func (p *part) fits(data []byte) bool {
@@ -111,9 +113,9 @@ func (p *part) fits(data []byte) bool {
 
 func (p *part) add(request BatchRequest, data []byte) error {
 	p.customs = append(p.customs, request.CustomID)
+	p.known[request.CustomID] = true
 	p.bytes += int64(len(data))
 	p.hash.Write(data)
-	p.early.add(request.url())
 	_, err := p.file.Write(data)
 	return err
 }

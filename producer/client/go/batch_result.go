@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strconv"
 )
 
 // BatchResult is what became of a request of a batch.
@@ -65,50 +66,34 @@ func (l line) result() BatchResult {
 	if l.Response != nil {
 		made.JobID, made.StatusCode, made.Body = l.Response.RequestID, l.Response.StatusCode, l.Response.Body
 		if made.Err == nil && (made.StatusCode < 200 || made.StatusCode > 299) {
-			made.Err = lineError(made.Body)
+			made.Err = lineError(made.StatusCode, made.Body)
 		}
 	}
 	return made
 }
 
 // lineError is the error in a body of one.
-func lineError(body json.RawMessage) *LineError {
+func lineError(status int, body json.RawMessage) *LineError {
 	var envelope struct {
 		Error *Error `json:"error"`
 	}
 	if json.Unmarshal(body, &envelope) != nil || envelope.Error == nil {
-		return &LineError{Code: "failed", Message: "the line failed without an error"}
+		return &LineError{Code: strconv.Itoa(status), Message: "the line failed without a message"}
 	}
-	return codeOf(envelope.Error)
-}
-
-func codeOf(failure *Error) *LineError {
-	code := failure.Reason
+	code := envelope.Error.Reason
 	if code == "" {
-		code = failure.Type
+		code = envelope.Error.Type
 	}
-	return &LineError{Code: code, Message: failure.Message}
+	if code == "" {
+		code = strconv.Itoa(status)
+	}
+	return &LineError{Code: code, Message: envelope.Error.Message}
 }
 
 // unanswered is the result of a request of which no file of an ended batch tells.
 func unanswered(customID, status string) BatchResult {
 	message := "the batch is " + status + ", and the line has no answer"
 	return BatchResult{CustomID: customID, Err: &LineError{Code: "batch_" + status, Message: message}}
-}
-
-// resultOfJob is the result of a line whose job has ended, before the batch has.
-func resultOfJob(job Job) BatchResult {
-	made := BatchResult{CustomID: job.CustomID, JobID: job.ID}
-	switch {
-	case job.Status == "succeeded":
-		made.StatusCode, made.Body = 200, job.Result
-	case job.Status == "failed" && job.Error != nil:
-		body, _ := json.Marshal(map[string]any{"error": job.Error})
-		made.StatusCode, made.Body, made.Err = job.Error.Status, body, codeOf(job.Error)
-	default:
-		made.Err = unanswered(job.CustomID, job.Status).Err
-	}
-	return made
 }
 
 // resultFile reads the results in an output or an error file, line by line.

@@ -2,6 +2,7 @@ package fusionai
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -34,8 +35,12 @@ type BatchRun struct {
 	reading  *part
 	result   BatchResult
 	progress BatchProgress
-	looks    time.Duration
-	err      error
+	// looks is the pause before the next look, which is due then.
+	looks time.Duration
+	next  time.Time
+	// more: a look left results that are there.
+	more bool
+	err  error
 }
 
 // IDs are those of the batches; [Client.ResumeBatch] takes one.
@@ -127,7 +132,7 @@ func (r *BatchRun) take() (BatchResult, bool) {
 		result, err := r.files[0].next()
 		switch {
 		case err == nil:
-			if r.isNew(r.reading, result.CustomID) {
+			if r.reading.takes(result.CustomID) && (r.wanted.Skip == nil || !r.wanted.Skip(result.CustomID)) {
 				return result, true
 			}
 		case err == io.EOF:
@@ -144,13 +149,22 @@ func (r *BatchRun) take() (BatchResult, bool) {
 	return BatchResult{}, false
 }
 
-// isNew notes that a result has come; false: it has been given, or is not wanted.
-func (r *BatchRun) isNew(of *part, customID string) bool {
-	if of.given[customID] {
+// isGiven says whether the results of all lines have been given already.
+func (p *part) isGiven() bool {
+	total := p.batch.RequestCounts.Total
+	if len(p.customs) > 0 {
+		total = len(p.customs)
+	}
+	return total > 0 && len(p.given) >= total
+}
+
+// takes notes that a result has come; false: it has been given, or is of none of these requests.
+func (p *part) takes(customID string) bool {
+	if p.given[customID] || p.known != nil && !p.known[customID] {
 		return false
 	}
-	of.given[customID] = true
-	return r.wanted.Skip == nil || !r.wanted.Skip(customID)
+	p.given[customID] = true
+	return true
 }
 
 // complete adds the results of requests of which no file tells.
@@ -172,24 +186,26 @@ func (r *BatchRun) over() bool {
 	return true
 }
 
-// look has a look at each batch that is not over, and pauses where that brought nothing.
+// look has a look at each batch that is not over, once its time has come.
 func (r *BatchRun) look() {
+	if wait := time.Until(r.next); wait > 0 && !r.more {
+		if err := r.client.settings.pause(r.ctx, wait); err != nil {
+			r.err = waited(err, "the batch", "")
+			return
+		}
+	}
+	r.more = false
 	for _, one := range r.parts {
 		if one.over || len(r.files) > 0 {
 			continue
 		}
-		if err := r.lookAt(one); err != nil && !passes(r.ctx, err) {
+		// The page of a proxy is no end either.
+		if err := r.lookAt(one); err != nil && !passes(r.ctx, err) && !errors.Is(err, ErrUnexpected) {
 			r.err = waited(err, "batch "+one.batch.ID, "")
 			return
 		}
 	}
-	if len(r.queue) > 0 || len(r.files) > 0 || r.over() {
-		return
-	}
-	if err := r.client.settings.pause(r.ctx, r.looks); err != nil {
-		r.err = waited(err, "the batch", "")
-		return
-	}
+	r.next = time.Now().Add(r.looks)
 	r.looks = nextLook(r.looks, r.wanted.Poll)
 }
 
@@ -205,13 +221,16 @@ func (r *BatchRun) lookAt(one *part) error {
 	}
 	if !batch.Ended() {
 		if !r.whole {
-			r.queue = append(r.queue, one.early.fetch(r.ctx, r.client, one, r.options)...)
+			found, more := one.early.fetch(r.ctx, r.client, one, r.options)
+			r.queue, r.more = append(r.queue, found...), r.more || more
 		}
 		return nil
 	}
-	files, err := r.client.results(r.ctx, batch, r.options)
-	if err != nil {
-		return err
+	var files []*resultFile
+	if !one.isGiven() {
+		if files, err = r.client.results(r.ctx, batch, r.options); err != nil {
+			return err
+		}
 	}
 	one.over = true
 	r.files, r.reading = files, one

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 // hub is a server with one batch, whose jobs end as a test says.
@@ -18,8 +20,8 @@ type hub struct {
 	ended []string
 	lines []string
 	looks int
-	// jobs is how often jobs were listed.
-	jobs int
+	// listed is how often results were listed.
+	listed int
 	// gone: the first upload's file has been deleted. spoiled: the first batch has failed as a whole.
 	gone, spoiled bool
 	lists         func(w http.ResponseWriter) bool
@@ -44,10 +46,10 @@ func (h *hub) answer(w http.ResponseWriter, r asked, _ int) {
 		h.replay(w, r, "batch")
 	case r.path == "/batches/spoiled":
 		fmt.Fprint(w, `{"id": "spoiled", "status": "failed"}`)
+	case strings.HasSuffix(r.path, "/results"):
+		h.list(w, r)
 	case strings.HasPrefix(r.path, "/batches/"):
 		h.look(w)
-	case r.path == "/jobs":
-		h.list(w, r)
 	case r.path == "/files/out/content":
 		for at := len(h.lines) - 1; at >= 0; at-- {
 			fmt.Fprintf(w, "{\"custom_id\": %q, \"response\": {\"status_code\": 200, \"request_id\": \"j\", \"body\": %s}}\n", h.lines[at], answered)
@@ -82,22 +84,48 @@ func (h *hub) look(w http.ResponseWriter) {
 		"request_counts": {"total": %d, "completed": %d, "failed": 0}}`, status, file, len(h.lines), done)
 }
 
+// list gives the lines that have ended, in that order, two at a time.
 func (h *hub) list(w http.ResponseWriter, r asked) {
-	h.jobs++
+	h.listed++
 	if h.lists != nil && h.lists(w) {
 		return
 	}
-	var data []string
-	for _, line := range h.lines {
-		if !strings.Contains(r.query, "ids=") || strings.Contains(r.query, "job_"+line) {
-			data = append(data, fmt.Sprintf(`{"id": "job_%s", "custom_id": %q, "type": "chat.completion", "status": %q, "result": %s}`,
-				line, line, h.status(line), answered))
+	var ended []string
+	for _, names := range h.ended[:h.looks] {
+		for _, name := range strings.Split(names, "") {
+			if !contains(ended, name) {
+				ended = append(ended, name)
+			}
 		}
 	}
-	if strings.Contains(r.query, "after=") {
-		data = nil
+	query, _ := url.ParseQuery(r.query)
+	after := query.Get("after")
+	for at, name := range ended {
+		if name == after {
+			ended = ended[at+1:]
+			break
+		}
 	}
-	fmt.Fprintf(w, `{"data": [%s], "last_id": "job_%s", "has_more": false}`, strings.Join(data, ","), h.lines[len(h.lines)-1])
+	more := len(ended) > 2
+	if more {
+		ended = ended[:2]
+	}
+	var data []string
+	for _, name := range ended {
+		data = append(data, fmt.Sprintf(`{"id": %q, "custom_id": %q, "response": {"status_code": 200, "request_id": "j", "body": %s}}`,
+			name, name, answered))
+		after = name
+	}
+	fmt.Fprintf(w, `{"data": [%s], "last_id": %q, "has_more": %t}`, strings.Join(data, ","), after, more)
+}
+
+func contains(all []string, one string) bool {
+	for _, name := range all {
+		if name == one {
+			return true
+		}
+	}
+	return false
 }
 
 func batchOf(t *testing.T, h *hub, wanted BatchOptions) (*BatchRun, *served) {
@@ -134,25 +162,38 @@ func TestResultsComeAsTheyFinishAndEachOnce(t *testing.T) {
 	if !reflect.DeepEqual(progress, wanted) || run.Progress() != wanted[3] {
 		t.Error(progress)
 	}
-	if h.jobs != 2 {
-		t.Errorf("jobs were listed %d times, and not once all, and once those that had not ended", h.jobs)
+	if h.listed != 2 {
+		t.Errorf("results were listed %d times, and not once after each look that had new ones", h.listed)
 	}
 }
 
-func TestJobsThatHaveEndedAreNotAskedForAgain(t *testing.T) {
-	h := &hub{lines: []string{"a", "b", "c", "d"}, ended: []string{"b", "bd", "abd"}}
+func TestResultsThatWereReadAreNotAskedForAgain(t *testing.T) {
+	h := &hub{lines: []string{"a", "b", "c", "d"}, ended: []string{"b", "bd", "bda", "bdac"}}
 	run, came := batchOf(t, h, BatchOptions{})
 	if found := ids(run); !reflect.DeepEqual(found, []string{"b", "d", "a", "c"}) {
 		t.Error(found)
 	}
 	var last string
 	for _, one := range came.list() {
-		if one.path == "/jobs" {
+		if strings.HasSuffix(one.path, "/results") {
 			last = one.query
 		}
+		if strings.HasPrefix(one.path, "/files/") {
+			t.Error("a file was read of which all had been given")
+		}
 	}
-	if !strings.Contains(last, "job_a") || !strings.Contains(last, "job_c") || strings.Contains(last, "job_d") {
+	if !strings.Contains(last, "after=a") {
 		t.Error(last)
+	}
+}
+
+func TestLooksArePausedBetweenHoweverManyResultsCome(t *testing.T) {
+	h := &hub{lines: []string{"a", "b", "c", "d"}, ended: []string{"a", "ab", "abc", "abcd"}}
+	run, _ := batchOf(t, h, BatchOptions{})
+	pauses := 0
+	run.client.settings.pause = func(context.Context, time.Duration) error { pauses++; return nil }
+	if found := ids(run); len(found) != 4 || pauses != 4 {
+		t.Error(found, pauses)
 	}
 }
 
@@ -166,12 +207,12 @@ func TestALineOfWhichNothingIsSaidHasAnError(t *testing.T) {
 	}
 }
 
-func TestAServerThatListsNoJobsGivesResultsAtTheEnd(t *testing.T) {
+func TestAServerThatListsNoResultsGivesThemAtTheEnd(t *testing.T) {
 	h := &hub{lines: []string{"a", "b"}, ended: []string{"a", "a"}}
 	h.lists = func(w http.ResponseWriter) bool { refuse(w, 403, "forbidden"); return true }
 	run, _ := batchOf(t, h, BatchOptions{})
-	if found := ids(run); !reflect.DeepEqual(found, []string{"b", "a"}) || run.Err() != nil || h.jobs != 1 {
-		t.Error(found, run.Err(), h.jobs)
+	if found := ids(run); !reflect.DeepEqual(found, []string{"b", "a"}) || run.Err() != nil || h.listed != 1 {
+		t.Error(found, run.Err(), h.listed)
 	}
 }
 
@@ -179,8 +220,8 @@ func TestAllComeInTheOrderOfTheRequests(t *testing.T) {
 	h := &hub{lines: []string{"a", "b", "c"}, ended: []string{"b"}}
 	run, _ := batchOf(t, h, BatchOptions{})
 	results, err := run.All()
-	if err != nil || len(results) != 3 || results[0].CustomID != "a" || results[2].CustomID != "c" || h.jobs != 0 {
-		t.Error(results, err, h.jobs)
+	if err != nil || len(results) != 3 || results[0].CustomID != "a" || results[2].CustomID != "c" || h.listed != 0 {
+		t.Error(results, err, h.listed)
 	}
 	if chat, err := results[1].Chat(); err != nil || chat.Content() != "Hi." {
 		t.Error(err)

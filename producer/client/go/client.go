@@ -2,7 +2,9 @@ package fusionai
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -57,15 +59,20 @@ type settings struct {
 type Option func(*settings)
 
 // WithBaseURL names the server; the URL includes /v1. Without it: FUSIONAI_BASE_URL, else [DefaultBaseURL].
-func WithBaseURL(url string) Option {
-	return func(s *settings) { s.baseURL = strings.TrimRight(url, "/") }
+func WithBaseURL(address string) Option {
+	return func(s *settings) { s.baseURL = strings.TrimRight(strings.TrimSpace(address), "/") }
 }
 
-// WithHTTPClient has the calls made by a client of yours: proxies, certificates. Its Timeout should be 0.
+// WithHTTPClient has the calls made by a client of yours: proxies, certificates. Its Timeout should be 0. Redirects are
+// not followed, unless it has a CheckRedirect that says so.
 func WithHTTPClient(client *http.Client) Option {
 	return func(s *settings) {
 		if client != nil {
-			s.http = client
+			own := *client
+			if own.CheckRedirect == nil {
+				own.CheckRedirect = stay
+			}
+			s.http = &own
 		}
 	}
 }
@@ -113,7 +120,7 @@ func New(key string, options ...Option) *Client {
 		base = DefaultBaseURL
 	}
 	client := &Client{settings: settings{
-		baseURL:       strings.TrimRight(base, "/"),
+		baseURL:       strings.TrimRight(strings.TrimSpace(base), "/"),
 		key:           strings.TrimSpace(key),
 		timeout:       DefaultTimeout,
 		streamTimeout: DefaultStreamTimeout,
@@ -147,12 +154,17 @@ func (c *Client) attach() {
 }
 
 // String names the server and not the key, so that a client can be logged.
-func (c Client) String() string { return "fusionai.Client(" + c.settings.baseURL + ")" }
+func (c Client) String() string {
+	if c.settings.checkAddress() != nil {
+		return "fusionai.Client"
+	}
+	return "fusionai.Client(" + c.settings.baseURL + ")"
+}
 
 // GoString is the same for %#v.
 func (c Client) GoString() string { return c.String() }
 
-// newHTTPClient follows no redirect, so that no other server is sent the key.
+// newHTTPClient follows no redirect, so that no other server is sent the key, nor what was asked.
 func newHTTPClient() *http.Client {
 	transport := http.DefaultTransport
 	if usual, is := transport.(*http.Transport); is {
@@ -160,10 +172,36 @@ func newHTTPClient() *http.Client {
 		own.MaxIdleConnsPerHost = 16
 		transport = own
 	}
-	return &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	return &http.Client{Transport: transport, CheckRedirect: stay}
+}
+
+// stay follows no redirect.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// check says what cannot be of a key and an address, without the key: errors end up in logs.
+func (s settings) check() error {
+	if s.key == "" {
+		return errors.New("fusionai: no API key: give one to New, or set FUSIONAI_API_KEY")
 	}
+	if strings.IndexFunc(s.key, func(r rune) bool { return r <= ' ' || r > '~' }) >= 0 {
+		return errors.New("fusionai: the API key has a character in it that no key has")
+	}
+	return s.checkAddress()
+}
+
+func (s settings) checkAddress() error {
+	base, err := url.Parse(s.baseURL)
+	switch {
+	case err != nil:
+		return errors.New("fusionai: the base URL is not a URL")
+	case base.Scheme != "http" && base.Scheme != "https" || base.Host == "":
+		return errors.New("fusionai: the base URL must be http:// or https://, a host and a path, as https://api.example.com/v1")
+	case base.User != nil:
+		return errors.New("fusionai: the base URL has credentials in it: the key alone is sent")
+	case base.RawQuery != "" || base.Fragment != "":
+		return errors.New("fusionai: the base URL must not have a query or a fragment")
+	}
+	return nil
 }
 
 func (c *Client) with(options []Option) settings {

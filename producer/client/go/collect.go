@@ -7,12 +7,18 @@ type collector struct {
 	calls []map[int]int
 }
 
+// mostChoices is more than any model gives.
+const mostChoices = 1024
+
 func (c *collector) add(chunk ChatChunk) {
 	c.made.ID, c.made.Created, c.made.Model, c.made.Cached = chunk.ID, chunk.Created, chunk.Model, chunk.Cached
 	if chunk.Usage != nil {
 		c.made.Usage, c.made.UsageDetails = *chunk.Usage, chunk.UsageDetails
 	}
 	for _, piece := range chunk.Choices {
+		if piece.Index < 0 || piece.Index >= mostChoices {
+			continue
+		}
 		for len(c.made.Choices) <= piece.Index {
 			message := Message{Role: "assistant"}
 			c.made.Choices = append(c.made.Choices, Choice{Index: len(c.made.Choices), Message: message})

@@ -115,14 +115,36 @@ func (e *Error) Retryable() bool { return e.again }
 
 // errorObject is the API's error object, in answers, streams and jobs.
 type errorObject struct {
-	Message     string `json:"message"`
-	Type        string `json:"type"`
-	Code        int    `json:"code"`
-	Param       string `json:"param"`
-	Reason      string `json:"reason"`
-	RequestID   string `json:"request_id"`
-	JobID       string `json:"job_id"`
-	LastEventID string `json:"last_event_id"`
+	Message     anyText `json:"message"`
+	Type        anyText `json:"type"`
+	Code        anyCode `json:"code"`
+	Param       anyText `json:"param"`
+	Reason      anyText `json:"reason"`
+	RequestID   anyText `json:"request_id"`
+	JobID       anyText `json:"job_id"`
+	LastEventID anyText `json:"last_event_id"`
+}
+
+// anyText is a string; whatever else another server has put in its place is none.
+type anyText string
+
+func (t *anyText) UnmarshalJSON(data []byte) error {
+	var is string
+	if json.Unmarshal(data, &is) == nil {
+		*t = anyText(is)
+	}
+	return nil
+}
+
+// anyCode is a status; other servers have words there.
+type anyCode int
+
+func (c *anyCode) UnmarshalJSON(data []byte) error {
+	var is int
+	if json.Unmarshal(data, &is) == nil {
+		*c = anyCode(is)
+	}
+	return nil
 }
 
 // UnmarshalJSON reads an error object of the API, as jobs and streams have them.
@@ -130,14 +152,19 @@ func (e *Error) UnmarshalJSON(data []byte) error {
 	if isNull(data) {
 		return nil
 	}
+	var said string
+	if json.Unmarshal(data, &said) == nil {
+		*e = Error{Message: said, kind: ErrJob}
+		return nil
+	}
 	var object errorObject
 	if err := json.Unmarshal(data, &object); err != nil {
 		return err
 	}
 	*e = Error{
-		Status: object.Code, Type: object.Type, Message: object.Message, Param: object.Param, Reason: object.Reason,
-		RequestID: object.RequestID, JobID: object.JobID, LastEventID: object.LastEventID, Details: details(data),
-		kind: ErrJob,
+		Status: int(object.Code), Type: string(object.Type), Message: string(object.Message), Param: string(object.Param),
+		Reason: string(object.Reason), RequestID: string(object.RequestID), JobID: string(object.JobID),
+		LastEventID: string(object.LastEventID), Details: details(data), kind: ErrJob,
 	}
 	return nil
 }
@@ -186,7 +213,7 @@ func refusal(status int, header http.Header, body []byte, now time.Time) *Error 
 	}
 	failure.Status, failure.kind = status, ErrStatus
 	if failure.Message == "" {
-		failure.Message = fmt.Sprintf("the server answered %d without a message", status)
+		failure.Message = unsaid(status, header, body)
 	}
 	if failure.RequestID == "" {
 		failure.RequestID = header.Get("X-Request-Id")
@@ -197,6 +224,20 @@ func refusal(status int, header http.Header, body []byte, now time.Time) *Error 
 	failure.RetryAfter = retryAfter(header, now)
 	failure.again = triesAgain(status, header)
 	return failure
+}
+
+// unsaid is what there is to say of an answer that does not say what is wrong as this API does.
+func unsaid(status int, header http.Header, body []byte) string {
+	if place := header.Get("Location"); place != "" && status < 400 {
+		return fmt.Sprintf("the server answered %d: it is at %.200s, and redirects are not followed", status, place)
+	}
+	var other struct {
+		Message anyText `json:"message"`
+	}
+	if json.Unmarshal(body, &other) == nil && other.Message != "" {
+		return string(other.Message)
+	}
+	return fmt.Sprintf("the server answered %d without a message", status)
 }
 
 // unexpected is the error of an answer that is a success, but not one of this API.

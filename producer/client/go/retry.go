@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -33,19 +35,33 @@ func triesAgain(status int, header http.Header) bool {
 	return underWay || status == http.StatusTooManyRequests || status >= 500
 }
 
-// retryAfter is the pause that an answer asks for, in seconds or as a date; 0: none.
+// retryAfter is the pause that an answer asks for, in milliseconds, in seconds or as a date; 0: none.
 func retryAfter(header http.Header, now time.Time) time.Duration {
+	if asked, is := stated(header.Get("Retry-After-Ms"), time.Millisecond); is {
+		return asked
+	}
 	text := strings.TrimSpace(header.Get("Retry-After"))
-	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
-		if seconds > 0 && seconds < 1e9 {
-			return time.Duration(seconds * float64(time.Second))
-		}
-		return 0
+	if asked, is := stated(text, time.Second); is {
+		return asked
 	}
 	if at, err := http.ParseTime(text); err == nil && at.After(now) {
 		return at.Sub(now)
 	}
 	return 0
+}
+
+// stated is a pause that is a number; one that no Duration holds is as long as one can be.
+func stated(text string, unit time.Duration) (time.Duration, bool) {
+	count, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	switch {
+	case err != nil && !errors.Is(err, strconv.ErrRange):
+		return 0, false
+	case !(count > 0) || math.IsInf(count, 0):
+		return 0, true
+	case count > float64(math.MaxInt64/int64(unit)):
+		return math.MaxInt64, true
+	}
+	return time.Duration(count * float64(unit)), true
 }
 
 // pauseBefore is how long to wait before another try, after tried of them. random: 0 to 1.

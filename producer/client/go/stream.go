@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // done is the data of the last event of a stream.
@@ -153,13 +154,18 @@ func (s *ChatStream) Next() bool {
 	return false
 }
 
+var errNoObject = errors.New("it is not a JSON object")
+
 // take looks at an event; true: it is a chunk for the caller.
 func (s *ChatStream) take(event sseEvent) bool {
 	var fault struct {
 		Error *Error `json:"error"`
 	}
 	var chunk ChatChunk
-	err := json.Unmarshal([]byte(event.data), &fault)
+	err := errNoObject
+	if strings.HasPrefix(strings.TrimSpace(event.data), "{") {
+		err = json.Unmarshal([]byte(event.data), &fault)
+	}
 	if err == nil && fault.Error != nil {
 		s.failed(fault.Error)
 		return false

@@ -109,6 +109,9 @@ func (c *Client) do(ctx context.Context, r request, out any, options []Option) (
 
 // decode reads the JSON object of an answer.
 func decode(got *answer, out any) error {
+	if !bytes.HasPrefix(bytes.TrimSpace(got.data), []byte("{")) {
+		return unexpected(got, "the server does not answer like the FusionAI API", nil)
+	}
 	if err := json.Unmarshal(got.data, out); err != nil {
 		return unexpected(got, "the server does not answer like the FusionAI API", err)
 	}
@@ -178,8 +181,8 @@ func (s settings) once(ctx context.Context, r request) (*answer, error) {
 }
 
 func (s settings) build(ctx context.Context, r request, watch *watch) (*http.Request, error) {
-	if s.key == "" {
-		return nil, errors.New("fusionai: no API key: give one to New, or set FUSIONAI_API_KEY")
+	if err := s.check(); err != nil {
+		return nil, err
 	}
 	target := s.baseURL + r.path
 	if len(r.query) > 0 {

@@ -13,7 +13,7 @@ from producer.admission.idempotency import KEEP_BATCH_SECONDS
 from producer.admission.run_once import run_once
 from producer.context import Context
 from producer.objects import Afforded, DryRun, Quoted
-from producer.operations import batch_retries, batches, files, job_filters
+from producer.operations import batch_results, batch_retries, batches, files, job_filters
 from producer.operations.batch_making import make_once
 from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import BatchSpec
@@ -22,7 +22,7 @@ from producer.web.request import answer, claim_of, enter, enter_to_submit, has_b
 from producer.web.router import Router
 from producer.web.rows import PAGE, Row, one, query
 from shared.accounts import KeyHolder
-from shared.errors import Conflict, Forbidden, NotFound, StorageAway
+from shared.errors import Conflict, Forbidden, InvalidRequest, NotFound, StorageAway
 from shared.files import blobs
 from shared.money.shortage import Need
 from shared.objects.batches import BatchStatus, ended_lines
@@ -127,6 +127,28 @@ async def show_errors(request: Request, id: str) -> Response:
     context, holder = await enter(request)
     row = await context.database.read(batches.visible, holder, id)
     return answer(await context.errors.of(row))
+
+
+@router.get(
+    "/batches/{id}/results",
+    doc=Row(
+        "Batches",
+        one(
+            "A page of lines, each as in the output or the error file (there with its `request` as well), in the order "
+            "in which they ended. Lines that never became jobs are in the error file alone.",
+            objects.List[objects.BatchResult],
+        ),
+        parameters=("limit", "after"),
+        errors=(NotFound,),
+    ),
+)
+async def list_results(request: Request, id: str) -> Response:
+    """List the lines of a batch that have ended, while it runs as well: to go on, ask for what is after `last_id`."""
+    context, holder = await enter(request)
+    page, _ = page_of(request)
+    if "order" in request.query_params:
+        raise InvalidRequest("order: lines come in the order in which they ended", param="order")
+    return answer(await context.database.read(batch_results.list_results, holder, id, page))
 
 
 @router.post(

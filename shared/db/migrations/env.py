@@ -19,6 +19,8 @@ context.configure(
     render_as_batch=True,
     compare_type=True,
     render_item=_written,
+    transaction_per_migration=True,
+    transactional_ddl=True,  # SQLite's too: `migrate` has its driver begin transactions
 )
 with context.begin_transaction():
     context.run_migrations()

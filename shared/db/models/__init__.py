@@ -14,7 +14,7 @@ from shared.db.models.audit import AuditRow
 from shared.db.models.batches import BatchRow, FileRow
 from shared.db.models.console import ConsoleSessionRow
 from shared.db.models.entities import EntityRow
-from shared.db.models.events import CallbackSecretRow, DeliveryRow, EventRow, WebhookRow
+from shared.db.models.events import CallbackSecretRow, DeliveryRow, EventRow, NumberGapRow, WebhookRow
 from shared.db.models.jobs import (
     CachedAnswerRow,
     CounterRow,
@@ -72,6 +72,7 @@ payment_notices = _table(PaymentNoticeRow)
 purchases = _table(PurchaseRow)
 queue_pauses = _table(QueuePauseRow)
 saved_payments = _table(SavedPaymentRow)
+number_gaps = _table(NumberGapRow)
 thresholds = _table(ThresholdRow)
 transfers = _table(TransferRow)
 webhooks = _table(WebhookRow)

@@ -53,6 +53,8 @@ class ApiKeyRow(SQLModel, table=True):
     name: str
     prefix: str
     hash: str = Field(unique=True)
+    #: The mark of the secret under which that is (`shared.key_secrets.mark`); NULL: made by a version that knew none.
+    hashed_by: str | None = None
     created_at: int = big()
     expires_at: int | None = big(null=True)
     revoked_at: int | None = big(null=True)

@@ -1,12 +1,14 @@
 """The tables of the outbox: events, webhooks, deliveries."""
 
-from sqlalchemy import Index
+from sqlalchemy import BigInteger, Column, Index
 from sqlmodel import Field, SQLModel
 
 from shared.db.models.columns import big, flag, long_text, partial_index
 
 #: Deliveries still to be sent; the condition of their partial index, word for word.
 PENDING = "status = 'pending'"
+#: Whose numbers are left out, where they are those of invoices.
+INVOICES = "invoices"
 
 
 class EventRow(SQLModel, table=True):
@@ -27,6 +29,24 @@ class EventRow(SQLModel, table=True):
     created_at: int = big()
     #: How many deliveries were made with it; NULL: an earlier version made it, which did not say.
     deliveries: int | None = None
+
+
+class NumberGapRow(SQLModel, table=True):
+    """Numbers that no event of an account and mode has, or no invoice: given out, perhaps, before a restore undid that.
+
+    `shared.after_restore` leaves them out, so that nobody sees a number a second time.
+    """
+
+    __tablename__ = "number_gaps"
+    #: An account, of whose events they are; or INVOICES.
+    owner: str = Field(primary_key=True)
+    test: bool = Field(primary_key=True)
+    #: The first and the last of them.
+    first: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    last: int = big()
+    #: The moment to which the database was restored, and when that was.
+    restored_to: int = big()
+    made_at: int = big()
 
 
 class WebhookRow(SQLModel, table=True):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sort"
 	"strings"
 	"time"
 
@@ -212,11 +213,17 @@ func (c *call) verify() (any, error) {
 	return c.client.Webhooks.Verify([]byte(body), header, c.args.Secrets, options...)
 }
 
-// batch has the results together, in the order of the requests.
+// batch has the results in the order of the requests, and tells in which order they came.
 func (c *call) batch() (any, error) {
 	progress := [][3]int{}
+	positions := map[string]int{}
 	var requests []fusionai.BatchRequest
-	for _, one := range c.args.Requests {
+	for at, one := range c.args.Requests {
+		id := one.CustomID
+		if id == "" {
+			id = fmt.Sprintf("line-%d", at+1)
+		}
+		positions[id] = at
 		requests = append(requests, fusionai.BatchRequest{CustomID: one.CustomID, URL: one.URL, Body: one.Body})
 	}
 	run, err := c.client.Batch(c.ctx, requests, fusionai.BatchOptions{
@@ -229,8 +236,13 @@ func (c *call) batch() (any, error) {
 		return nil, err
 	}
 	defer run.Close()
-	results := []any{}
-	all, err := run.All()
+	var all []fusionai.BatchResult
+	order, results := []string{}, []any{}
+	for run.Next() {
+		all = append(all, run.Result())
+		order = append(order, run.Result().CustomID)
+	}
+	sort.SliceStable(all, func(i, j int) bool { return positions[all[i].CustomID] < positions[all[j].CustomID] })
 	for _, one := range all {
 		var body, failure any
 		if one.Body != nil {
@@ -243,5 +255,5 @@ func (c *call) batch() (any, error) {
 			"custom_id": one.CustomID, "status_code": one.StatusCode, "body": body, "error": failure,
 		})
 	}
-	return map[string]any{"results": results, "progress": progress}, err
+	return map[string]any{"results": results, "order": order, "progress": progress}, run.Err()
 }

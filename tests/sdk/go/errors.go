@@ -20,6 +20,7 @@ var names = []name{
 	{fusionai.ErrStream, "stream", "StreamError"},
 	{fusionai.ErrStreamCut, "stream", "StreamCutError"},
 	{fusionai.ErrBatchFailed, "batch", "BatchFailedError"},
+	{fusionai.ErrUnexpected, "unexpected", "UnexpectedAnswerError"},
 	{fusionai.ErrBadRequest, "status", "BadRequestError"},
 	{fusionai.ErrAuthentication, "status", "AuthenticationError"},
 	{fusionai.ErrInsufficientCredits, "status", "InsufficientCreditsError"},
@@ -40,7 +41,7 @@ var names = []name{
 
 // describe says of an error what the table asks for.
 func describe(err error) map[string]any {
-	said := map[string]any{"message": err.Error()}
+	said := map[string]any{"message": err.Error(), "kind": "other"}
 	var webhook *fusionai.WebhookError
 	if errors.As(err, &webhook) {
 		said["kind"], said["class"], said["reason"] = "webhook", "WebhookVerificationError", webhook.Reason

@@ -1,7 +1,8 @@
 {{/* Parts of all pods. A process is named by a dict: root ($), name (web, worker-all …), bare: without the catalogue. */}}
 
+{{/* 63 letters at most: names become labels. */}}
 {{- define "fusionai.name" -}}
-{{- printf "%s-%s" (.root.Release.Name | trunc 30 | trimSuffix "-") .name -}}
+{{- printf "%s-%s" (.root.Release.Name | trunc 30 | trimSuffix "-") .name | trunc 63 | trimSuffix "-" -}}
 {{- end }}
 
 {{- define "fusionai.selector" -}}
@@ -33,6 +34,8 @@ securityContext:
   runAsUser: 10001
   runAsGroup: 10001
   fsGroup: 10001
+  # Else the owner of every file of a claim is looked at each time that a pod starts.
+  fsGroupChangePolicy: OnRootMismatch
   seccompProfile: { type: RuntimeDefault }
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets: {{ toJson . }}
@@ -43,12 +46,16 @@ nodeSelector: {{ toJson . }}
 {{- with .root.Values.tolerations }}
 tolerations: {{ toJson . }}
 {{- end }}
+# Over zones and over nodes, so that the loss of one takes but its share.
 topologySpreadConstraints:
+{{- $process := . }}
+{{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
   - maxSkew: 1
-    topologyKey: kubernetes.io/hostname
+    topologyKey: {{ . }}
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
-      matchLabels: {{- include "fusionai.selector" . | nindent 8 }}
+      matchLabels: {{- include "fusionai.selector" $process | nindent 8 }}
+{{- end }}
 volumes:
   - name: tmp
     emptyDir: { sizeLimit: {{ .root.Values.tmpSize | quote }} }

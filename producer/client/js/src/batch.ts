@@ -2,7 +2,7 @@
 
 import type { OpenAI } from 'openai';
 
-import { carryOut, type BatchResult, type Line, type Manner } from './batch_work.js';
+import { carryOut, Part, type BatchResult, type Manner } from './batch_work.js';
 import type { Batch, BatchSpec, Model } from './objects.js';
 
 /** Requests in the first batch, and in the largest: the first results come soon, and many requests make few batches. */
@@ -11,6 +11,9 @@ const MOST_LINES = 10_000;
 /** Bytes of a batch's file; the server takes more. */
 const MOST_BYTES = 50_000_000;
 const CONCURRENCY = 8;
+/** Requests in a batch, at most. */
+const MOST_FIXED = 50_000;
+const TIERS: readonly unknown[] = ['auto', 'cheapest', 'default'];
 /** A window from which there is time for the tier that answers as there is room, in hours. */
 const CALM_HOURS = 4;
 const CHEAP_TIER = 'flex';
@@ -35,7 +38,10 @@ export interface BatchProgress {
 type Extra = Partial<Omit<BatchSpec, 'input_file_id' | 'requests' | 'dry_run' | 'completion_window'>>;
 
 export interface BatchOptions {
-  /** Names the work: the same requests under the same key are the same batches, for 8 days. Default: the empty one. */
+  /**
+   * Names the work: the same requests under the same key are the same batches, for 8 days, whatever else is asked of them
+   * (that is refused, with a 422: nothing is bought twice). Default: the empty one.
+   */
   key?: string;
   /** `1h` to `168h`; default `24h`. */
   completionWindow?: string;
@@ -62,9 +68,24 @@ export interface BatchOptions {
 }
 
 type Requests = Iterable<BatchRequest> | AsyncIterable<BatchRequest>;
-type Step = { kind: 'lines'; lines: Line[] | undefined } | { kind: 'results'; number: number; results: BatchResult[] };
+type Results = AsyncGenerator<BatchResult[], void, undefined>;
+type Step =
+  | { kind: 'part'; part: Part | undefined }
+  | { kind: 'results'; number: number; results: BatchResult[] | undefined };
 
-/** Results as batches end, those of each in the order of its requests; `BatchFailedError` when one fails as a whole. */
+/** What cannot be is said before anything is asked. */
+export function checkOptions({ linesPerBatch, concurrency, tier }: BatchOptions): void {
+  for (const [name, value, most] of [
+    ['linesPerBatch', linesPerBatch, MOST_FIXED],
+    ['concurrency', concurrency, 1000],
+  ] as const) {
+    const fits = value === undefined || (Number.isInteger(value) && value >= 1 && value <= most);
+    if (!fits) throw new RangeError(`${name}: 1 to ${most}, not ${String(value)}`);
+  }
+  if (tier !== undefined && !TIERS.includes(tier)) throw new RangeError(`tier: one of ${TIERS.join(', ')}, not ${String(tier)}`);
+}
+
+/** Results as they come; `BatchFailedError` when a batch fails as a whole. */
 export async function* runBatch(
   client: OpenAI,
   requests: Requests,
@@ -73,26 +94,33 @@ export async function* runBatch(
   const leaving = new AbortController();
   const manner = mannerOf(options, leaving.signal);
   const progress = new Progress(options.onProgress);
-  const source = chunks(client, requests, options);
-  const running = new Map<number, Promise<Step>>();
+  const source = parts(client, requests, options);
+  const running = new Map<number, { results: Results; next: Promise<Step> }>();
   let reading: Promise<Step> | undefined = read(source);
   let whole = false;
   try {
     for (let number = 0; reading || running.size; ) {
-      const step: Step = await Promise.race([...(reading ? [reading] : []), ...running.values()]);
+      const next = [...running.values()].map((one) => one.next);
+      const step: Step = await Promise.race([...(reading ? [reading] : []), ...next]);
       if (step.kind === 'results') {
-        running.delete(step.number);
-        yield* step.results;
-      } else if (step.lines) {
-        running.set(number, start(client, number, step.lines, manner, progress));
+        if (step.results) yield* step.results;
+        const { results } = running.get(step.number) as { results: Results };
+        if (step.results) running.set(step.number, { results, next: advance(step.number, results) });
+        else running.delete(step.number);
+      } else if (step.part) {
+        progress.add(number, step.part.waiting.size);
+        const told = number;
+        const results = carryOut(client, step.part, manner, (batch) => progress.tell(told, batch));
+        running.set(number, { results, next: advance(number, results) });
         number += 1;
       } else whole = true;
-      if (step.kind === 'lines') reading = undefined;
+      if (step.kind === 'part') reading = undefined;
       if (!whole && !reading && running.size < (options.concurrency ?? CONCURRENCY)) reading = read(source);
     }
   } finally {
     leaving.abort();
-    void source.return(undefined);
+    heeded(source.return(undefined));
+    for (const { results } of running.values()) heeded(results.return(undefined));
   }
 }
 
@@ -106,14 +134,13 @@ function mannerOf(options: BatchOptions, leaving: AbortSignal): Manner {
   };
 }
 
-function read(source: AsyncGenerator<Line[], void>): Promise<Step> {
-  return heeded(source.next().then(({ done, value }): Step => ({ kind: 'lines', lines: done ? undefined : value })));
+function read(source: AsyncGenerator<Part, void>): Promise<Step> {
+  return heeded(source.next().then(({ done, value }): Step => ({ kind: 'part', part: done ? undefined : value })));
 }
 
-function start(client: OpenAI, number: number, lines: Line[], manner: Manner, progress: Progress): Promise<Step> {
-  progress.add(number, lines.length);
-  const work = carryOut(client, lines, manner, (batch) => progress.tell(number, batch));
-  return heeded(work.then((results): Step => ({ kind: 'results', number, results })));
+function advance(number: number, results: Results): Promise<Step> {
+  const next = results.next();
+  return heeded(next.then(({ done, value }): Step => ({ kind: 'results', number, results: done ? undefined : value })));
 }
 
 /** A promise that may fail before it is looked at, or, where another has failed first, without being looked at. */
@@ -148,42 +175,48 @@ class Progress {
   }
 }
 
-/** The lines of the requests, as many at a time as make a batch. */
-async function* chunks(client: OpenAI, requests: Requests, options: BatchOptions): AsyncGenerator<Line[], void, undefined> {
+/** The requests, as many at a time as make a batch. */
+async function* parts(client: OpenAI, requests: Requests, options: BatchOptions): AsyncGenerator<Part, void, undefined> {
   let most = options.linesPerBatch ?? FIRST_LINES;
   const cheap = isCheap(options);
   const seen = new Set<string>();
   let flex: ReadonlySet<string> | undefined;
-  let lines: Line[] = [];
+  let part = new Part();
   let bytes = 0;
+  const cut = (): Part => {
+    const made = part;
+    [part, bytes] = [new Part(), 0];
+    most = options.linesPerBatch ?? Math.min(most * 2, MOST_LINES);
+    return made;
+  };
   for await (const request of requests) {
     if (cheap) flex ??= await flexModels(client);
-    const line = lineOf(request, seen, flex);
-    const size = Buffer.byteLength(line.text);
-    if (lines.length === most || (lines.length && bytes + size > MOST_BYTES)) {
-      yield lines;
-      [lines, bytes] = [[], 0];
-      most = options.linesPerBatch ?? Math.min(most * 2, MOST_LINES);
-    }
-    lines.push(line);
+    const { custom_id, line } = lineOf(request, seen, flex);
+    const size = Buffer.byteLength(line);
+    if (bytes && bytes + size > MOST_BYTES) yield cut();
+    part.add(custom_id, line);
     bytes += size;
+    if (part.waiting.size >= most) yield cut();
   }
-  if (lines.length) yield lines;
+  if (part.waiting.size) yield part;
 }
 
 function isCheap({ tier = 'auto', completionWindow = '24h' }: BatchOptions): boolean {
   return tier === 'cheapest' || (tier === 'auto' && Number.parseInt(completionWindow, 10) >= CALM_HOURS);
 }
 
-function lineOf(request: BatchRequest, seen: Set<string>, flex: ReadonlySet<string> | undefined): Line {
-  const custom_id = request.custom_id ?? `line-${seen.size + 1}`;
+function lineOf(request: BatchRequest, seen: Set<string>, flex: ReadonlySet<string> | undefined) {
+  if (typeof request?.body !== 'object' || request.body === null) {
+    throw new TypeError(`request ${seen.size + 1} has no body: { body, custom_id?, url? } is wanted`);
+  }
+  const custom_id = String(request.custom_id ?? '') || `line-${seen.size + 1}`;
   if (seen.has(custom_id)) throw new TypeError(`custom_id ${JSON.stringify(custom_id)} is there twice`);
   seen.add(custom_id);
   const { model, service_tier } = request.body as { model?: unknown; service_tier?: unknown };
   const cheaper = service_tier === undefined && typeof model === 'string' && flex?.has(model);
   const body = cheaper ? { ...request.body, service_tier: CHEAP_TIER } : request.body;
   const line = { custom_id, method: 'POST', url: request.url ?? '/v1/chat/completions', body };
-  return { custom_id, text: `${JSON.stringify(line)}\n` };
+  return { custom_id, line: `${JSON.stringify(line)}\n` };
 }
 
 /** The models that have a cheaper tier for work that can wait. */

@@ -1,11 +1,12 @@
-// One batch of `client.batch`: its lines, the keys under which it is made or found, its end, and its results.
+// One batch of `client.batch`: its lines, the keys under which it is made or found, and its results as they come.
 
 import { createHash } from 'node:crypto';
 
 import { APIConnectionError, APIError, type OpenAI } from 'openai';
 
-import { BatchFailedError, FusionAIError } from './errors.js';
+import { BatchFailedError, FusionAIError, UnexpectedAnswerError } from './errors.js';
 import type { Batch, BatchLineResult, File as FileObject } from './objects.js';
+import { linesOf, ResultFile } from './result_file.js';
 import { apart, backoffSeconds, pause } from './waiting.js';
 
 /** Part of every idempotency key: another way of making lines gets another name. */
@@ -14,11 +15,30 @@ const OVER: ReadonlySet<string> = new Set(['completed', 'failed', 'expired', 'ca
 /** The first pause between two looks at a batch, and the longest; each is a quarter longer than the one before. */
 const FIRST_LOOK_SECONDS = 0.25;
 const LONGEST_LOOK_SECONDS = 5;
+/** Pages of results that are read in one look, what each has, and results of a file that are given at once. */
+const MOST_PAGES = 20;
+const PAGE = 100;
 
-/** A request as a line of a batch's file. */
-export interface Line {
-  readonly custom_id: string;
-  readonly text: string;
+/** The requests of a batch: its file, until it is made, and those whose results have not been given, in order. */
+export class Part {
+  content = '';
+  readonly waiting = new Set<string>();
+  given = 0;
+  /** The place in the list of its results up to which they were read; whether there is such a list. */
+  after: string | undefined;
+  listed = true;
+
+  add(custom_id: string, line: string): void {
+    this.waiting.add(custom_id);
+    this.content += line;
+  }
+
+  /** The results of lines that have not been given yet. */
+  take(lines: readonly BatchLineResult[], batch: Batch): BatchResult[] {
+    const found = lines.filter(({ custom_id }) => custom_id !== null && this.waiting.delete(custom_id));
+    this.given += found.length;
+    return found.map((line) => resultOf(line.custom_id as string, line, batch));
+  }
 }
 
 /** What became of a request: an answer (`body`), an error, or, of one that a provider refused, both. */
@@ -41,20 +61,82 @@ export interface Manner {
   readonly signal: AbortSignal;
 }
 
-/** Make a batch of lines, or find the one that they have become, wait for its end, and give a result for each line. */
-export async function carryOut(
+/** Make a batch, or find the one that these requests have become, and give their results as they come. */
+export async function* carryOut(
   client: OpenAI,
-  lines: readonly Line[],
+  part: Part,
   manner: Manner,
   onLook: (batch: Batch) => void,
-): Promise<BatchResult[]> {
-  const content = lines.map((line) => line.text).join('');
-  const batch = await watch(client, await submit(client, content, manner), manner, onLook);
-  const found = new Map<string, BatchLineResult>();
-  for (const id of [batch.output_file_id, batch.error_file_id]) {
-    if (id) for (const result of await read(client, id, manner)) if (result.custom_id) found.set(result.custom_id, result);
+): AsyncGenerator<BatchResult[], void, undefined> {
+  const made = await submit(client, part.content, manner);
+  part.content = '';
+  let wait = manner.pollSeconds ?? FIRST_LOOK_SECONDS;
+  for (let batch = made; ; batch = await look(client, made.id, manner)) {
+    onLook(batch);
+    if (batch.status === 'failed') throw new BatchFailedError(batch.id, batch.errors?.data ?? []);
+    if (OVER.has(batch.status)) {
+      yield* rest(client, part, batch, manner);
+      return;
+    }
+    if (yield* early(client, part, batch, manner)) continue;
+    await pause(wait, manner.signal);
+    wait = manner.pollSeconds ?? Math.min(wait * 1.25, LONGEST_LOOK_SECONDS);
   }
-  return lines.map(({ custom_id }) => resultOf(custom_id, found.get(custom_id), batch));
+}
+
+/** The results of lines that have ended, as many as the counts say there are; returns whether there are more at once. */
+async function* early(
+  client: OpenAI,
+  part: Part,
+  batch: Batch,
+  manner: Manner,
+): AsyncGenerator<BatchResult[], boolean, undefined> {
+  const { completed, failed } = batch.request_counts;
+  for (let pages = 0; pages < MOST_PAGES; pages += 1) {
+    if (!part.listed || part.given >= completed + failed) return false;
+    const page = await pageOf(client, part, batch, manner);
+    if (!page) return false;
+    const results = part.take(page.data, batch);
+    if (results.length) yield results;
+    const goesOn = page.has_more && page.last_id !== part.after;
+    part.after = page.last_id ?? part.after;
+    if (!goesOn) return false;
+  }
+  return true;
+}
+
+type Page = { data: BatchLineResult[]; has_more: boolean; last_id: string | null };
+
+/** A page of the results that are there; undefined: not now or, where the server has no such list, never. */
+async function pageOf(client: OpenAI, part: Part, batch: Batch, { signal }: Manner): Promise<Page | undefined> {
+  const query = { limit: PAGE, ...(part.after !== undefined && { after: part.after }) };
+  const path = `/batches/${encodeURIComponent(batch.id)}/results`;
+  try {
+    const page = await apart(signal, (own) => client.get<Page>(path, { query, signal: own }));
+    return Array.isArray(page.data) ? page : undefined;
+  } catch (error) {
+    if (signal.aborted || !(error instanceof APIError)) throw error;
+    part.listed = isPassing(error);
+    return undefined;
+  }
+}
+
+/** What has not been given of a batch that is over. */
+async function* rest(client: OpenAI, part: Part, batch: Batch, manner: Manner): AsyncGenerator<BatchResult[], void> {
+  for (const id of [batch.output_file_id, batch.error_file_id]) {
+    if (!id || !part.waiting.size) continue;
+    const file = await fetched(client, id, manner);
+    try {
+      for await (const lines of linesOf<BatchLineResult>(file, PAGE)) {
+        const results = part.take(lines, batch);
+        if (results.length) yield results;
+      }
+    } finally {
+      await file.close();
+    }
+  }
+  if (part.waiting.size) yield [...part.waiting].map((custom_id) => resultOf(custom_id, undefined, batch));
+  part.waiting.clear();
 }
 
 /**
@@ -81,8 +163,7 @@ async function submit(client: OpenAI, content: string, manner: Manner): Promise<
 
 function keyOf(client: OpenAI, manner: Manner, parts: readonly string[]): string {
   const mode = client.apiKey?.startsWith('fusionai_test_') ? 'test' : 'live';
-  const options = JSON.stringify(Object.entries(manner.body).sort());
-  const text = [FORMAT, mode, manner.key, parts[1] === 'batch' ? options : '', ...parts].join('\0');
+  const text = [FORMAT, mode, manner.key, ...parts].join('\0');
   return `${FORMAT}-${createHash('sha256').update(text).digest('hex').slice(0, 40)}`;
 }
 
@@ -111,28 +192,13 @@ async function isGone(client: OpenAI, fileID: string, error: unknown): Promise<b
   );
 }
 
-/** The batch once it is over. */
-async function watch(client: OpenAI, made: Batch, manner: Manner, onLook: (batch: Batch) => void): Promise<Batch> {
-  let wait = manner.pollSeconds ?? FIRST_LOOK_SECONDS;
-  for (let batch = made; ; batch = await look(client, made.id, manner)) {
-    onLook(batch);
-    if (batch.status === 'failed') throw new BatchFailedError(batch.id, batch.errors?.data ?? []);
-    if (OVER.has(batch.status)) return batch;
-    await pause(wait, manner.signal);
-    wait = manner.pollSeconds ?? Math.min(wait * 1.25, LONGEST_LOOK_SECONDS);
-  }
-}
-
 function look(client: OpenAI, id: string, manner: Manner): Promise<Batch> {
   return insist(manner, (signal) => client.get<Batch>(`/batches/${encodeURIComponent(id)}`, { signal }));
 }
 
-function read(client: OpenAI, fileID: string, manner: Manner): Promise<BatchLineResult[]> {
-  return insist(manner, async (signal) => {
-    const text = await (await client.files.content(fileID, { signal })).text();
-    const lines = text.split('\n').filter((line) => line.trim());
-    return lines.map((line) => JSON.parse(line) as BatchLineResult);
-  });
+/** A file on this machine's disk, whole. */
+function fetched(client: OpenAI, fileID: string, manner: Manner): Promise<ResultFile> {
+  return insist(manner, async (signal) => ResultFile.of(await client.files.content(fileID, { signal })));
 }
 
 /** Read something for as long as it takes: hours of work are not given up for a server that is away for a while. */
@@ -148,7 +214,7 @@ async function insist<T>({ signal }: Manner, once: (own: AbortSignal) => Promise
 }
 
 function isPassing(error: unknown): boolean {
-  if (error instanceof APIConnectionError) return true;
+  if (error instanceof APIConnectionError || error instanceof UnexpectedAnswerError) return true;
   const status = error instanceof FusionAIError ? error.status : undefined;
   return status === 429 || (status ?? 0) >= 500;
 }
@@ -167,8 +233,11 @@ function resultOf(custom_id: string, line: BatchLineResult | undefined, batch: B
 
 function errorOf({ status_code, body }: NonNullable<BatchLineResult['response']>): BatchResult['error'] {
   if (status_code < 400) return null;
-  const { error } = body as { error?: { reason?: string; type?: string; message?: string } };
-  return { code: error?.reason ?? error?.type ?? 'unknown', message: error?.message ?? `status ${status_code}` };
+  const { error } = (body ?? {}) as { error?: { reason?: string; type?: string; message?: string } };
+  return {
+    code: error?.reason ?? error?.type ?? String(status_code),
+    message: error?.message ?? 'the line failed without a message',
+  };
 }
 
 function missing(batch: Batch): string {

@@ -1,10 +1,10 @@
 // The client: the official OpenAI SDK, with what FusionAI has beside it, and its rules of waiting and of trying again.
 
-import { OpenAI, OpenAIError, type ClientOptions as OpenAIOptions } from 'openai';
+import { OpenAI, type ClientOptions as OpenAIOptions } from 'openai';
 
-import { runBatch, type BatchOptions, type BatchRequest } from './batch.js';
+import { checkOptions, runBatch, type BatchOptions, type BatchRequest } from './batch.js';
 import type { BatchResult } from './batch_work.js';
-import { watched } from './bodies.js';
+import { unexpectedOf, watched, type Expected } from './bodies.js';
 import { errorOf } from './errors.js';
 import { Credits } from './resources/credits.js';
 import { Events } from './resources/events.js';
@@ -12,14 +12,14 @@ import { Invoices } from './resources/invoices.js';
 import { Jobs } from './resources/jobs.js';
 import { Usage } from './resources/usage.js';
 import { Webhooks } from './resources/webhooks.js';
-import { answerSeconds, settle } from './waiting.js';
+import { answerSeconds, LONGEST_TIMER_MS, settle } from './waiting.js';
+import { addressOf, fromEnvironment, keyOf } from './whereabouts.js';
 
 /** How long a call waits, in milliseconds: for its answer, between two pieces of a stream, and for a file to be taken. */
 const TIMEOUT_MS = 30_000;
 const STREAM_TIMEOUT_MS = 120_000;
 const UPLOAD_TIMEOUT_MS = 600_000;
 const MAX_RETRIES = 3;
-const LOCAL_URL = 'http://127.0.0.1:8000/v1';
 
 /** Asks for an id with each event of a stream, from which it can be read on. */
 const STREAM_IDS = 'FusionAI-Stream-Ids';
@@ -55,17 +55,17 @@ export class FusionAI extends OpenAI {
   readonly invoices = new Invoices(this);
   override webhooks: Webhooks = new Webhooks(this);
 
+  /** What the answers of requests are to be. */
+  private readonly expected = new WeakMap<RequestInit, Expected>();
+
   /** On every request that is no GET; the retries of a request keep it, and the caller's own wins. */
   protected override idempotencyHeader = 'Idempotency-Key';
 
   constructor(options: ClientOptions = {}) {
-    const apiKey = options.apiKey ?? fromEnvironment('FUSIONAI_API_KEY');
-    const baseURL = options.baseURL ?? fromEnvironment('FUSIONAI_BASE_URL') ?? LOCAL_URL;
-    if (!apiKey) throw new OpenAIError('no API key: give `apiKey`, or set FUSIONAI_API_KEY');
     super({
       ...options,
-      apiKey,
-      baseURL: baseURL.replace(/\/+$/, ''),
+      apiKey: keyOf(options.apiKey),
+      baseURL: addressOf(options.baseURL),
       webhookSecret: options.webhookSecret ?? fromEnvironment('FUSIONAI_WEBHOOK_SECRET') ?? null,
       timeout: options.timeout ?? TIMEOUT_MS,
       maxRetries: options.maxRetries ?? MAX_RETRIES,
@@ -86,12 +86,18 @@ export class FusionAI extends OpenAI {
     requests: Iterable<BatchRequest> | AsyncIterable<BatchRequest>,
     options: BatchOptions = {},
   ): AsyncGenerator<BatchResult, void, undefined> {
+    checkOptions(options);
     return runBatch(this, requests, options);
+  }
+
+  /** What `console.log` shows: the server, and not the key. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return `FusionAI(${this.baseURL})`;
   }
 
   protected override async prepareOptions(options: RequestOptions): Promise<void> {
     await super.prepareOptions(options);
-    options.timeout ??= this.patience(options);
+    options.timeout = Math.min(options.timeout ?? this.patience(options), LONGEST_TIMER_MS);
   }
 
   protected override async prepareRequest(
@@ -101,6 +107,8 @@ export class FusionAI extends OpenAI {
     await super.prepareRequest(request, context);
     const { options } = context;
     const headers = request.headers as Headers;
+    request.redirect ??= 'manual'; // no other server is sent the key, nor what was asked
+    this.expected.set(request, options.__binaryResponse ? 'anything' : options.stream ? 'stream' : 'json');
     const waits = options.method !== 'get' || options.stream || 'wait' in (options.query ?? {});
     if (waits && options.timeout && !headers.has('Prefer')) headers.set('Prefer', `wait=${answerSeconds(options.timeout)}`);
     if (options.stream && options.method === 'post' && !headers.has(STREAM_IDS)) headers.set(STREAM_IDS, 'true');
@@ -112,13 +120,15 @@ export class FusionAI extends OpenAI {
     ms: number,
     controller: AbortController,
   ): Promise<Response> {
-    const response = await watched(await super.fetchWithTimeout(url, init, ms, controller), ms);
+    const expected = (init && this.expected.get(init)) ?? 'anything';
+    const came = await super.fetchWithTimeout(url, init, ms, controller);
+    const response = await watched(came, { silenceMS: ms, expected, signal: init?.signal });
     settle(response.status, response.headers);
     return response;
   }
 
   protected override makeStatusError(status: number, error: object, message: string | undefined, headers: Headers) {
-    return errorOf(status, error, message, headers);
+    return unexpectedOf(headers) ?? errorOf(status, error, message, headers);
   }
 
   protected override defaultIdempotencyKey(): string {
@@ -129,8 +139,4 @@ export class FusionAI extends OpenAI {
     if (options.stream) return this.streamTimeout;
     return options.body instanceof FormData ? Math.max(UPLOAD_TIMEOUT_MS, this.timeout) : this.timeout;
   }
-}
-
-function fromEnvironment(name: string): string | undefined {
-  return globalThis.process?.env[name]?.trim() || undefined;
 }

@@ -7,6 +7,7 @@
 //   │   ├── APIConnectionError           no answer came (its)
 //   │   │   └── APITimeoutError          nothing came for as long as the client waits (its APIConnectionTimeoutError)
 //   │   │       └── StreamTimeoutError   in the middle of a stream
+//   │   ├── UnexpectedAnswerError        something between here and the server answered in its place
 //   │   └── StreamError                  the stream said that it ends without the rest
 //   │       └── StreamCutError           the stream ended, or was lost, without its terminal event
 //   ├── WaitTimeoutError                 a job is not over after as long as the caller waits
@@ -49,7 +50,7 @@ function detailed<Base extends Constructor<APIError>>(Base: Base) {
       this.details = objectOf(this.error);
       this.reason = textOf(this.details['reason']);
       this.jobID = this.headers?.get('fusionai-job-id') ?? textOf(this.details['job_id']);
-      this.retryAfter = secondsOf(this.headers?.get('retry-after'));
+      this.retryAfter = askedPause(this.headers);
       Object.defineProperty(this, OURS, { value: true });
       const said = textOf(this.details['request_id']);
       if (said) Object.assign(this, { requestID: said });
@@ -85,6 +86,9 @@ export class UnavailableError extends detailed(official.InternalServerError) {}
 /** 504: the job goes on; wait for it with `client.jobs.wait(error.jobID)`. */
 export class GatewayTimeoutError extends detailed(official.InternalServerError) {}
 
+/** The answer is a success, and not one of this API; or a list that does not go on. */
+export class UnexpectedAnswerError extends detailed(APIError) {}
+
 /**
  * An `error` event ended the stream without the rest; its fields are those of the event.
  *
@@ -102,8 +106,13 @@ export class StreamError extends detailed(APIError) {
 
 /** The stream ended, or its connection was lost, without its terminal event: what came is not the whole answer. */
 export class StreamCutError extends StreamError {
-  constructor(headers: Headers | undefined, lastEventID: string | undefined, options?: { cause?: unknown }) {
-    super(undefined, 'the stream ended without its last event: what came of the answer is not all of it', headers, lastEventID);
+  constructor(
+    headers: Headers | undefined,
+    lastEventID: string | undefined,
+    options?: { cause?: unknown; message?: string },
+  ) {
+    const usual = 'the stream ended without its last event: what came of the answer is not all of it';
+    super(undefined, options?.message ?? usual, headers, lastEventID);
     if (options?.cause !== undefined) this.cause = options.cause;
   }
 }
@@ -175,14 +184,32 @@ const BY_STATUS: Readonly<Record<number, StatusClass>> = {
 export function errorOf(status: number, body: unknown, text: string | undefined, headers: Headers): APIError & ErrorDetails {
   const Kind = BY_STATUS[status] ?? APIStatusError;
   const said = objectOf(body)['error'];
-  return new Kind(status, (said ?? body) as object | undefined, text, headers);
+  const error = typeof said === 'string' ? { message: said } : (said ?? body);
+  return new Kind(status, error as object | undefined, redirected(status, headers) ?? text, headers);
 }
 
-/** Seconds of a Retry-After; undefined where there is none, or it cannot be read. */
-export function secondsOf(text: string | null | undefined): number | undefined {
-  if (!text) return undefined;
-  const seconds = /^[0-9]+(\.[0-9]+)?$/.test(text) ? Number(text) : (Date.parse(text) - Date.now()) / 1000;
-  return Number.isNaN(seconds) ? undefined : Math.max(0, seconds);
+function redirected(status: number, headers: Headers): string | undefined {
+  const place = headers.get('location');
+  if (!place || status < 300 || status >= 400) return undefined;
+  return `it is at ${place.slice(0, 200)}, and redirects are not followed`;
+}
+
+/** The seconds that an answer asks to wait for: as a number, a date, or in milliseconds; undefined: it asks for none. */
+export function askedPause(headers: Headers | undefined): number | undefined {
+  const [ms, text] = [headers?.get('retry-after-ms'), headers?.get('retry-after')];
+  const stated = isNumber(ms) ? Number(ms) / 1000 : isNumber(text) ? Number(text) : dateSeconds(text);
+  return stated !== undefined && stated > 0 && Number.isFinite(stated) ? stated : undefined;
+}
+
+function isNumber(text: string | null | undefined): boolean {
+  return /^\s*[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?\s*$/.test(text ?? '');
+}
+
+/** The seconds until a date as HTTP has them; what else `Date.parse` takes for one is none. */
+function dateSeconds(text: string | null | undefined): number | undefined {
+  if (!text || !/^\s*[A-Za-z]{3,9},? /.test(text)) return undefined;
+  const seconds = (Date.parse(text) - Date.now()) / 1000;
+  return Number.isNaN(seconds) ? undefined : seconds;
 }
 
 function objectOf(value: unknown): Readonly<Record<string, unknown>> {

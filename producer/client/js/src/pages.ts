@@ -2,6 +2,8 @@
 
 import { AbstractPage, type PageRequestOptions } from 'openai/core/pagination';
 
+import { UnexpectedAnswerError } from './errors.js';
+
 type PageArguments = ConstructorParameters<typeof AbstractPage>;
 
 /** What a page of a list is in an answer. */
@@ -43,6 +45,10 @@ export class ListPage<Item> extends AbstractPage<Item> implements ListBody<Item>
 
   override nextPageRequestOptions(): PageRequestOptions | null {
     if (!this.has_more || !this.last_id) return null;
-    return { ...this.options, query: { ...this.options.query, after: this.last_id } };
+    const query = this.options.query as { after?: unknown } | null | undefined;
+    if (query?.after === this.last_id) {
+      throw new UnexpectedAnswerError(undefined, undefined, `the list does not go on after ${this.last_id}`, undefined);
+    }
+    return { ...this.options, query: { ...query, after: this.last_id } };
   }
 }

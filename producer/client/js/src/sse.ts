@@ -1,43 +1,71 @@
-// Reads server-sent events out of bytes, each with the text that it came as (https://html.spec.whatwg.org, 9.2.6).
+// Reads server-sent events out of bytes (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+//
+// Lines end in LF, CRLF or CR, wherever the pieces are cut. An event without its empty line is dropped at the end, unless
+// it is `[DONE]`: nothing but that line can be lacking.
 
-/** An event; `text` is what to hand on, its empty line included. */
+export const DONE = '[DONE]';
+
 export interface ServerSentEvent {
-  readonly text: string;
   readonly event: string | undefined;
   readonly data: string;
   readonly id: string | undefined;
 }
 
-const BOUNDARY = /\r\n\r\n|\n\n|\r\r/;
-
 /** Cuts a stream of bytes into its events. */
 export class EventReader {
-  private readonly decoder = new TextDecoder();
-  private text = '';
+  private readonly decoder = new TextDecoder(); // it leaves out a byte order mark at the beginning
+  private open = '';
+  private afterCR = false;
+  private event: string | undefined;
+  private id: string | undefined;
+  private data: string[] = [];
 
   /** The events that are whole with these bytes. */
   *take(bytes: Uint8Array): Generator<ServerSentEvent> {
-    this.text += this.decoder.decode(bytes, { stream: true });
-    for (let end = this.text.match(BOUNDARY); end; end = this.text.match(BOUNDARY)) {
-      const at = (end.index ?? 0) + end[0].length;
-      const text = this.text.slice(0, at);
-      this.text = this.text.slice(at);
-      yield read(text);
+    for (const line of this.lines(this.decoder.decode(bytes, { stream: true }))) {
+      if (line) this.field(line);
+      else yield* this.whole();
     }
   }
-}
 
-function read(text: string): ServerSentEvent {
-  let event: string | undefined;
-  let id: string | undefined;
-  const data: string[] = [];
-  for (const line of text.split(/\r\n|\n|\r/)) {
+  /** What there is at the end of the stream. */
+  *end(): Generator<ServerSentEvent> {
+    this.field(this.open);
+    if (this.data.length === 1 && this.data[0] === DONE) yield* this.whole();
+  }
+
+  private *lines(text: string): Generator<string> {
+    let start = this.afterCR && text.startsWith('\n') ? 1 : 0;
+    if (text) this.afterCR = text.endsWith('\r');
+    const ends = /\r\n|\n|\r/g;
+    ends.lastIndex = start;
+    for (let end = ends.exec(text); end; end = ends.exec(text)) {
+      const line = this.open + text.slice(start, end.index);
+      this.open = '';
+      start = ends.lastIndex;
+      yield line;
+    }
+    this.open += text.slice(start);
+  }
+
+  private field(line: string): void {
     const colon = line.indexOf(':');
     const name = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? '' : line.slice(colon + (line[colon + 1] === ' ' ? 2 : 1));
-    if (name === 'event') event = value;
-    else if (name === 'data') data.push(value);
-    else if (name === 'id') id = value;
+    if (name === 'event') this.event = value;
+    else if (name === 'data') this.data.push(value);
+    else if (name === 'id' && !value.includes('\0')) this.id = value;
   }
-  return { text, event, data: data.join('\n'), id };
+
+  private *whole(): Generator<ServerSentEvent> {
+    const { event, id, data } = this;
+    [this.event, this.id, this.data] = [undefined, undefined, []];
+    if (data.length) yield { event: event || undefined, data: data.join('\n'), id };
+  }
+}
+
+/** An event as it is written. */
+export function written({ event, id, data }: ServerSentEvent): string {
+  const lines = data.split('\n').map((line) => `data: ${line}\n`);
+  return `${event === undefined ? '' : `event: ${event}\n`}${id === undefined ? '' : `id: ${id}\n`}${lines.join('')}\n`;
 }

@@ -2,10 +2,13 @@
 
 import { setTimeout } from 'node:timers/promises';
 
-import { secondsOf } from './errors.js';
+import { askedPause } from './errors.js';
 
 /** The longest pause that a server may ask for and is waited for within a call; the error of a longer one says it. */
 const LONGEST_PAUSE_SECONDS = 60;
+
+/** The longest that a timer takes: a longer one would end at once. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** How long the server may take for an answer that is there before a client that waits so long gives up. */
 export function answerSeconds(timeoutMS: number): number {
@@ -18,11 +21,13 @@ export function answerSeconds(timeoutMS: number): number {
  * pause that is none or cannot be read is left to the client's own.
  */
 export function settle(status: number, headers: Headers): void {
-  const pause = secondsOf(headers.get('retry-after'));
-  const conflict = status === 409 && pause === undefined;
-  const stays = conflict || (pause ?? 0) > LONGEST_PAUSE_SECONDS;
-  if (stays && !headers.has('x-should-retry')) headers.set('x-should-retry', 'false');
-  if (!pause) headers.delete('retry-after');
+  const pause = askedPause(headers);
+  const stays = (pause ?? 0) > LONGEST_PAUSE_SECONDS;
+  const conflict = status === 409 && !headers.has('retry-after') && !headers.has('x-should-retry');
+  if (stays || conflict) headers.set('x-should-retry', 'false');
+  headers.delete('retry-after-ms');
+  if (pause === undefined) headers.delete('retry-after');
+  else headers.set('retry-after', String(pause));
 }
 
 /** The pause after a failure, of so many in a row: from half a second on doubled, up to eight, less up to a quarter. */
@@ -32,7 +37,7 @@ export function backoffSeconds(failures: number): number {
 
 /** Wait for so many seconds, unless the caller leaves (an AbortSignal) first. */
 export async function pause(seconds: number, signal?: AbortSignal | null): Promise<void> {
-  if (seconds > 0) await setTimeout(seconds * 1000, undefined, signal ? { signal } : {});
+  if (seconds > 0) await setTimeout(Math.min(seconds * 1000, LONGEST_TIMER_MS), undefined, signal ? { signal } : {});
 }
 
 /**

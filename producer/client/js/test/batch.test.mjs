@@ -92,13 +92,13 @@ test("results of a batch that is over come while the requests are still being ma
   });
 });
 
-test("the same requests under the same key find their batches; another key or window makes others", async () => {
+test("the same requests under the same key find their batches; another key makes others", async () => {
   const { respond, batches, files } = hub();
   await served(respond, async (client) => {
-    for (const options of [{}, {}, { key: "b" }, { completionWindow: "48h" }]) {
+    for (const options of [{}, {}, { key: "b" }]) {
       assert.equal((await gathered(client.batch(requests(3), { ...quick, linesPerBatch: 2, ...options }))).length, 3);
     }
-    assert.deepEqual([batches.size, files.size], [6, 4]);
+    assert.deepEqual([batches.size, files.size], [4, 4]);
   });
 });
 

@@ -11,11 +11,11 @@ const CLASSES = [
   "MethodNotAllowedError", "ConflictError", "PayloadTooLargeError", "UnsupportedMediaTypeError",
   "IdempotencyMismatchError", "RateLimitError", "UpstreamError", "UnavailableError", "GatewayTimeoutError",
   "InternalServerError", "APIStatusError", "StreamCutError", "StreamError", "APITimeoutError", "APIConnectionError",
-  "WaitTimeoutError", "BatchFailedError", "WebhookVerificationError",
+  "WaitTimeoutError", "BatchFailedError", "WebhookVerificationError", "UnexpectedAnswerError",
 ];
 const KINDS = {
   StreamCutError: "stream", StreamError: "stream", APITimeoutError: "timeout", WaitTimeoutError: "timeout",
-  APIConnectionError: "connection", BatchFailedError: "batch", WebhookVerificationError: "webhook",
+  APIConnectionError: "connection", UnexpectedAnswerError: "unexpected", BatchFailedError: "batch", WebhookVerificationError: "webhook",
 };
 
 const ms = (seconds) => (seconds === undefined ? undefined : Math.round(seconds * 1000));
@@ -49,7 +49,11 @@ async function batched(client, { requests, completion_window, poll_seconds, key,
   const onProgress = ({ completed, failed, total }) => progress.push([completed, failed, total]);
   const options = { key, tier, completionWindow: completion_window, pollSeconds: poll_seconds, onProgress };
   for await (const result of client.batch(requests, defined(options))) results.push(result);
-  return { value: { results, progress } };
+  const order = results.map((result) => result.custom_id);
+  const named = requests.map((request, at) => request.custom_id ?? `line-${at + 1}`);
+  const position = (id) => named.indexOf(id);
+  results.sort((one, other) => position(one.custom_id) - position(other.custom_id));
+  return { value: { results, order, progress } };
 }
 
 const value = async (answer) => ({ value: await answer });
@@ -89,7 +93,7 @@ const CALLS = {
 
 function described(error) {
   const name = CLASSES.find((one) => error instanceof sdk[one]);
-  if (name === undefined) return { kind: "unknown", class: error?.constructor?.name, message: String(error?.stack ?? error) };
+  if (name === undefined) return { kind: "other", class: error?.constructor?.name, message: String(error?.message ?? error) };
   const { message, status, type, reason, param, requestID: request_id, jobID: job_id, lastEventID: last_event_id } = error;
   const fields = defined({ status, type, reason, param, request_id, job_id, last_event_id });
   return { kind: KINDS[name] ?? "status", class: name, message, ...fields };

@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
+import { createServer } from "node:http";
 import { test } from "node:test";
+import { inspect } from "node:util";
 
 import OpenAI from "openai";
 
@@ -108,6 +110,53 @@ test("a caller's signal ends a wait, and a following of events", async () => {
     setTimeout(() => leaving.abort(), 50);
     assert.match((await waiting).name + (await waiting).message, /abort/i);
   });
+});
+
+test("a stream that the caller's signal ends is no short answer; who aborts the stream itself has its end", async () => {
+  const event = 'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n';
+  const open = createServer((_, outgoing) => {
+    outgoing.writeHead(200, { "content-type": "text/event-stream" });
+    outgoing.write(event);
+  });
+  await new Promise((resolve) => open.listen(0, "127.0.0.1", resolve));
+  const client = new FusionAI({ baseURL: `http://127.0.0.1:${open.address().port}/v1`, apiKey: "k" });
+  try {
+    const signal = AbortSignal.timeout(200);
+    const stream = await client.chat.completions.create({ ...chat, stream: true }, { signal });
+    const found = [];
+    const error = await caught((async () => {
+      for await (const chunk of stream) found.push(chunk);
+    })());
+    assert.ok(error instanceof sdk.APIUserAbortError && found.length === 1);
+    const other = await client.chat.completions.create({ ...chat, stream: true });
+    for await (const chunk of other) if (chunk) other.controller.abort();
+  } finally {
+    open.closeAllConnections();
+    open.close();
+  }
+});
+
+test("a wait that is longer than a timer takes is no wait of nothing", async () => {
+  const month = 30 * 86_400_000;
+  await served(() => ({ body: { available: 1 } }), async (client) => {
+    assert.equal((await client.credits.retrieve()).available, 1);
+    assert.equal((await client.credits.retrieve({ timeout: month })).available, 1);
+  }, { timeout: month });
+});
+
+test("what a batch cannot be made with is said before anything is asked", () => {
+  const client = new FusionAI({ baseURL: "http://x", apiKey: "k" });
+  for (const options of [{ linesPerBatch: 0 }, { linesPerBatch: 50_001 }, { concurrency: 0 }, { concurrency: NaN }, { tier: "x" }]) {
+    assert.throws(() => client.batch([], options), RangeError);
+  }
+});
+
+test("a logged client and its errors have no key", async () => {
+  const key = "fusionai_live_a_secret";
+  await served(() => failing(400), async (client) => {
+    assert.ok(!inspect(client, { depth: 4 }).includes("a_secret"));
+    assert.ok(!inspect(await caught(client.credits.retrieve()), { depth: 6 }).includes("a_secret"));
+  }, { apiKey: key, maxRetries: 0 });
 });
 
 test("events are followed: a page without rows is no end", async () => {

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 Tier = Literal["auto", "cheapest", "default"]
 Request = Mapping[str, Any]
@@ -20,11 +20,14 @@ CALM_HOURS: Final = 4
 CHEAP_TIER: Final = "flex"
 #: The first pause between two looks, and the longest; each is a quarter longer than the one before. In seconds.
 FIRST_LOOK, LONGEST_LOOK = 0.25, 5.0
-#: Looks that may fail one after another; each has been tried as often as any call.
-MOST_FAILED_LOOKS: Final = 10
+#: Pages of results that are read of a batch in one look at it.
+MOST_PAGES: Final = 20
+#: Requests in a batch, at most.
+MOST_FIXED: Final = 50_000
 #: Seconds for an upload, or for reading the results.
 FILE_SECONDS: Final = 120.0
 OVER: Final = frozenset({"failed", "completed", "expired", "cancelled"})
+_UNSAID: Final = "the line failed without a message"
 _URL: Final = "/v1/chat/completions"
 #: Part of every key: files are made in another way by a client of another format.
 _FORMAT: Final = "batch-1"
@@ -51,15 +54,33 @@ class Tally:
 
 @dataclass
 class Part:
-    """Some of the requests: one batch."""
+    """Some of the requests: one batch. `waiting`: the custom ids, in order, whose result has not been given."""
 
     number: int
-    custom_ids: Sequence[str]
+    waiting: dict[str, None]
     content: bytes
     batch_id: str = ""
     completed: int = 0
     failed: int = 0
-    failed_looks: int = 0
+    given: int = 0
+    #: The place in the list of its results up to which they have been read; whether there is such a list.
+    after: str | None = None
+    listed: bool = True
+
+    def take(self, line: Mapping[str, Any]) -> "BatchResult | None":
+        """The result of a line, unless it has been given, or is of none of these requests."""
+        custom_id = line.get("custom_id")
+        if custom_id not in self.waiting:
+            return None
+        del self.waiting[custom_id]
+        self.given += 1
+        return _result(custom_id, line)
+
+    def rest(self, status: str) -> Iterator["BatchResult"]:
+        """Those of the requests of which no file tells."""
+        for custom_id in [*self.waiting]:
+            del self.waiting[custom_id]
+            yield _never(custom_id, status)
 
     def key(self, purpose: str, salt: str) -> str:
         """The Idempotency-Key of its file or its batch: the same for the same requests."""
@@ -71,11 +92,14 @@ class Cutter:
     """Cuts requests into parts. `cheap`: the models whose cheaper tier is to be asked for."""
 
     def __init__(self, lines_per_batch: int | None) -> None:
+        if lines_per_batch is not None and not 1 <= lines_per_batch <= MOST_FIXED:
+            raise ValueError(f"lines_per_batch: 1 to {MOST_FIXED:,}, not {lines_per_batch}")
         self.cheap: frozenset[str] = frozenset()
         self._fixed = lines_per_batch
         self._made = self._taken = self._size = 0
-        self._ids: list[str] = []
-        self._known: set[str] = set()
+        self._ids: dict[str, None] = {}
+        #: Eight bytes of the hash of each custom id: there may be millions of them.
+        self._known: set[int] = set()
         self._lines: list[bytes] = []
 
     @property
@@ -87,11 +111,12 @@ class Cutter:
         """One more request; a part, where the ones before it or with it fill one."""
         self._taken += 1
         custom_id, line = _line(self._taken, request, self.cheap)
-        if custom_id in self._known:
+        mark = int.from_bytes(hashlib.blake2b(custom_id.encode(errors="surrogatepass"), digest_size=8).digest())
+        if mark in self._known:
             raise ValueError(f"custom_id {custom_id!r} comes twice")
         full = self.rest() if self._size + len(line) > MOST_BYTES else None
-        self._known.add(custom_id)
-        self._ids.append(custom_id)
+        self._known.add(mark)
+        self._ids[custom_id] = None
         self._lines.append(line)
         self._size += len(line)
         most = self._fixed or min(FIRST_LINES << min(self._made, 16), MOST_LINES)
@@ -102,13 +127,16 @@ class Cutter:
         if not self._lines:
             return None
         part = Part(self._made, self._ids, b"".join(self._lines))
-        self._ids, self._lines, self._size, self._known = [], [], 0, set()
+        self._ids, self._lines, self._size = {}, [], 0
         self._made += 1
         return part
 
 
 def _line(position: int, request: Request, cheap: frozenset[str]) -> tuple[str, bytes]:
-    custom_id = str(request.get("custom_id") or f"line-{position}")
+    if not isinstance(request, Mapping):
+        raise TypeError(f'request {position} is {type(request).__name__}: {{"body": {{…}}, "custom_id"?}} is wanted')
+    named = request.get("custom_id")
+    custom_id = f"line-{position}" if named is None or named == "" else str(named)
     if not isinstance(request.get("body"), Mapping):
         raise ValueError(f'request {custom_id!r} has no body: {{"body": {{…}}, "custom_id"?, "url"?}} is wanted')
     body = dict(request["body"])
@@ -120,17 +148,18 @@ def _line(position: int, request: Request, cheap: frozenset[str]) -> tuple[str, 
 
 def wants_cheap(tier: Tier, completion_window: str) -> bool:
     """Whether the cheaper tier is to be asked for: always, never, or where there is time."""
+    if tier not in get_args(Tier):
+        raise ValueError(f"tier: one of {', '.join(get_args(Tier))}, not {tier!r}")
     hours = completion_window.removesuffix("h")
     calm = hours.isascii() and hours.isdigit() and int(hours) >= CALM_HOURS
     return tier == "cheapest" or (tier == "auto" and calm)
 
 
-def results(part: Part, status: str, files: Iterable[bytes]) -> Iterator[BatchResult]:
-    """A result for each request, in their order, of the lines of the output and the error file."""
-    found = {line["custom_id"]: line for content in files for line in map(json.loads, content.split(b"\n")[:-1])}
-    for custom_id in part.custom_ids:
-        line = found.get(custom_id)
-        yield _result(custom_id, line) if line else _never(custom_id, status)
+def lines(file: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The lines of an output or an error file."""
+    for line in file:
+        if line.strip():
+            yield json.loads(line)
 
 
 def _result(custom_id: str, line: Mapping[str, Any]) -> BatchResult:
@@ -140,9 +169,10 @@ def _result(custom_id: str, line: Mapping[str, Any]) -> BatchResult:
     status, body = response["status_code"], response["body"]
     if status < 400:
         return BatchResult(custom_id, status, body, None)
-    said = body.get("error") or {}
+    said = body.get("error") if isinstance(body, Mapping) else None
+    said = said if isinstance(said, Mapping) else {}
     code = said.get("reason") or said.get("type") or str(status)
-    return BatchResult(custom_id, status, None, {**said, "code": code, "message": said.get("message", "")})
+    return BatchResult(custom_id, status, None, {**said, "code": code, "message": said.get("message") or _UNSAID})
 
 
 def _never(custom_id: str, status: str) -> BatchResult:

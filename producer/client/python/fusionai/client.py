@@ -4,6 +4,7 @@ Chat, streams, embeddings, images, files, batches and responses are the official
 changed here (headers, retries, the class of streams) is held by the table of behaviours (`tests/sdk`).
 """
 
+import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property, lru_cache
@@ -11,12 +12,13 @@ from importlib.metadata import version
 from typing import Any, Self
 
 import httpx2
-from openai import AsyncOpenAI, OpenAI, OpenAIError
+from openai import AsyncOpenAI, OpenAI
 from openai._base_client import BaseClient
 from openai._types import NotGiven, not_given
 
-from fusionai import manners
-from fusionai.errors import APIStatusError, status_error
+from fusionai import manners, whereabouts
+from fusionai.answers import check_stream, understood, unreadable
+from fusionai.errors import APIStatusError, UnexpectedAnswerError, asked_pause, status_error
 from fusionai.resources.credits import AsyncCredits, Credits
 from fusionai.resources.events import AsyncEvents, Events
 from fusionai.resources.invoices import AsyncInvoices, Invoices
@@ -24,12 +26,11 @@ from fusionai.resources.jobs import AsyncJobs, Jobs
 from fusionai.resources.models import AsyncModels, Models
 from fusionai.resources.usage import AsyncUsageReports, UsageReports
 from fusionai.resources.webhooks import AsyncWebhooks, Webhooks
+from fusionai.sse import EventDecoder
 from fusionai.streaming import checked
-from shared.environment import usual
 
 Timeout = float | httpx2.Timeout | None
 _KEY = "Idempotency-Key"
-_ADDRESS, _SECRET = "FUSIONAI_BASE_URL", "FUSIONAI_API_KEY"
 
 
 class Manners(BaseClient[Any, Any]):
@@ -41,8 +42,14 @@ class Manners(BaseClient[Any, Any]):
     project: str | None
     admin_api_key: str | None
 
-    def _settle(self, stream_timeout: Timeout) -> None:
+    #: Whether its connections are of its own making, and of which process they are.
+    _makes_http: bool
+    _pid: int
+
+    def _settle(self, stream_timeout: Timeout, http_client: Any, headers: Mapping[str, str] | None) -> None:
         self.stream_timeout = stream_timeout
+        self._custom_headers = dict(headers or {})  # without those of OPENAI_CUSTOM_HEADERS
+        self._makes_http, self._pid = http_client is None, os.getpid()
         self._idempotency_header = _KEY
         self.organization = self.project = self.admin_api_key = None
 
@@ -65,9 +72,23 @@ class Manners(BaseClient[Any, Any]):
         return headers
 
     def _should_retry(self, response: Any) -> bool:
+        if (asked_pause(response.headers) or 0) > manners.LONGEST_ASKED_SECONDS:
+            return False
         if "x-should-retry" not in response.headers and manners.stands(response.status_code, response.headers):
             return False
         return super()._should_retry(response)
+
+    def _parse_retry_after_header(self, response_headers: Any = None) -> float | None:
+        return None if response_headers is None else asked_pause(response_headers)
+
+    def _make_sse_decoder(self) -> EventDecoder:
+        return EventDecoder()
+
+    def _stays(self, options: Any) -> Any:
+        """A request that follows no redirect: no other server is sent the key, nor what was asked."""
+        if options.follow_redirects is None:
+            options.follow_redirects = False
+        return options
 
     def _make_status_error(self, err_msg: str, *, body: object, response: Any) -> APIStatusError:
         return status_error(response, body)
@@ -77,6 +98,14 @@ class Manners(BaseClient[Any, Any]):
         if isinstance(options.timeout, NotGiven):
             options.timeout = self.stream_timeout
         return checked(stream_cls)
+
+    def _stay_in_process(self) -> None:
+        """Use no connection that another process, from which this one was forked, uses as well."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            if self._makes_http:
+                made: Any = type(self)
+                self._client = made(base_url=self.base_url, api_key="none", timeout=self.timeout)._client
 
     def _copied(self, stream_timeout: Timeout | NotGiven, options: dict[str, Any]) -> dict[str, Any]:
         kept = self.stream_timeout if isinstance(stream_timeout, NotGiven) else stream_timeout
@@ -95,34 +124,55 @@ class FusionAI(Manners, OpenAI):
         stream_timeout: Timeout = manners.STREAM_TIMEOUT_SECONDS,
         max_retries: int = manners.MAX_RETRIES,
         default_headers: Mapping[str, str] | None = None,
+        webhook_secret: str | None = None,
         http_client: httpx2.Client | None = None,
         **more: Any,
     ) -> None:
         """`base_url` defaults to FUSIONAI_BASE_URL, else to the server of this machine; `api_key` to FUSIONAI_API_KEY.
 
-        `timeout`, `stream_timeout`: seconds for an answer, for the silence in a stream. `more`: as of OpenAI's client.
+        `timeout`, `stream_timeout`: seconds for an answer, for the silence in a stream. `webhook_secret` defaults to
+        FUSIONAI_WEBHOOK_SECRET. `more`: as of OpenAI's client.
         """
-        address, secret = _whereabouts(base_url, api_key)
         super().__init__(
-            base_url=address,
-            api_key=secret,
+            base_url=whereabouts.address(base_url),
+            api_key=whereabouts.key(api_key),
+            webhook_secret=whereabouts.webhook_secret(webhook_secret),
             timeout=timeout,
             max_retries=max_retries,
             default_headers=default_headers,
             http_client=http_client,
             **more,
         )
-        self._settle(stream_timeout)
+        self._settle(stream_timeout, http_client, default_headers)
 
     def request(self, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
         """As of OpenAI's client; a stream is one that knows its end."""
+        self._stay_in_process()
         if stream:
             stream_cls = self._streamed(options, stream_cls)
         return super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
 
+    def _prepare_options(self, options: Any) -> Any:
+        return self._stays(super()._prepare_options(options))
+
+    def _process_response(self, *, cast_to: Any, response: Any, stream: bool, **given: Any) -> Any:
+        try:
+            if stream:
+                check_stream(response)
+            made = super()._process_response(cast_to=cast_to, response=response, stream=stream, **given)
+            return made if stream else understood(made, cast_to, response)
+        except (ValueError, RecursionError):
+            raise unreadable(response) from None
+        except UnexpectedAnswerError:
+            response.close()
+            raise
+
     def copy(self, *, stream_timeout: Timeout | NotGiven = not_given, **options: Any) -> Self:
         """The same client with other options."""
-        return super().copy(**self._copied(stream_timeout, options))
+        self._stay_in_process()
+        made = super().copy(**self._copied(stream_timeout, options))
+        made._makes_http = self._makes_http and options.get("http_client") is None
+        return made
 
     with_options = copy
 
@@ -174,31 +224,51 @@ class AsyncFusionAI(Manners, AsyncOpenAI):
         stream_timeout: Timeout = manners.STREAM_TIMEOUT_SECONDS,
         max_retries: int = manners.MAX_RETRIES,
         default_headers: Mapping[str, str] | None = None,
+        webhook_secret: str | None = None,
         http_client: httpx2.AsyncClient | None = None,
         **more: Any,
     ) -> None:
         """As of `FusionAI`."""
-        address, secret = _whereabouts(base_url, api_key)
         super().__init__(
-            base_url=address,
-            api_key=secret,
+            base_url=whereabouts.address(base_url),
+            api_key=whereabouts.key(api_key),
+            webhook_secret=whereabouts.webhook_secret(webhook_secret),
             timeout=timeout,
             max_retries=max_retries,
             default_headers=default_headers,
             http_client=http_client,
             **more,
         )
-        self._settle(stream_timeout)
+        self._settle(stream_timeout, http_client, default_headers)
 
     async def request(self, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
         """As of OpenAI's client; a stream is one that knows its end."""
+        self._stay_in_process()
         if stream:
             stream_cls = self._streamed(options, stream_cls)
         return await super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
 
+    async def _prepare_options(self, options: Any) -> Any:
+        return self._stays(await super()._prepare_options(options))
+
+    async def _process_response(self, *, cast_to: Any, response: Any, stream: bool, **given: Any) -> Any:
+        try:
+            if stream:
+                check_stream(response)
+            made = await super()._process_response(cast_to=cast_to, response=response, stream=stream, **given)
+            return made if stream else understood(made, cast_to, response)
+        except (ValueError, RecursionError):
+            raise unreadable(response) from None
+        except UnexpectedAnswerError:
+            await response.aclose()
+            raise
+
     def copy(self, *, stream_timeout: Timeout | NotGiven = not_given, **options: Any) -> Self:
         """The same client with other options."""
-        return super().copy(**self._copied(stream_timeout, options))
+        self._stay_in_process()
+        made = super().copy(**self._copied(stream_timeout, options))
+        made._makes_http = self._makes_http and options.get("http_client") is None
+        return made
 
     with_options = copy
 
@@ -241,12 +311,3 @@ class AsyncFusionAI(Manners, AsyncOpenAI):
 @lru_cache(maxsize=1)
 def _version() -> str:
     return version("fusionai")
-
-
-def _whereabouts(base_url: Any, api_key: Any) -> tuple[Any, Any]:
-    """Address and key, as given or from the environment (or `.env`): never OpenAI's."""
-    found = usual(_ADDRESS, _SECRET)
-    address, secret = base_url or found.get(_ADDRESS) or manners.LOCAL_URL, api_key or found.get(_SECRET)
-    if not secret:
-        raise OpenAIError(f"no key: give api_key, or set {_SECRET}")
-    return address, secret

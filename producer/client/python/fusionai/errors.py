@@ -4,12 +4,20 @@ Every error of an answer is an `APIStatusError`, and of the class that the offic
 that code which catches `openai.RateLimitError` catches this one.
 """
 
+import copyreg
+import email.utils
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import openai
 from openai import APIConnectionError as APIConnectionError
 from openai import APIError as APIError
 from openai import APITimeoutError as APITimeoutError
+
+from fusionai.portable import Portable, reduced
+from shared import clock
 
 __all__ = [
     "APIConnectionError",
@@ -32,9 +40,11 @@ __all__ = [
     "StreamCutError",
     "StreamError",
     "UnavailableError",
+    "UnexpectedAnswerError",
     "UnsupportedMediaTypeError",
     "UpstreamError",
     "WaitTimeoutError",
+    "asked_pause",
     "status_error",
 ]
 
@@ -50,15 +60,21 @@ class Response(Protocol):
     def headers(self) -> Any: ...
 
 
-class APIStatusError(openai.APIStatusError):
+for _kind in (APIConnectionError, APITimeoutError):
+    copyreg.pickle(_kind, reduced)
+
+
+class APIStatusError(Portable, openai.APIStatusError):
     """The API answered with an error.
 
     `type`, `param`, `reason`: the API's own words. `job_id`: the job that was accepted and goes on, if one was: fetch
-    it, and do not send the request again. `body`: the whole error object.
+    it, and do not send the request again. `retry_after`: the pause that the server asked for, in seconds. `body`: the
+    whole error object.
     """
 
     reason: str | None
     job_id: str | None
+    retry_after: float | None
 
     def __init__(self, message: str, *, response: Any, body: object | None) -> None:
         super().__init__(message, response=response, body=body)
@@ -66,6 +82,7 @@ class APIStatusError(openai.APIStatusError):
         self.reason = said.get("reason")
         self.request_id = said.get("request_id") or self.request_id
         self.job_id = response.headers.get(JOB_HEADER)
+        self.retry_after = asked_pause(response.headers)
 
 
 class BadRequestError(APIStatusError, openai.BadRequestError):
@@ -128,7 +145,19 @@ class GatewayTimeoutError(InternalServerError):
     """504: the wait is over; the job (`job_id`) goes on, and `client.jobs.wait(job_id)` has its answer."""
 
 
-class StreamError(APIError):
+class UnexpectedAnswerError(Portable, APIError):
+    """The answer is a success, and not one of this API: something between here and the server answered in its place.
+
+    Or it is a page of a list that does not go on.
+    """
+
+    def __init__(self, message: str, *, request: Any, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+        super().__init__(message, request, body=None)
+        self.request_id = headers.get("x-request-id")
+        self.job_id = headers.get(JOB_HEADER)
+
+
+class StreamError(Portable, APIError):
     """A stream said that it ends without the rest."""
 
     #: What an answer would have had as its status.
@@ -150,7 +179,7 @@ class StreamError(APIError):
         self.last_event_id = body.get("last_event_id")
 
 
-class StreamCutError(APIConnectionError):
+class StreamCutError(Portable, APIConnectionError):
     """A stream ended, or its connection was lost, before its terminal event: what came is not the whole answer.
 
     The job (`job_id`) goes on: `client.jobs.stream(job_id)` streams it again, and `client.jobs.wait(job_id)`
@@ -160,14 +189,20 @@ class StreamCutError(APIConnectionError):
     job_id: str | None
     last_event_id: str | None
 
-    def __init__(self, request: Any, job_id: str | None, last_event_id: str | None) -> None:
+    def __init__(
+        self,
+        request: Any,
+        job_id: str | None,
+        last_event_id: str | None,
+        why: str = "the stream was cut before its end",
+    ) -> None:
         goes_on = "" if job_id is None else f"; job {job_id} goes on"
-        super().__init__(message=f"the stream was cut before its end{goes_on}", request=request)
+        super().__init__(message=f"{why}{goes_on}", request=request)
         self.job_id = job_id
         self.last_event_id = last_event_id
 
 
-class WaitTimeoutError(TimeoutError):
+class WaitTimeoutError(Portable, TimeoutError):
     """Something is not over after as long as its caller waits; it goes on."""
 
     def __init__(self, id: str, seconds: float) -> None:
@@ -175,7 +210,7 @@ class WaitTimeoutError(TimeoutError):
         self.job_id = id
 
 
-class BatchFailedError(Exception):
+class BatchFailedError(Portable):
     """A batch was refused as a whole; nothing of it was charged. `errors`: the faults of its lines."""
 
     def __init__(self, batch_id: str, errors: list[dict[str, Any]]) -> None:
@@ -207,9 +242,30 @@ _CLASSES: dict[int, type[APIStatusError]] = {
 def status_error(response: Response, body: object | None) -> APIStatusError:
     """The error of an answer; `body`: its JSON, or its text."""
     error = body.get("error", body) if isinstance(body, dict) else None
-    said = error if isinstance(error, dict) else None
+    said = {"message": error} if isinstance(error, str) else error if isinstance(error, dict) else None
     message = said.get("message") if said else None
     usual = InternalServerError if response.status_code >= 500 else APIStatusError
     kind = _CLASSES.get(response.status_code, usual)
-    words = str(message or f"the server answered {response.status_code} without a message")
-    return kind(words, response=response, body=said)
+    return kind(str(message or _unsaid(response)), response=response, body=said)
+
+
+def _unsaid(response: Response) -> str:
+    place = response.headers.get("location")
+    if place and 300 <= response.status_code < 400:
+        return f"the server answered {response.status_code}: it is at {place[:200]}, and redirects are not followed"
+    return f"the server answered {response.status_code} without a message"
+
+
+def asked_pause(headers: Any) -> float | None:
+    """The seconds that an answer asks to wait for: as a number, a date, or in milliseconds; None: it asks for none."""
+    for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
+        try:
+            seconds = float(headers.get(name, "")) / unit
+        except ValueError:
+            continue
+        return seconds if seconds > 0 and math.isfinite(seconds) else None
+    try:
+        when = email.utils.parsedate_to_datetime(headers.get("retry-after", "")).timestamp()
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+    return max(when - clock.wall_micros() / clock.MICROS, 0) or None

@@ -29,6 +29,7 @@ class _Resumed:
         self._most = most
         self._pause = pause
         self._tries = 0
+        self._closed = False
 
     def _began(self, stream: Chunks | AsyncChunks) -> None:
         stream.watch.read_before = stream.watch.last_event_id = self.last_event_id
@@ -73,19 +74,24 @@ class JobStream(_Resumed):
 
     def close(self) -> None:
         """Read no more of it; the job goes on."""
+        self._closed = True
         if self._stream is not None:
             self._stream.close()
 
     def _read(self) -> Iterator[ChatCompletionChunk]:
-        while True:
+        while not self._closed:
             stream = self._stream = self._opens(self.last_event_id)
             self._began(stream)
             try:
                 for chunk in stream:
                     self.last_event_id = stream.watch.last_event_id
                     yield chunk
+                    if self._closed:
+                        return
                 return
             except _LOST as error:
+                if self._closed:
+                    return
                 self._sleep(self._ended(stream, error))
 
 
@@ -117,17 +123,22 @@ class AsyncJobStream(_Resumed):
 
     async def close(self) -> None:
         """Read no more of it; the job goes on."""
+        self._closed = True
         if self._stream is not None:
             await self._stream.close()
 
     async def _read(self) -> AsyncIterator[ChatCompletionChunk]:
-        while True:
+        while not self._closed:
             stream = self._stream = await self._opens(self.last_event_id)
             self._began(stream)
             try:
                 async for chunk in stream:
                     self.last_event_id = stream.watch.last_event_id
                     yield chunk
+                    if self._closed:
+                        return
                 return
             except _LOST as error:
+                if self._closed:
+                    return
                 await self._sleep(self._ended(stream, error))

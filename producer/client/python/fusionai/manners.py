@@ -11,6 +11,10 @@ TIMEOUT_SECONDS: Final = 30.0
 STREAM_TIMEOUT_SECONDS: Final = 120.0
 #: So long before a client gives up it wants its answer: a 504 that names the job instead of nothing.
 SPARE_SECONDS: Final = 2.0
+#: The longest pause that a server may ask for and is waited for within a call: the limits of the API renew each minute.
+LONGEST_ASKED_SECONDS: Final = 60.0
+#: The least time between two looks at a job: a server that is about to stop answers early.
+LOOK_SECONDS: Final = 0.5
 #: Calls that wait for a job.
 WAITING: Final = frozenset(
     {"/chat/completions", "/completions", "/embeddings", "/images", "/images/generations", "/responses"}

@@ -1,8 +1,11 @@
 """Pages of lists: iterate over one, and the pages after it are fetched as they are needed."""
 
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 from openai._base_client import BaseAsyncPage, BasePage, BaseSyncPage, PageInfo
+
+from fusionai.errors import UnexpectedAnswerError
 
 T = TypeVar("T")
 
@@ -24,7 +27,17 @@ class _Paged(BasePage[T], Generic[T]):
     def next_page_info(self) -> PageInfo | None:
         """A page that looked through many items and found none has a `last_id` all the same."""
         last = self.last_id or (getattr(self.data[-1], "id", None) if self.data else None)
-        return PageInfo(params={"after": last}) if self.has_more and last else None
+        if not self.has_more or not last:
+            return None
+        if last == self._asked_after():
+            raise UnexpectedAnswerError(f"the list does not go on after {last}", request=None)
+        return PageInfo(params={"after": last})
+
+    def _asked_after(self) -> object:
+        """After what this page was asked for."""
+        asked = getattr(self, "_options", None)
+        params = asked.params if asked is not None else None
+        return params.get("after") if isinstance(params, Mapping) else None
 
 
 class Page(_Paged[T], BaseSyncPage[T], Generic[T]):

@@ -11,6 +11,7 @@ from openai import AsyncStream, Stream
 from openai._streaming import ServerSentEvent
 
 from fusionai.errors import JOB_HEADER, APIConnectionError, APITimeoutError, StreamCutError, StreamError
+from fusionai.sse import DONE
 
 T = TypeVar("T")
 
@@ -18,7 +19,6 @@ T = TypeVar("T")
 _LAST: Final = frozenset(
     {"response.completed", "response.incomplete", "response.failed", "response.cancelled", "error"}
 )
-_DONE: Final = "[DONE]"
 
 
 class Watch:
@@ -35,12 +35,13 @@ class Watch:
 
     def takes(self, event: ServerSentEvent) -> bool:
         """Note an event; whether it is one to give. StreamError where it says that the stream ends without the rest."""
-        if event.data.startswith(_DONE) or event.event in _LAST:
+        if event.data.startswith(DONE):
             self.over = True
             return True
-        if not event.data:
-            return False
         self._check(event.data)
+        if event.event in _LAST:
+            self.over = True
+            return True
         if event.id is not None:
             if event.id == self.read_before:
                 return False
@@ -48,9 +49,9 @@ class Watch:
         self.events += 1
         return True
 
-    def cut(self) -> StreamCutError:
+    def cut(self, why: str = "the stream was cut before its end") -> StreamCutError:
         """The error of a stream that ends here."""
-        return StreamCutError(self._response.request, self._job_id, self.last_event_id)
+        return StreamCutError(self._response.request, self._job_id, self.last_event_id, why)
 
     @property
     def _job_id(self) -> str | None:
@@ -58,10 +59,16 @@ class Watch:
         return found
 
     def _check(self, data: str) -> None:
-        if not data.startswith('{"error"') and '"error"' not in data[:200]:
-            return
-        value = json.loads(data)
-        error = value.get("error") if isinstance(value, dict) else None
+        """Raise the error that an event says, and of one that is no object at all that the stream is broken."""
+        try:
+            value = json.loads(data)
+        except (ValueError, RecursionError):
+            raise self.cut("an event of the stream is not JSON") from None
+        if not isinstance(value, dict):
+            raise self.cut("an event of the stream is not an object")
+        error = value.get("error")
+        if isinstance(error, str) and error:
+            error = {"message": error}
         if isinstance(error, dict):
             message = str(error.get("message") or "the stream ended with an error")
             raise StreamError(message, self._response.request, error, self._job_id)

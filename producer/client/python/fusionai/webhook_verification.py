@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from fusionai.portable import Portable
 from shared import clock
 from shared.webhooks import signing
 from shared.webhooks.signing import TOLERANCE_SECONDS
@@ -20,7 +21,7 @@ _STANDARD = ("webhook-id", "webhook-timestamp", "webhook-signature")
 _FUSIONAI = "fusionai-signature"
 
 
-class WebhookVerificationError(Exception):
+class WebhookVerificationError(Portable):
     """A delivery that is not to be acted on; `reason` says why in one word.
 
     Answer 400 to it, but 200 when it was `replayed`: it has been acted on, only that answer was lost.
@@ -107,7 +108,7 @@ def _check_time(text: str, where: str, now: int, tolerance: int) -> None:
     stamp = signing.timestamp(text)
     if stamp is None:
         raise WebhookVerificationError("timestamp", f"{where} has no timestamp")
-    if abs(now - stamp) > tolerance:
+    if not abs(now - stamp) <= tolerance:
         age = f"{now - stamp:,} s old" if stamp < now else f"{stamp - now:,} s in the future"
         raise WebhookVerificationError("timestamp", f"{where} is {age}; at most {tolerance:,} s are tolerated")
 

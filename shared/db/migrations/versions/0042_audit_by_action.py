@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from alembic import op
 
+from shared.db.migrations import online
+
 revision: str = "0042"
 down_revision: str | None = "0040"
 branch_labels: Sequence[str] | None = None
@@ -11,8 +13,8 @@ depends_on: Sequence[str] | None = None
 
 
 def upgrade() -> None:
-    op.create_index("audit_by_action", "audit_log", ["action", "id"])
-    op.create_index("audit_of_account_by_action", "audit_log", ["account_id", "action", "id"])
+    online.create_index("audit_by_action", "audit_log", ["action", "id"])
+    online.create_index("audit_of_account_by_action", "audit_log", ["account_id", "action", "id"])
 
 
 def downgrade() -> None:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from alembic import op
 from sqlalchemy import text
 
+from shared.db.migrations import online
+
 revision: str = "0043"
 down_revision: str | None = "0042"
 branch_labels: Sequence[str] | None = None
@@ -15,7 +17,7 @@ _WHERE = "batch_id IS NOT NULL AND status IN ('failed', 'cancelled', 'expired')"
 
 def upgrade() -> None:
     where = text(_WHERE)
-    op.create_index(
+    online.create_index(
         "jobs_unsuccessful_of_batch", "jobs", ["batch_id", "id"], sqlite_where=where, postgresql_where=where
     )
 

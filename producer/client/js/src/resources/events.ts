@@ -38,8 +38,9 @@ export class Events extends APIResource {
     for (let last = after; ; ) {
       const page: ListPage<Event> = await this.list({ ...query, ...(last !== undefined && { after: last }) }, options);
       yield* page.data;
+      const more = page.hasNextPage();
       last = page.last_id ?? last;
-      if (page.hasNextPage()) continue;
+      if (more) continue;
       if (followSeconds === undefined) return;
       await pause(followSeconds, options?.signal);
     }

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import httpx
 
-from shared import network
+from shared import authorities, network
 from shared.network.proxies import Proxy
 
 
@@ -14,14 +14,14 @@ def transport(url: str) -> httpx.BaseTransport:
     proxy = network.routes().proxy(url)
     if proxy is not None and proxy.url.startswith("socks"):
         return _by_socks(proxy)
-    context = _trusting(network.authorities())
+    context = _trusting(authorities.more())
     return httpx.HTTPTransport(verify=context, proxy=proxy.url if proxy else None, trust_env=False)
 
 
 @lru_cache(maxsize=1)
-def _trusting(authorities: bytes) -> ssl.SSLContext:
+def _trusting(more: bytes) -> ssl.SSLContext:
     """The usual authorities and these (PEM); to read them takes 20 ms, and all clients of a process have the same."""
-    return network.trust(httpx.create_ssl_context(trust_env=False), authorities)
+    return authorities.trust(httpx.create_ssl_context(trust_env=False), more)
 
 
 def _by_socks(proxy: Proxy) -> httpx.BaseTransport:

@@ -61,9 +61,11 @@ class Jobs(SyncAPIResource):
         began = time.monotonic()
         while True:
             wait = _next_wait(id, _patience(self._client), began, timeout)
+            looked = time.monotonic()
             job = self.retrieve(id, wait=wait)
             if job.status in OVER:
                 return job
+            self._sleep(_early(looked, wait))
 
     def stream(self, id: str, *, last_event_id: str | None = None) -> JobStream:
         """The chunks of a chat's answer, all or those after an event; read on by itself after a lost connection."""
@@ -151,9 +153,11 @@ class AsyncJobs(AsyncAPIResource):
         began = time.monotonic()
         while True:
             wait = _next_wait(id, _patience(self._client), began, timeout)
+            looked = time.monotonic()
             job = await self.retrieve(id, wait=wait)
             if job.status in OVER:
                 return job
+            await self._sleep(_early(looked, wait))
 
     def stream(self, id: str, *, last_event_id: str | None = None) -> AsyncJobStream:
         """The chunks of a chat's answer, all or those after an event; read on by itself after a lost connection."""
@@ -238,6 +242,11 @@ def _next_wait(id: str, most: float, began: float, timeout: float | None) -> flo
     if left < _LEAST_WAIT_SECONDS:
         raise WaitTimeoutError(id, timeout)
     return round(min(most, left), 3)
+
+
+def _early(looked: float, wait: float) -> float:
+    """For how long to pause where a look was answered before its time."""
+    return max(min(manners.LOOK_SECONDS, wait) - (time.monotonic() - looked), 0.0)
 
 
 def pause_seconds(tries: int) -> float:
