@@ -117,7 +117,6 @@ def test_cut_off_from_the_database_in_a_settlement(stack: HostsStack, account: A
     stack.await_all_terminal()
     told(stack, "all jobs ended after", cut, LOCKS_SECONDS + LEASE_SECONDS + LATE_SECONDS)
     assert not stack.held_by(theirs)
-    refuses(stack, account)
     assert stack.calls(hosts="b") == called, "nobody there may call any more"
     stack.start("worker9")
     back(stack)
