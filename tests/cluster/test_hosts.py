@@ -9,7 +9,8 @@ from shared import clock
 from tests.chaos.processes import prefixed
 from tests.cluster.certificates import Authority
 from tests.cluster.hosts import BEAT_SECONDS, LEASE_SECONDS, ON_B, PROBE_SECONDS, HostsStack
-from tests.cluster.network import BROKER, DATABASE, PROVIDERS, REDIS, Network, lacking
+from tests.cluster.network import BROKER, DATABASE, PROVIDERS, REDIS, Network
+from tests.cluster.programs import forbidden
 from tests.cluster.rabbitmq import Place, RabbitCluster
 from tests.cluster.redis import SecureRedis
 from tests.harness import Account, chat, line
@@ -33,7 +34,7 @@ BACK_SECONDS = 45.0
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostsStack]:
     """Two hosts, and all that they stand on; what fails in one test may fail in the next."""
-    assert not lacking(), lacking()
+    assert not (why := forbidden()), why
     directory = tmp_path_factory.mktemp("hosts")
     authority, postgres = Authority(directory), PostgresServer()
     with Network() as network, ExitStack() as closing:
