@@ -1,4 +1,4 @@
-"""The servers of a cluster that no wheel has, what two hosts on one machine need, and what to say where it is missing."""
+"""The servers of a cluster that no wheel has, what two hosts on one machine need, and what to say where it lacks."""
 
 import shutil
 import subprocess
