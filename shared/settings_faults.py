@@ -78,8 +78,8 @@ def fault_of_template(url: str) -> str | None:
 
 #: How the URLs of a Redis and of a broker begin; of several nodes of a broker, each.
 REDIS: Final = ("redis://", "rediss://", "unix://")
-_RABBITMQ: Final = ("amqp://", "amqps://", "pyamqp://")
-_BROKERS: Final = ("redis+socket://", "sentinel://", *_RABBITMQ, "memory://")
+RABBITMQ: Final = ("amqp://", "amqps://", "pyamqp://")
+_BROKERS: Final = ("redis+socket://", "sentinel://", *RABBITMQ, "memory://")
 
 
 def fault_of_server(url: str, *, broker: bool) -> str | None:
@@ -88,7 +88,7 @@ def fault_of_server(url: str, *, broker: bool) -> str | None:
     nodes = url.split(";") if broker else [url]
     if not all(node.startswith(known) for node in nodes):
         return f"must begin with one of {', '.join(known)}"
-    if len(nodes) > 1 and not (url.startswith(_RABBITMQ) and len({node.partition(":")[0] for node in nodes}) == 1):
+    if len(nodes) > 1 and not (url.startswith(RABBITMQ) and len({node.partition(":")[0] for node in nodes}) == 1):
         return "several URLs, separated by semicolons, must all begin with amqp:// or all with amqps://"
     try:
         ports = [urlsplit(node).port for node in nodes]

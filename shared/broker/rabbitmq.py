@@ -16,6 +16,7 @@ from kombu.entity import Queue
 from kombu.transport import TRANSPORT_ALIASES, pyamqp
 
 from shared import authorities, outages
+from shared.settings_faults import RABBITMQ
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,6 @@ CONNECT_ALL_SECONDS = 8.0
 HEARTBEAT_SECONDS = 15
 #: The failures after which a message makes no more rounds: its task cannot be run by anybody.
 DELIVERY_LIMIT = 20
-
-_SCHEMES = ("amqp://", "amqps://", "pyamqp://")
 
 
 class TlsSocket(SSLTransport):  # type: ignore[misc]
@@ -117,7 +116,7 @@ class QuorumQueue(_Queue):  # type: ignore[misc]
 
 def is_rabbitmq(url: str) -> bool:
     """Whether it is the URL of a RabbitMQ, or of several nodes."""
-    return url.startswith(_SCHEMES)
+    return url.startswith(RABBITMQ)
 
 
 def spread(url: str) -> str:

@@ -1,17 +1,20 @@
 """Whether a database has the schema that this version needs: before `fusionai migrate` none of its processes starts."""
 
 from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from shared.db import Database, is_away
+from shared.db.addresses import sqlite_path
 
 #: The newest migration, without which no process of this version runs.
 NEWEST: Final = "0047"
 #: Where alembic keeps which of them there were.
 TABLE: Final = "alembic_version"
+_NO_TABLES: Final = "The database has no tables yet: run `fusionai migrate` first."
 
 
 class BehindError(SystemExit):
@@ -19,7 +22,12 @@ class BehindError(SystemExit):
 
 
 def require(url: str) -> None:
-    """End this process with a sentence if the database at `url` is older than it. One that is away may be anything."""
+    """End this process with a sentence if the database at `url` is older than it. One that is away may be anything.
+
+    A file that is not there is not made, as a connection would: a restore may be under way, or unfinished.
+    """
+    if (path := sqlite_path(url)) and not Path(path).exists():
+        raise BehindError(_NO_TABLES)
     with closing(Database(url, threads=1)) as database:
         try:
             applied = database.read_sync(revision)
@@ -28,7 +36,7 @@ def require(url: str) -> None:
                 return
             raise
     if applied is None:
-        raise BehindError("The database has no tables yet: run `fusionai migrate` first.")
+        raise BehindError(_NO_TABLES)
     if applied < NEWEST:
         raise BehindError(
             f"The database's schema is {applied}, and this version needs {NEWEST}: run `fusionai migrate` first. "

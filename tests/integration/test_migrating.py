@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, inspect, make_url, text
+from sqlalchemy.exc import DBAPIError
 
 from shared.db import Database, migrations, schema
-from shared.db.migrations import Migrated, after, migrate
+from shared.db.migrations import Migrated, after, migrate, online
 from shared.db.migrations.after import Removal
 from shared.environment import inherited
 from tests import starting
@@ -153,6 +154,27 @@ def test_an_index_that_was_left_half_made_is_made_anew(older_postgres: str) -> N
         assert told(connection, f"SELECT indisvalid FROM pg_index WHERE indexrelid = '{INDEX}'::regclass") is True
 
 
+def test_tables_are_made_where_the_options_of_the_url_have_them_looked_for(postgres: Any) -> None:
+    url = postgres.database()
+    with opened(url) as connection, connection.begin():
+        connection.execute(text("CREATE SCHEMA apart"))
+    apart = make_url(url).update_query_dict({"options": "-c search_path=apart"}).render_as_string(hide_password=False)
+    migrate(apart)
+    with opened(url) as connection:
+        assert inspect(connection).has_table("jobs", schema="apart") and not inspect(connection).has_table("jobs")
+    schema.require(apart)
+
+
+def test_patience_for_an_index_ends_with_it_also_when_it_fails(older_postgres: str) -> None:
+    """Or the migration that is tried again would wait for its tables without end, and others behind it."""
+    engine = migrations._engine(older_postgres)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with pytest.raises(DBAPIError), online.patient(connection):
+            connection.exec_driver_sql("SELECT 1 / 0")
+        assert connection.exec_driver_sql("SHOW lock_timeout").scalar() == f"{migrations.LOCK_SECONDS:.0f}s"
+    engine.dispose()
+
+
 REMOVALS = (Removal("jobs", "2", column="colour"), Removal("jobs", "2", index="jobs_by_id"), Removal("paints", "2"))
 
 
@@ -194,8 +216,10 @@ def test_a_process_says_that_the_schema_is_older_than_it(tmp_path: Any, module: 
 
 
 def test_a_process_says_that_there_are_no_tables(tmp_path: Any) -> None:
-    said = ended("workers.batches", f"sqlite:///{tmp_path / 'none.sqlite3'}", tmp_path / "log")
+    path = tmp_path / "none.sqlite3"
+    said = ended("workers.batches", f"sqlite:///{path}", tmp_path / "log")
     assert said == "The database has no tables yet: run `fusionai migrate` first.\n"
+    assert not path.exists(), "an empty one would hide that a restore was not finished"
 
 
 def ended(module: str, url: str, log: Any) -> str:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from shared import clock
-from shared.db import schema
+from shared.db import schema, silence
 from shared.db.addresses import address, sqlite_path
 from shared.db.migrations import after
 from shared.errors import Conflict, Unavailable
@@ -122,7 +122,8 @@ def _patiently(connection: Connection, step: Callable[[], None], waiting: Callab
 
 def _engine(url: str) -> Engine:
     if address(url).get_backend_name() != "sqlite":
-        return create_engine(address(url), connect_args={"options": f"-c lock_timeout={int(LOCK_SECONDS * 1000)}"})
+        session = {"lock_timeout": int(LOCK_SECONDS * 1000)}
+        return create_engine(address(url), connect_args=silence.connect_args(address(url), **session))
     if path := sqlite_path(url):
         Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make(path)

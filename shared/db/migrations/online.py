@@ -51,5 +51,8 @@ def alone(connection: Connection, statement: str) -> None:
 def patient(connection: Connection) -> Iterator[None]:
     """Meanwhile what it waits for may last: nobody waits behind it, and what was done of it would be lost."""
     connection.exec_driver_sql("SET lock_timeout = 0")
-    yield
-    connection.exec_driver_sql("RESET lock_timeout")
+    try:
+        yield
+    finally:
+        if not connection.invalidated:
+            connection.exec_driver_sql("RESET lock_timeout")
