@@ -41,9 +41,9 @@ def list_results(connection: Connection, holder: KeyHolder, batch_id: str, page:
     shown = result_lines.fitting([sizes[id] for id in ids if id in sizes])
     rows = connection.execute(result_lines.ROWS.where(jobs.c.id.in_(shown))).mappings()
     lines = {row["id"]: result_lines.of_row(dict(row)) for row in rows}
-    data = [lines[id] for id in shown]
+    data = [lines[id] for id in shown if id in lines]  # retention may take some between two of these statements
     cut = len(shown) < len(ids)
-    last = data[-1]["id"] if cut else (_line_id(place[1]) if place[1] else page.after)
+    last = data[-1]["id"] if cut and data else (_line_id(place[1]) if place[1] else page.after)
     first = data[0]["id"] if data else None
     return {"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": cut or not whole}
 

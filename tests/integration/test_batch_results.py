@@ -141,6 +141,17 @@ def test_a_page_ends_at_its_bytes(database: Database, monkeypatch: pytest.Monkey
     assert names(page(database, holder, id, first["last_id"])) == "b"
 
 
+def test_lines_that_retention_takes_meanwhile_are_passed_over(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = world.open_account(database)
+    id, _ = made(database, holder, "a")
+    gone = clock.new_id("job")
+    monkeypatch.setattr(batch_results, "_find", lambda *_: ([gone], (clock.now_micros(), gone), True))
+    found = page(database, holder, id)
+    assert found["data"] == [] and found["last_id"] == f"{result_lines.PREFIX}{gone.removeprefix('job_')}"
+
+
 def test_the_ends_of_an_account_are_found_by_their_index(database: Database) -> None:
     statement = batch_results.ends_after(world.open_account(database), (1, "job_1"), 2)
     asked = statement.compile(database.engine, compile_kwargs={"literal_binds": True})
