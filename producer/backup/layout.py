@@ -1,7 +1,6 @@
 """What a backup is: a directory whose `backup.json` is written last, so that a part of one is never taken for whole."""
 
 import hashlib
-import hmac
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -40,7 +39,7 @@ class Manifest:
     #: None: stored files were left out.
     files: int | None
     file_bytes: int | None
-    #: Tells whether the secret that API keys are hashed under is the same, and nothing else about it.
+    #: The mark of the secret under which new API keys were hashed (`shared.key_secrets.mark`).
     key_secret: str
 
     def as_json(self) -> dict[str, Any]:
@@ -79,11 +78,6 @@ def own_version() -> str:
         return metadata.version("fusionai")
     except metadata.PackageNotFoundError:
         return "unknown"
-
-
-def key_mark(secret: str) -> str:
-    """By which a secret is known to be the same."""
-    return hmac.new(secret.encode(), b"fusionai backup", hashlib.sha256).hexdigest()[:16]
 
 
 def sha256(path: Path) -> str:

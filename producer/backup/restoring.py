@@ -15,7 +15,7 @@ from pathlib import Path
 from producer.backup import layout
 from producer.backup.layout import Manifest
 from producer.stack.state import AlreadyUpError, StateDirectory
-from shared import after_restore
+from shared import after_restore, key_secrets
 from shared.after_restore import Restored
 from shared.audit import Action
 from shared.db import Database
@@ -24,6 +24,7 @@ from shared.db.migrations import being_restored, check_known, migrate
 from shared.errors import Conflict
 from shared.files import blobs
 from shared.settings import Settings, read_settings
+from shared.settings_values import secrets_of
 
 #: Told how many bytes have been copied.
 Progress = Callable[[int], object]
@@ -69,8 +70,9 @@ def restore(
             _put_in_place(Path(path))
     except AlreadyUpError as error:
         raise Conflict(str(error)) from None
-    known = read_settings(state_directory=own.state_directory).key_secret
-    return Done(manifest, settled, copied, layout.key_mark(known) == manifest.key_secret)
+    known = read_settings(state_directory=own.state_directory)
+    secrets = (known.key_secret, known.key_secret_next, *secrets_of(known.key_secrets_old))
+    return Done(manifest, settled, copied, manifest.key_secret in map(key_secrets.mark, secrets))
 
 
 def _stage(backup: Path, manifest: Manifest, path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 
 from producer.backup import layout
 from producer.backup.layout import Manifest
-from shared import clock
+from shared import clock, key_secrets
 from shared.db import Database
 from shared.db.addresses import sqlite_path
 from shared.db.schema import revision
@@ -56,7 +56,7 @@ def take(target: Path, own: Settings, *, files: bool = True, progress: Progress 
             database_sha256=layout.sha256(database),
             files=copied.count if files else None,
             file_bytes=copied.bytes if files else None,
-            key_secret=layout.key_mark(own.key_secret),
+            key_secret=key_secrets.mark(own.key_secret),
         )
         layout.write(partial, manifest)
         partial.rename(target)

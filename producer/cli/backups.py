@@ -72,7 +72,10 @@ def restore(directory: Path, next_invoice: int | None, as_json: bool) -> None:
     def words() -> None:
         _say(output, done.settled)
         if not done.same_key_secret:
-            output.prose("FUSIONAI_KEY_SECRET is not that of the backup: with this one none of its API keys works.")
+            output.prose(
+                "FUSIONAI_KEY_SECRET is not that of the backup, and FUSIONAI_KEY_SECRETS_OLD does not name it: API "
+                "keys under it do not work (fusionai keys secrets)."
+            )
         output.line("Next: fusionai verify --files")
 
     output.value({**_shown(done.settled), "files": done.files, "same_key_secret": done.same_key_secret}, words)

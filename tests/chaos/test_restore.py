@@ -157,6 +157,8 @@ def go_on(world: World) -> str:
     stack.quiet()
     last = world.ask("GET", "/v1/events?order=desc&limit=1").json()["data"][0]
     assert world.numbers() and all(len(ids) == 1 for ids in world.numbers().values())
+    stack.take_down("worker")
+    world.lost += stack.submit(world.account, [chat("nobody hears of it")])  # its doorbell stays in the broker
     return str(last["id"])
 
 
