@@ -63,9 +63,6 @@ def _follow_celery(runtime: Runtime, consumer: Consumer) -> None:
             os._exit(LEASE_OVER)
 
     def ready(sender: Any, **_: Any) -> None:
-        warnings.filterwarnings(
-            "ignore", category=CPendingDeprecationWarning
-        )  # of late acknowledgement, at each outage
         consumer.ready(sender)
 
     signals.worker_init.connect(start, weak=False)
@@ -107,6 +104,8 @@ def _run_celery() -> int:
         hostname=f"worker-{os.getpid()}@{socket.gethostname()}",
         loglevel=settings().log_level,
     )
+    # What Celery's logging has just turned on: five lines of late acknowledgement, at each outage of the broker.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     worker.start()
     return int(worker.exitcode or 0)
 

@@ -63,7 +63,7 @@ def test_nodes_go_and_come_under_load(servers: Cluster, stack: Stack, account: A
 
 
 def test_a_node_that_hangs_is_left(servers: Cluster, stack: Stack, account: Account) -> None:
-    """It keeps its connections, and answers nothing: who waits for it does so for a few seconds, and goes to another."""
+    """It keeps its connections, and answers nothing: who waits for it does so for some seconds, and goes to another."""
     rabbit = servers.rabbit
     leader = leader_of(servers, "openai.realtime")
     with Callers(stack, account) as callers:

@@ -1,4 +1,4 @@
-"""The clients of the Python SDK beside what all SDKs do (`tests/sdk`): processes, threads, pickles, closing, the key."""
+"""The clients of the Python SDK beside what all SDKs do (`tests/sdk`): processes, threads, pickles, closing, keys."""
 
 import asyncio
 import copy

@@ -161,7 +161,7 @@ class FusionAI(Manners, OpenAI):
                 check_stream(response)
             made = super()._process_response(cast_to=cast_to, response=response, stream=stream, **given)
             return made if stream else understood(made, cast_to, response)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise unreadable(response) from None
         except UnexpectedAnswerError:
             response.close()
@@ -257,7 +257,7 @@ class AsyncFusionAI(Manners, AsyncOpenAI):
                 check_stream(response)
             made = await super()._process_response(cast_to=cast_to, response=response, stream=stream, **given)
             return made if stream else understood(made, cast_to, response)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise unreadable(response) from None
         except UnexpectedAnswerError:
             await response.aclose()
