@@ -61,7 +61,7 @@ sdk-types: dev producer/client/js/node_modules/.package-lock.json ## the types o
 %/node_modules/.package-lock.json: %/package.json %/package-lock.json
 	@command -v npm >/dev/null || \
 		{ echo "Node 20 or newer and npm are missing: apt-get install npm (Debian 13), or see https://nodejs.org"; exit 1; }
-	@node -e 'process.exit(process.versions.node.split(".")[0] < 20)' || \
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' || \
 		{ echo "Node 20 or newer is needed, and this is $$(node --version): see https://nodejs.org"; exit 1; }
 	npm --prefix $* ci --silent
 	@touch $@

@@ -71,7 +71,7 @@ def _built(hook: str, source: Path, target: Path, epoch: int) -> str:
     """The name of the file that a hook of the build backend (PEP 517) has made."""
     command = [sys.executable, "-W", "ignore", "-c", _BUILD, hook, str(target)]
     environment = {**inherited(), "SOURCE_DATE_EPOCH": str(epoch)}
-    ran = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, cwd=source, env=environment, umask=0o022, capture_output=True, text=True, check=False)
     if ran.returncode != 0:
         sys.exit(f"{hook} failed:\n{ran.stderr}")
     return ran.stdout.splitlines()[-1]

@@ -37,6 +37,8 @@ _REPEATING = {
     "workers.maintenance.sweep": (logging.ERROR,),
 }
 _SECONDS_APART = 60.0
+#: What uvloop says of a connection that was given up before TLS had begun.
+_OF_TLS = "Fatal error on SSL protocol"
 
 
 def start() -> None:
@@ -85,8 +87,9 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         if record.name == "asyncio" and record.exc_info:
             record.msg, record.args = record.getMessage().partition("\n")[0], ()
-            if isinstance(failed := record.exc_info[1], ssl.SSLError):  # nobody waits for a handshake any more
-                record.msg, record.exc_info = f"{record.msg}: {kind(failed)}", None
+            failed = record.exc_info[1]
+            if failed is not None and (isinstance(failed, ssl.SSLError) or record.msg == _OF_TLS):
+                record.msg, record.exc_info = f"{record.msg}: {kind(failed)}", None  # nobody waits for it any more
         return _shown(super().format(record))
 
 

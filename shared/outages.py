@@ -8,8 +8,14 @@ import ssl
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from amqp.exceptions import AccessRefused, NotAllowed
+from amqp.exceptions import AccessRefused, NotAllowed, RecoverableConnectionError
 from redis import exceptions as redis
+
+from shared import logs
+
+
+class Blocked(RecoverableConnectionError):  # type: ignore[misc]
+    """RabbitMQ takes no messages: it has no memory or no disk left."""
 
 
 def place(url: str) -> str:
@@ -19,10 +25,16 @@ def place(url: str) -> str:
 
 def why(error: BaseException) -> str:
     """What is wrong, as far as the error tells; else its type."""
-    for one in _causes(error):
-        if said := _said(one):
-            return said
-    return type(error).__name__
+    causes = list(_causes(error))
+    return next((said for one in causes if (said := _said(one))), None) or logs.kind(causes[-1])
+
+
+def is_hung_up(error: BaseException) -> bool:
+    """Whether a connection to RabbitMQ turned out to be dead: a node has gone, and others may be well."""
+    causes = list(_causes(error))
+    if any(isinstance(one, (Blocked, TimeoutError, ConnectionRefusedError, redis.RedisError)) for one in causes):
+        return False
+    return any(isinstance(one, (RecoverableConnectionError, OSError)) for one in causes)
 
 
 def _one_place(url: str) -> str:
@@ -55,6 +67,8 @@ def _said(error: BaseException) -> str | None:
             return f"TLS fails: {error.reason or error.strerror or type(error).__name__}"
         case AccessRefused() | redis.AuthenticationError():
             return "it refuses the user name or the password"
+        case Blocked():
+            return "it has no memory or disk left"
         case NotAllowed():
             return "it refuses the user this virtual host"
         case redis.NoPermissionError():

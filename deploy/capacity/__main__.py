@@ -13,6 +13,7 @@ from deploy.capacity.model import PROCESSES, Cost, Costs, Demand, Limits, Plan, 
 from deploy.capacity.plot import picture
 from deploy.capacity.simulation import on_this_machine, servers_of, simulate
 from shared import db
+from shared.db import engines
 
 HERE: Final = Path(__file__).parent
 PAGE, PICTURE, COSTS = HERE.parent / "capacity.md", HERE / "limits.svg", HERE / "costs.toml"
@@ -119,7 +120,7 @@ def _cores_for(costs: Costs, rate: float) -> int:
 
 def sizes(costs: Costs) -> str:
     """The table of the other page: what to begin with."""
-    most = db.THREADS + db.SPARE + db.MORE
+    most = db.THREADS + engines.SPARE + engines.MORE
     return _table(sizing.HEAD, sizing.rows(costs, MIX, MEAN_OF_PEAK, most)) + "\n"
 
 

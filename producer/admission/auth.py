@@ -89,8 +89,8 @@ class Keys:
 def _tell_unknown(counts: Sequence[Count]) -> None:
     if unknown := sum(one.keys for one in counts if one.standing == "unknown"):
         log.error(
-            "%d API keys are hashed under a secret that is none of FUSIONAI_KEY_SECRET, FUSIONAI_KEY_SECRET_NEXT and "
-            "FUSIONAI_KEY_SECRETS_OLD of this process: they are refused here; see `fusionai keys secrets`",
+            "API keys hashed under a secret that is none of FUSIONAI_KEY_SECRET, FUSIONAI_KEY_SECRET_NEXT and "
+            "FUSIONAI_KEY_SECRETS_OLD of this process, which refuses them: %d; see `fusionai keys secrets`",
             unknown,
         )
 

@@ -8,6 +8,7 @@ from typing import Any, Concatenate, ParamSpec
 
 import click
 
+from fusionai import addresses
 from fusionai.manners import LOCAL_URL
 from fusionai.plain import PlainClient
 from producer.cli.failures import checked_answers
@@ -53,11 +54,16 @@ def whereabouts(base_url: str | None, key: str | None) -> tuple[str, str]:
     if not (address or secret or local):
         raise click.UsageError(_nothing(own.state_directory))
     address = address or str(local.get("base_url", "")) or LOCAL_URL
+    address, secret = address.strip(), secret.strip()
+    where = "--base-url" if base_url else "FUSIONAI_BASE_URL"
     if not address.startswith(("http://", "https://")):
-        where = "--base-url" if base_url else "FUSIONAI_BASE_URL"
         raise click.UsageError(f"{where}: {address!r} does not begin with http:// or https://")
+    if fault := addresses.fault_of(address):
+        raise click.UsageError(f"{where} {fault}")
     if not secret:
         raise click.UsageError("no key: give --key or set FUSIONAI_API_KEY")
+    if fault := addresses.fault_of_key(secret):
+        raise click.UsageError(fault)
     return address, secret
 
 

@@ -47,13 +47,14 @@ def show(output: Output, counts: Sequence[Count]) -> None:
 
 
 def _meaning(keys: dict[str, int]) -> str:
+    """What follows from how many keys stand how."""
     if keys["unknown"]:
-        return f"{keys['unknown']:,} keys are refused where these settings hold: their secret is not among them."
+        return f"Keys that are refused where these settings hold, for want of their secret: {keys['unknown']:,}."
     if left := keys["old"] + keys["unnoted"]:
         return (
-            f"{left:,} keys are not known to stand under FUSIONAI_KEY_SECRET; each will when it is next used. "
-            "See them: fusionai keys list --left"
+            f"Keys that are not known to stand under FUSIONAI_KEY_SECRET: {left:,}. Each will when it is next used; "
+            "see them by fusionai keys list --left"
         )
     if keys["next"]:
-        return f"{keys['next']:,} keys stand under the next secret already: put it in force here too."
+        return f"Keys that stand under the next secret already: {keys['next']:,}. Put it in force here too."
     return "Every key that is good stands under FUSIONAI_KEY_SECRET: no other one is needed for keys."

@@ -4,10 +4,9 @@ No index has a batch's lines by their ends: the ends of the account since the pl
 which are few where somebody reads on. That is bounded in time; a page that ends early says from where to go on.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, text, tuple_
+from sqlalchemy import Connection, Select, select, text, tuple_
 
 from producer.objects import List
 from producer.operations import batches
@@ -54,25 +53,25 @@ def _find(
 ) -> tuple[list[str], _Place, bool]:
     """Ids of the next lines that ended, where they end, and whether there are no more at present."""
     found: list[str] = []
-    until, ends = clock.now_micros() - HOLD_BACK_MICROS, clock.monotonic() + LOOK_SECONDS
+    until, most_late = clock.now_micros() - HOLD_BACK_MICROS, clock.monotonic() + LOOK_SECONDS
     while True:
-        rows = _ended(connection, holder, place, until)
+        rows = connection.execute(ends_after(holder, place, until)).all()
         for row in rows:
             if len(found) == most:
                 return found, place, False
             place = row.finished_at, row.id
             if row.batch_id == batch_id:
                 found.append(row.id)
-        if len(rows) < CHUNK or clock.monotonic() >= ends:
+        if len(rows) < CHUNK or clock.monotonic() >= most_late:
             return found, place, len(rows) < CHUNK
 
 
-def _ended(connection: Connection, holder: KeyHolder, place: _Place, until: int) -> Sequence[Any]:
-    """What of these keys ended next after a place."""
+def ends_after(holder: KeyHolder, place: _Place, until: int) -> Select[Any]:
+    """What of these keys ended next after a place: ids, batches and times, CHUNK of them."""
     columns = (jobs.c.finished_at, jobs.c.id)
     after = (columns[0] >= place[0], tuple_(*columns) > tuple_(*place), columns[0] <= until)
     ends = select(jobs.c.id, jobs.c.batch_id, jobs.c.finished_at).where(*owned_by(holder), text(ENDED), *after)
-    return connection.execute(ends.order_by(*columns).limit(CHUNK)).all()
+    return ends.order_by(*columns).limit(CHUNK)
 
 
 def _place(connection: Connection, holder: KeyHolder, after: str) -> _Place:

@@ -12,14 +12,14 @@ from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 from amqp import Message
-from amqp.exceptions import ChannelError, RecoverableConnectionError
+from amqp.exceptions import ChannelError
 from celery import Celery
 from kombu.transport import pyamqp
 from redis import RedisError
 
 from shared import clock, crash, outages, redis_clients
 from shared.broker import transport
-from shared.broker.rabbitmq import Blocked, is_rabbitmq
+from shared.broker.rabbitmq import is_rabbitmq
 from shared.broker.transport import CONNECT_SECONDS
 from shared.queues import MAINTENANCE, OFFER, TASKS, provider_of
 from shared.settings import settings
@@ -200,8 +200,8 @@ class Bell:
         try:
             with self._producer() as producer:
                 return work(producer)
-        except (RecoverableConnectionError, OSError) as error:
-            if isinstance(error, (Blocked, TimeoutError)):
+        except Exception as error:
+            if not outages.is_hung_up(error):
                 raise
         with self._producer() as producer:
             return work(producer)

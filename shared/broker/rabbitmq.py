@@ -10,12 +10,12 @@ import ssl
 from contextlib import suppress
 from typing import Any
 
-from amqp.exceptions import AMQPError, PreconditionFailed, RecoverableConnectionError
+from amqp.exceptions import AMQPError, PreconditionFailed
 from amqp.transport import SSLTransport, TCPTransport
 from kombu.entity import Queue
 from kombu.transport import TRANSPORT_ALIASES, pyamqp
 
-from shared import authorities
+from shared import authorities, outages
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +29,6 @@ HEARTBEAT_SECONDS = 15
 DELIVERY_LIMIT = 20
 
 _SCHEMES = ("amqp://", "amqps://", "pyamqp://")
-
-
-class Blocked(RecoverableConnectionError):  # type: ignore[misc]
-    """RabbitMQ takes no messages: it has no memory or no disk left."""
 
 
 class TlsSocket(SSLTransport):  # type: ignore[misc]
@@ -65,7 +61,7 @@ class Connection(pyamqp.Connection):
             return
         if self._blocked:
             self.collect()
-            raise Blocked("RabbitMQ has no memory or disk left, and takes no messages")
+            raise outages.Blocked("RabbitMQ takes no messages")
         try:
             super().drain_events(CALL_SECONDS)
         except TimeoutError:

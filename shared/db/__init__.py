@@ -5,7 +5,6 @@ statements, so a group commit costs one thread hop. deploy/adr/0001-sync-sql-on-
 """
 
 import asyncio
-import logging
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,21 +15,17 @@ from operator import itemgetter
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
-from sqlalchemy import Connection, Engine, Table, create_engine, event, text
+from sqlalchemy import Connection, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared import clock
-from shared.db import pipelines, silence
-from shared.db.addresses import address
-
-pipelines.end_by_sync()
+from shared.db.engines import engine
 
 P = ParamSpec("P")
 R = TypeVar("R")
-log = logging.getLogger(__name__)
 
 #: Fewer rows than these are faster as an INSERT.
 COPY_LEAST = 8
@@ -39,15 +34,9 @@ INSERT_TOGETHER = (64, 16, 4)
 
 #: Threads that write and as many that read, of a process on PostgreSQL.
 THREADS = 4
-#: Connections to PostgreSQL that a process keeps beside one for each of the first, and opens for a moment beside these.
-SPARE, MORE = 2, 8
 
 #: How long a write waits for other writers before it gives up, in seconds.
 WRITE_DEADLINE_SECONDS = 15.0
-
-#: Transactions here last milliseconds: one that waits so long for a lock starts anew; one that idles so long is dead,
-#: and its locks are free before those who wait for them give up (WRITE_DEADLINE_SECONDS). In milliseconds.
-_SESSION = {"lock_timeout": 5_000, "idle_in_transaction_session_timeout": 5_000}
 
 #: A server that let us wait so long for a connection in vain is not asked again for so long, in seconds: whoever waits
 #: for a thread meanwhile hears at once that it is away, and not after everybody before them has waited as well.
@@ -85,7 +74,7 @@ class Database:
     """
 
     def __init__(self, url: str, *, threads: int = THREADS) -> None:
-        self.engine = _engine(url, threads)
+        self.engine = engine(url, threads)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._write_lock = threading.Lock() if self.is_sqlite else None
         self._away_until = 0.0
@@ -260,67 +249,6 @@ def _insertion(table: Table, columns: tuple[str, ...], dialect: str) -> tuple[st
     spoken = sqlite.dialect() if dialect == "sqlite" else PGDialect_psycopg()  # type: ignore[no-untyped-call]
     compiled = table.insert().compile(dialect=spoken, column_keys=list(columns))
     return str(compiled), itemgetter(*compiled.positiontup) if compiled.positiontup else dict
-
-
-def _engine(url: str, threads: int) -> Engine:
-    at = address(url)
-    if at.get_backend_name() == "sqlite":
-        engine = create_engine(
-            at,
-            connect_args={"timeout": 0, "check_same_thread": False},
-            pool_size=threads + 4,
-            max_overflow=16,
-            hide_parameters=True,
-        )
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
-    engine = create_engine(
-        at,
-        connect_args=silence.connect_args(at, **_SESSION),
-        pool_size=threads + SPARE,
-        max_overflow=MORE,
-        pool_pre_ping=True,
-        hide_parameters=True,
-    )
-    event.listen(engine, "do_connect", _connect_postgresql)
-    return engine
-
-
-def _connect_postgresql(dialect: Any, _record: Any, args: Any, given: Any) -> Any:
-    """A connection; where there is none to be had, the log says why: libpq's words have server and user, no secret."""
-    try:
-        return dialect.connect(*args, **given)
-    except psycopg.OperationalError as error:
-        log.warning("the database cannot be connected to: %s", str(error).partition("\n")[0])
-        raise
-
-
-def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
-    dbapi_connection.isolation_level = None
-    cursor = dbapi_connection.cursor()
-    for attempt in range(200):
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-            break
-        except Exception:
-            if attempt == 199:
-                raise
-            threading.Event().wait(0.02)
-    for pragma in (
-        "synchronous=FULL",
-        "busy_timeout=0",
-        "cache_size=-65536",
-        "temp_store=MEMORY",
-        "journal_size_limit=67108864",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    write = connection.get_execution_options().get("fusionai_write", True)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
 def _may_run_again(error: DBAPIError) -> bool:

@@ -194,6 +194,7 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("backup {new_backup}", 0, ["files of", "It leads back to", "fusionai restore"]),
     ("backup {new_backup} --no-files", 0, ["without stored files"]),
     ("migrate", 0, ["up to date"]),
+    ("migrate --after", 0, ["up to date"]),
     ("sweep", 0, ["Swept. "]),
 ]
 

@@ -13,7 +13,9 @@ from typing import Any, Self
 import httpx
 import pytest
 import redis
+from psycopg.errors import DeadlockDetected
 from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 
 from shared import accounts, clock, console_sessions, key_standing
 from shared.settings import settings
@@ -28,6 +30,7 @@ PASSWORD, NEXT_PASSWORD = "canary-of-the-first-operator", "canary-of-the-second-
 #: Of the servers, by the order in which they are in force.
 SERVERS = ("canary-of-servers-1", "canary-of-servers-2")
 PROVIDER = ("sk-canary-provider-1", "sk-canary-provider-2")
+PAGE = Path(__file__).parents[2] / "deploy" / "cluster.md"
 CANARIES = (OLD, NEW, PASSWORD, NEXT_PASSWORD, *SERVERS, *PROVIDER)
 
 
@@ -108,7 +111,9 @@ class Rotated:
     def __init__(self, opened: ExitStack, directory: Path, postgres: PostgresServer) -> None:
         self._url = postgres.migrated()
         self._admin = create_engine(self._url, isolation_level="AUTOCOMMIT")
-        self.roles = _roles(self._admin, Path(str(make_url(self._url).query["host"])))
+        self._name = f"r{clock.new_id('r')[-12:]}"
+        self.roles = (f"{self._name}_a", f"{self._name}_b")
+        self._first_role(Path(str(make_url(self._url).query["host"])))
         server = RedisServer().start()
         opened.callback(server.stop)
         self._redis = opened.enter_context(redis.from_url(server.url))
@@ -137,22 +142,31 @@ class Rotated:
         }
 
     def learn(self, number: int) -> None:
-        """A password more at Redis, a role at PostgreSQL that may log in, a key at the provider."""
+        """A password more at Redis, a key at the provider."""
         self._redis.execute_command("ACL", "SETUSER", "fusionai", "on", "~*", "&*", "+@all", f">{SERVERS[number]}")
         self.provider.keys.add(PROVIDER[number])
-        self._run(f"ALTER ROLE {self.roles[number]} LOGIN PASSWORD '{SERVERS[number]}'")
 
     def forget(self, number: int) -> None:
         """The same backwards; and whoever is connected with what is gone is cut off."""
         self._redis.execute_command("ACL", "SETUSER", "fusionai", f"<{SERVERS[number]}")
         self._redis.execute_command("CLIENT", "KILL", "USER", "fusionai")
         self.provider.keys.discard(PROVIDER[number])
-        self._run(f"ALTER ROLE {self.roles[number]} NOLOGIN")
-        self._run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{self.roles[number]}'")
 
-    def _run(self, statement: str) -> None:
+    def run(self, *statements: str) -> None:
+        """Statements of the page, of roles of this test's own; one that a deadlock ends is run again, as it says."""
         with self._admin.connect() as connection:
-            connection.execute(text(statement))
+            for statement in statements:
+                ours = statement.replace("fusionai_", f"{self._name}_").replace("'…'", f"'{SERVERS[1]}'")
+                await_condition(lambda ours=ours: _ran(connection, ours), what=statement)
+
+    def _first_role(self, directory: Path) -> None:
+        """One that owns all tables, and logs in by its password, as the next one will."""
+        rules = directory / "pg_hba.conf"
+        rules.write_text("".join(f"local all {role} scram-sha-256\n" for role in self.roles) + rules.read_text())
+        with self._admin.connect() as connection:
+            tables = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).scalars()
+            owned = [f"ALTER TABLE {table} OWNER TO {self.roles[0]}" for table in tables]
+        self.run(f"CREATE ROLE {self.roles[0]} LOGIN PASSWORD '{SERVERS[0]}'", *owned, "SELECT pg_reload_conf()")
 
     def roll(self, *names: str, **changes: str | None) -> None:
         """Restart these processes one after the other with other settings; None: without this one."""
@@ -167,28 +181,35 @@ class Rotated:
             name if name.endswith("_API_KEY") else f"FUSIONAI_{name}": value for name, value in self.settings.items()
         }
 
+    def makes_what_belongs_to_the_owner(self) -> None:
+        """A migration that runs as the second role makes tables that the first may use as well."""
+        engine = create_engine(self.servers(1)["DATABASE_URL"])
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE made_later (a INTEGER)"))
+            owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'made_later'"
+            assert connection.execute(text(owner)).scalar_one() == f"{self._name}_owner"
+        engine.dispose()
+
     def close(self) -> None:
-        """Nothing is left in the server that other tests use."""
+        """Hang up."""
         self._admin.dispose()
 
 
-def _roles(admin: Any, directory: Path) -> tuple[str, str]:
-    """Two roles that log in by password, for a third one, which owns the tables: as deploy/cluster.md says."""
-    owner = f"owner_{clock.new_id('r')[-12:]}"
-    roles = (f"{owner}_a", f"{owner}_b")
-    rules = directory / "pg_hba.conf"
-    rules.write_text("".join(f"local all {role} scram-sha-256\n" for role in roles) + rules.read_text())
-    with admin.connect() as connection:
-        run = lambda statement: connection.execute(text(statement))  # noqa: E731
-        run("SELECT pg_reload_conf()")
-        run(f"CREATE ROLE {owner} NOLOGIN")
-        run(f"GRANT CREATE, USAGE ON SCHEMA public TO {owner}")
-        for (table,) in run("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").all():
-            run(f"ALTER TABLE {table} OWNER TO {owner}")
-        for role in roles:
-            run(f"CREATE ROLE {role} NOLOGIN IN ROLE {owner}")
-            run(f"ALTER ROLE {role} SET role TO {owner}")
-    return roles
+def _ran(connection: Any, statement: str) -> bool:
+    try:
+        connection.execute(text(statement))
+    except OperationalError as error:
+        assert isinstance(error.orig, DeadlockDetected), error
+        return False
+    return True
+
+
+def _of_the_page() -> tuple[list[str], list[str], list[str]]:
+    """What deploy/cluster.md says of PostgreSQL: once; before the processes are restarted; and after."""
+    part = PAGE.read_text().partition("### A second role")[2].partition("\n### ")[0]
+    lines = [line.strip() for line in part.splitlines() if line.startswith("    ")]
+    second, then = (next(at for at, line in enumerate(lines) if word in line) for word in ("LOGIN PASSWORD", "--"))
+    return lines[:second], lines[second:then], lines[then + 1 :]
 
 
 @pytest.fixture
@@ -212,9 +233,14 @@ def test_every_secret_is_changed_under_load(rotated: Rotated, monkeypatch: pytes
         callers.sessions = [begin(operator="ann", password=PASSWORD), begin(key_id=_key_id(stack, account.id))]
         callers.go_on()
 
+        once, before, after = _of_the_page()
         rotated.learn(1)
+        rotated.run(*once)
+        callers.go_on()
+        rotated.run(*before)
         passwords = f"{PASSWORD} {NEXT_PASSWORD}"
         rotated.roll(*every, KEY_SECRET_NEXT=NEW, OPERATOR_PASSWORD=passwords, **rotated.servers(1))
+        rotated.run(*after)
         rotated.forget(0)
         rotated.provider.used.clear()
         callers.password = NEXT_PASSWORD
@@ -239,6 +265,7 @@ def test_every_secret_is_changed_under_load(rotated: Rotated, monkeypatch: pytes
         assert gone.status_code == 401
     assert callers.refused == [] and callers.done > 60
     assert rotated.provider.used == {PROVIDER[1]}
+    rotated.makes_what_belongs_to_the_owner()
     stack.quiet()
     assert {row.status for row in stack.rows("SELECT status FROM jobs")} == {"succeeded"}
     assert stack.database.read_sync(verify) == []

@@ -3,6 +3,7 @@
 The tests share one system; each ends with everything at rest, and every promise kept.
 """
 
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -58,6 +59,27 @@ def test_nodes_go_and_come_under_load(servers: Cluster, stack: Stack, account: A
     assert callers.slowest < ACCEPTED_SECONDS
     for id in (batch, other):
         stack.await_batch(id, seconds=240)
+    at_rest(stack)
+
+
+def test_a_node_that_hangs_is_left(servers: Cluster, stack: Stack, account: Account) -> None:
+    """It keeps its connections, and answers nothing: who waits for it does so for some seconds, and goes to another."""
+    rabbit = servers.rabbit
+    leader = leader_of(servers, "openai.realtime")
+    with Callers(stack, account) as callers:
+        callers.go_on(5)
+        rabbit.nodes[leader].process.send(signal.SIGSTOP)
+        try:
+            batch = stack.submit_batch(account, [line(f"hangs {n}") for n in range(300)])
+            callers.go_on()
+            stack.await_batch(batch, seconds=120)
+        finally:
+            rabbit.nodes[leader].process.send(signal.SIGCONT)
+        rabbit.await_node(leader)
+        consumed(servers, stack)
+        callers.go_on(5)
+    print(f"callers: {dict(callers.outcomes)}, the slowest acceptance {callers.slowest:.2f} s")
+    assert callers.slowest < ACCEPTED_SECONDS
     at_rest(stack)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy import text
 
 from producer.operations import batch_results
 from producer.operations.pages import PageQuery
@@ -138,6 +139,20 @@ def test_a_page_ends_at_its_bytes(database: Database, monkeypatch: pytest.Monkey
     first = page(database, holder, id)
     assert names(first) == "a" and first["has_more"]
     assert names(page(database, holder, id, first["last_id"])) == "b"
+
+
+def test_the_ends_of_an_account_are_found_by_their_index(database: Database) -> None:
+    statement = batch_results.ends_after(world.open_account(database), (1, "job_1"), 2)
+    asked = statement.compile(database.engine, compile_kwargs={"literal_binds": True})
+    with database.engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            found = [row[3] for row in connection.execute(text(f"EXPLAIN QUERY PLAN {asked}"))]
+        else:
+            for never in ("seqscan", "bitmapscan"):
+                connection.execute(text(f"SET LOCAL enable_{never} = off"))
+            found = [row[0] for row in connection.execute(text(f"EXPLAIN {asked}"))]
+        assert "jobs_ended_of_account" in "\n".join(found)
+        connection.rollback()
 
 
 @pytest.mark.parametrize("after", ["batch_req_", "batch_req_0", "job_0", "no"])

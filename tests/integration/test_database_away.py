@@ -9,7 +9,8 @@ from sqlalchemy.exc import OperationalError
 
 from shared.db import AmbiguousCommitError, Database
 from tests.integration import attempts, world
-from tests.integration.test_engine import Provider, Silent, good
+from tests.integration.test_engine import Provider, Silent, forever, good
+from workers.providers import ProviderAnswer, ProviderCall
 from workers.running import lease
 from workers.running.engine import Engine
 from workers.running.lease import held_by
@@ -35,6 +36,21 @@ class Failing(Database):
         if error is not None:
             raise error
         return value
+
+
+class Hanging(Database):
+    """A database that keeps who leases waiting, until it does not."""
+
+    def __init__(self, real: Database) -> None:
+        self.__dict__.update(real.__dict__)
+        self.hangs, self.reached = asyncio.Event(), asyncio.Event()
+        self.hangs.set()
+
+    async def write(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        if "lease" in fn.__name__ and not self.hangs.is_set():
+            self.reached.set()
+            await self.hangs.wait()
+        return await Database.write(self, fn, *args, **kwargs)
 
 
 def times(count: int, name: str, error: Exception) -> Callable[[Any], Exception | None]:
@@ -120,3 +136,36 @@ def test_a_worker_that_starts_while_the_database_is_away_has_its_lease_as_soon_a
     assert [row["id"] for row in world.rows(database, world.m.workers)] == [incarnation.id]
     assert not errors and not incarnation.expiring
     incarnation.stop()
+
+
+def test_a_lease_that_is_over_ends_calls_although_the_database_hangs(database: Database) -> None:
+    """What is being leased just then is waited for, and nothing that is called."""
+    calling, ids = asyncio.Event(), world.queued(database, world.open_account(database), 2)
+
+    async def waits(ask: ProviderCall) -> ProviderAnswer:
+        try:
+            calling.set()
+            return await forever(ask)
+        finally:
+            calling.clear()
+
+    async def main() -> None:
+        hanging, slots = Hanging(database), Slots({QUEUE: 10})
+        settler = Settler(hanging, Silent(), print)
+        engine = Engine(hanging, world.new_worker(database), attempts.of(Provider(waits)), slots, settler)
+        engine.start()
+        async with asyncio.timeout(30):
+            engine.offer(QUEUE, ids[:1])
+            await calling.wait()
+            hanging.hangs.clear()
+            engine.offer(QUEUE, ids[1:])
+            await hanging.reached.wait()
+            stopping = asyncio.create_task(engine.stop(0))
+            while calling.is_set():
+                await asyncio.sleep(0)
+            assert not stopping.done()
+            hanging.hangs.set()
+            await stopping
+
+    asyncio.run(main())
+    assert {world.row(database, id)["status"] for id in ids} == {"queued"}

@@ -195,7 +195,7 @@ def test_a_process_says_that_keys_are_refused_for_want_of_their_secret(
 
     put(NEW)
     asyncio.run(start())
-    assert "1 API keys are hashed under a secret that is none of FUSIONAI_KEY_SECRET" in caplog.text
+    assert "which refuses them: 1; see `fusionai keys secrets`" in caplog.text
     assert not any(secret in caplog.text for secret in (OLD, NEW))
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 

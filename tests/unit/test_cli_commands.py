@@ -316,3 +316,18 @@ def test_a_budget_is_given_once_for_each_period() -> None:
         change_of((), ("0/day",), None, None, (), ())
     with pytest.raises(click.UsageError, match="--model: "):
         change_of(("nosuch",), (), None, None, (), ())
+
+
+@pytest.mark.parametrize(
+    "address, key, said",
+    [
+        ("http://me:geheim@host/v1", "fusionai_live_x", "has credentials in it"),
+        ("http://host/v1?a=b", "fusionai_live_x", "query"),
+        ("http://host/v1", "fusionai_live_geheim\nx", "a character in it that no key has"),
+    ],
+)
+def test_an_address_or_a_key_that_cannot_be_is_said_and_not_told(address: str, key: str, said: str) -> None:
+    with pytest.raises(click.UsageError, match=said) as refused:
+        whereabouts(address, key)
+    assert "geheim" not in str(refused.value)
+    assert whereabouts("http://host/v1\n", " fusionai_live_x\n") == ("http://host/v1", "fusionai_live_x")

@@ -33,6 +33,7 @@ class Balancer:
         self.served = dict.fromkeys(ports, 0)
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._open: set[asyncio.StreamWriter] = set()
         self._stopping = asyncio.Event()
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._run()), name="balancer")
@@ -55,9 +56,11 @@ class Balancer:
         self._started.set()
         await self._stopping.wait()
         server.close()
-        for task in (rest := [*looking, *self._tasks]):
+        for task in looking:
             task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
+        for writer in self._open:
+            writer.transport.abort()
+        await asyncio.gather(*looking, *self._tasks, return_exceptions=True)
 
     async def _look(self, port: int) -> None:
         while True:
@@ -86,7 +89,10 @@ class Balancer:
         if (behind := await self._connect()) is None:
             self.unserved += 1
         else:
+            both = {writer, behind[1]}
+            self._open |= both
             await _join(reader, writer, *behind)
+            self._open -= both
         writer.close()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:

@@ -1,5 +1,6 @@
 """A running system whose processes are replaced, one by one, by those of another version."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,18 +10,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.chaos.older import RELEASED, source_of
-from tests.harness import Stack
+from tests.harness import Account, Stack
 from tests.servers import PostgresServer, RedisServer
 from tests.upgrade.balancer import Balancer
 
 Version = Literal["older", "newer"]
 
+FIRST_ACCOUNT = Path(__file__).parent / "first_account.py"
 NAMES = ("web", "web2", "worker", "worker2", "batches", "sweeper")
 #: What a web process has to say that it stops is long enough for the balancer to hear it on a busy machine.
 SETTINGS = {
     "CONSOLE": "true",
     "OPERATOR_PASSWORD": "an-operators-password",
-    "DRAIN_SECONDS": "4",
+    "DRAIN_SECONDS": "3",
     "STOP_NOTICE_SECONDS": "1",
     "SLOTS_BATCH": "12",
     "LEASE_SECONDS": "6",
@@ -37,6 +39,8 @@ class Upgrade(Stack):
         )
         self._older = older
         self.versions: dict[str, Version] = dict.fromkeys(NAMES, "older")
+        #: The schema is the newer version's.
+        self.migrated = False
 
     def replace(self, name: str, version: Version) -> None:
         """End a process well and start one of that version in its place, at the same port."""
@@ -47,13 +51,25 @@ class Upgrade(Stack):
         self.start(name)
         self.ready()
 
+    def open_account(self, credits: int = 100_000, *, counted: bool = True) -> Account:
+        """As the stack's, by the older version, for which the schema is; with a webhook of its live events."""
+        account = Account(**json.loads(self._run("older", str(FIRST_ACCOUNT), str(credits)).stdout))
+        hook = self.call(account.live_key, "POST", "/v1/webhooks", {"url": f"{self.inbox.url}/{account.id}"})
+        self.inbox.expect(account.id, hook["secret"])
+        return account
+
     def command(self, version: Version, *words: str, good: bool = True) -> str:
         """What a version's `fusionai` says; `good`: it is to end well."""
-        env = {name: value for name, value in self._env.items() if name != "PYTHONPATH"} | self._place(version)
-        argv = [sys.executable, "-m", "producer.cli", *words]
-        done = subprocess.run(argv, env=env, cwd=self.directory, capture_output=True, text=True, timeout=120)
-        assert (done.returncode == 0) == good, done.stdout + done.stderr
+        done = self._run(version, "-m", "producer.cli", *words, good=good)
+        self.migrated = self.migrated or (version, words[0]) == ("newer", "migrate")
         return done.stdout + done.stderr
+
+    def _run(self, version: Version, *argv: str, good: bool = True) -> subprocess.CompletedProcess[str]:
+        env = {name: value for name, value in self._env.items() if name != "PYTHONPATH"} | self._place(version)
+        words = [sys.executable, *argv]
+        done = subprocess.run(words, env=env, cwd=self.directory, capture_output=True, text=True, timeout=120)
+        assert (done.returncode == 0) == good, done.stdout + done.stderr
+        return done
 
     def _place(self, version: Version) -> dict[str, str]:
         """Where Python finds it."""

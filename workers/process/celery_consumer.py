@@ -1,6 +1,8 @@
-"""Celery's consumer as a worker of ours runs it: back soon when the broker is, and without delayed delivery.
+"""Celery's consumer as a worker of ours runs it: back soon when the broker is, and never waiting for what nobody needs.
 
 With quorum queues Celery binds each queue to exchanges of delayed delivery, which nothing here uses, and warns of each.
+Its thread that takes messages also tells Flower every two seconds that the worker lives: by default until the broker
+has confirmed that, again and again.
 """
 
 import logging
@@ -9,6 +11,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from amqp.exceptions import AccessRefused, NotAllowed
+from celery.events.dispatcher import EventDispatcher
 from celery.worker import consumer
 from celery.worker.state import maybe_shutdown
 
@@ -21,6 +24,16 @@ log = logging.getLogger(__name__)
 PAUSES = {"interval_start": 1, "interval_step": 1, "interval_max": 5}
 #: Between two tries to be let in.
 REFUSED_SECONDS = 2.0
+#: Of the connections of this thread: what it publishes is not waited for.
+UNCONFIRMED = {"confirm_publish": False}
+
+
+class Dispatcher(EventDispatcher):  # type: ignore[misc]
+    """What tells Flower that the worker lives: once each time, whatever becomes of it."""
+
+    def send(self, *args: Any, retry: bool = False, **fields: Any) -> Any:
+        """Publish an event."""
+        return super().send(*args, retry=False, **fields)
 
 
 class CeleryConsumer(consumer.Consumer):  # type: ignore[misc]
@@ -32,6 +45,18 @@ class CeleryConsumer(consumer.Consumer):  # type: ignore[misc]
         default_steps: ClassVar[list[str]] = [
             step for step in consumer.Consumer.Blueprint.default_steps if "delayed_delivery" not in step
         ]
+
+    def connection_for_read(self, heartbeat: float | None = None) -> Any:
+        """Where messages come from, and answers to Flower go."""
+        return self.ensure_connected(
+            self.app.connection_for_read(heartbeat=heartbeat, transport_options=dict(UNCONFIRMED))
+        )
+
+    def connection_for_write(self, url: str | None = None, heartbeat: float | None = None) -> Any:
+        """Where events go."""
+        return self.ensure_connected(
+            self.app.connection_for_write(url=url, heartbeat=heartbeat, transport_options=dict(UNCONFIRMED))
+        )
 
     def ensure_connected(self, conn: Any) -> Any:
         """Wait until there is a connection; a password that is refused may be put right there."""

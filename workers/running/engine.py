@@ -111,14 +111,18 @@ class Engine:
         self._leasing.stop()
 
     async def stop(self, drain_seconds: float) -> None:
-        """Stop leasing, wait for the calls under way, hand back what is left."""
+        """Stop leasing, wait for the calls under way, hand back what is left.
+
+        Without a drain they end before anything is waited for: the lease is over, and the database may hang.
+        """
         self.stop_leasing()
+        if not drain_seconds:
+            self._interrupt_all()
         await self._leasing.stopped()
         self._unwake(self._slots.drop_waiting())
         if self._running and drain_seconds > 0:
             await asyncio.wait(list(self._running.values()), timeout=drain_seconds)
-        for id in list(self._calling):
-            self._interrupt(id)
+        self._interrupt_all()
         # What a database that is away does not take by then is the sweeper's.
         with suppress(TimeoutError):
             async with asyncio.timeout(settings().lease_seconds):
@@ -136,6 +140,10 @@ class Engine:
     def _unwake(self, ids: Sequence[str]) -> None:
         for some in slices(ids, MOST_ROWS):
             self._side.start(self._database.write(leases.unwake, list(some)))
+
+    def _interrupt_all(self) -> None:
+        for id in list(self._calling):
+            self._interrupt(id)
 
     def _interrupt(self, id: str) -> None:
         """Cancel a call; an outcome that is on its way to the database is let be."""

@@ -9,7 +9,6 @@ Names are loaded when they are first used: `fusionai.plain`, which the command s
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ _PLACES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return version("fusionai")
+        return import_module("importlib.metadata").version("fusionai")
     place = _PLACES.get(name) or ("errors" if name.endswith("Error") else None)
     if place is None:
         raise AttributeError(f"module 'fusionai' has no attribute {name!r}")

@@ -46,8 +46,9 @@ class Manners(BaseClient[Any, Any]):
     _makes_http: bool
     _pid: int
 
-    def _settle(self, stream_timeout: Timeout, http_client: Any) -> None:
+    def _settle(self, stream_timeout: Timeout, http_client: Any, headers: Mapping[str, str] | None) -> None:
         self.stream_timeout = stream_timeout
+        self._custom_headers = dict(headers or {})  # without those of OPENAI_CUSTOM_HEADERS
         self._makes_http, self._pid = http_client is None, os.getpid()
         self._idempotency_header = _KEY
         self.organization = self.project = self.admin_api_key = None
@@ -142,7 +143,7 @@ class FusionAI(Manners, OpenAI):
             http_client=http_client,
             **more,
         )
-        self._settle(stream_timeout, http_client)
+        self._settle(stream_timeout, http_client, default_headers)
 
     def request(self, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
         """As of OpenAI's client; a stream is one that knows its end."""
@@ -160,7 +161,7 @@ class FusionAI(Manners, OpenAI):
                 check_stream(response)
             made = super()._process_response(cast_to=cast_to, response=response, stream=stream, **given)
             return made if stream else understood(made, cast_to, response)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise unreadable(response) from None
         except UnexpectedAnswerError:
             response.close()
@@ -238,7 +239,7 @@ class AsyncFusionAI(Manners, AsyncOpenAI):
             http_client=http_client,
             **more,
         )
-        self._settle(stream_timeout, http_client)
+        self._settle(stream_timeout, http_client, default_headers)
 
     async def request(self, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
         """As of OpenAI's client; a stream is one that knows its end."""
@@ -256,7 +257,7 @@ class AsyncFusionAI(Manners, AsyncOpenAI):
                 check_stream(response)
             made = await super()._process_response(cast_to=cast_to, response=response, stream=stream, **given)
             return made if stream else understood(made, cast_to, response)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise unreadable(response) from None
         except UnexpectedAnswerError:
             await response.aclose()

@@ -6,11 +6,10 @@ A key is never in what is said: errors end up in logs.
 import inspect
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from openai import OpenAIError
 
-from fusionai import manners
+from fusionai import addresses, manners
 from shared.environment import usual
 
 _ADDRESS, _KEY, _SECRET = "FUSIONAI_BASE_URL", "FUSIONAI_API_KEY", "FUSIONAI_WEBHOOK_SECRET"
@@ -19,22 +18,9 @@ _ADDRESS, _KEY, _SECRET = "FUSIONAI_BASE_URL", "FUSIONAI_API_KEY", "FUSIONAI_WEB
 def address(given: Any) -> str:
     """The base URL, without a slash at its end; never OpenAI's."""
     text = str(given or usual(_ADDRESS).get(_ADDRESS) or manners.LOCAL_URL).strip().rstrip("/")
-    if fault := _fault(text):
+    if fault := addresses.fault_of(text):
         raise OpenAIError(f"base_url {fault}")
     return text
-
-
-def _fault(text: str) -> str | None:
-    try:
-        found = urlsplit(text)
-        host, _ = found.hostname, found.port
-    except ValueError:
-        return "is not a URL"
-    if found.scheme not in ("http", "https") or not host or not text.isprintable() or " " in text:
-        return "must be http:// or https://, a host and a path, as https://api.example.com/v1"
-    if "@" in found.netloc:
-        return "has credentials in it: the key alone is sent, as api_key"
-    return "must not have a query or a fragment" if found.query or found.fragment else None
 
 
 def key(given: Any) -> Any:
@@ -67,6 +53,6 @@ def _clean(found: Any) -> Any:
     if not isinstance(found, str):
         return found
     text = found.strip()
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise OpenAIError("the API key has a character in it that no key has")
+    if fault := addresses.fault_of_key(text):
+        raise OpenAIError(fault)
     return text

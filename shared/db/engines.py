@@ -1,0 +1,85 @@
+"""SQLAlchemy's engines, one for each kind of database: what a connection is told when it is made."""
+
+import logging
+import threading
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine, event
+
+from shared.db import pipelines, silence
+from shared.db.addresses import address
+
+#: Where the log of the database is kept short.
+log = logging.getLogger("shared.db")
+
+#: Connections to PostgreSQL that a process keeps beside one for each thread that writes, and opens for a moment beside
+#: these.
+SPARE, MORE = 2, 8
+#: Transactions here last milliseconds: one that waits so long for a lock starts anew; one that idles so long is dead,
+#: and its locks are free before those who wait for them give up (shared.db.WRITE_DEADLINE_SECONDS). In milliseconds.
+_SESSION = {"lock_timeout": 5_000, "idle_in_transaction_session_timeout": 5_000}
+
+pipelines.end_by_sync()
+
+
+def engine(url: str, threads: int) -> Engine:
+    """Connections to the database at `url`, for a process with so many threads of each kind."""
+    at = address(url)
+    if at.get_backend_name() == "sqlite":
+        made = create_engine(
+            at,
+            connect_args={"timeout": 0, "check_same_thread": False},
+            pool_size=threads + 4,
+            max_overflow=16,
+            hide_parameters=True,
+        )
+        event.listen(made, "connect", _prepare_sqlite)
+        event.listen(made, "begin", _begin_sqlite)
+        return made
+    made = create_engine(
+        at,
+        connect_args=silence.connect_args(at, **_SESSION),
+        pool_size=threads + SPARE,
+        max_overflow=MORE,
+        pool_pre_ping=True,
+        hide_parameters=True,
+    )
+    event.listen(made, "do_connect", _connect_postgresql)
+    return made
+
+
+def _connect_postgresql(dialect: Any, _record: Any, args: Any, given: Any) -> Any:
+    """A connection; where there is none to be had, the log says why: libpq's words have server and user, no secret."""
+    try:
+        return dialect.connect(*args, **given)
+    except psycopg.OperationalError as error:
+        log.warning("the database cannot be connected to: %s", str(error).partition("\n")[0])
+        raise
+
+
+def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    for attempt in range(200):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except Exception:
+            if attempt == 199:
+                raise
+            threading.Event().wait(0.02)
+    for pragma in (
+        "synchronous=FULL",
+        "busy_timeout=0",
+        "cache_size=-65536",
+        "temp_store=MEMORY",
+        "journal_size_limit=67108864",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("fusionai_write", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
