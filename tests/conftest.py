@@ -72,6 +72,13 @@ def _turn(file: str) -> tuple[int, int]:
     return (LONGEST.index(file) if file in LONGEST else len(LONGEST)), at
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> None:
+    """Load what one file alone needs, when it is read."""
+    if collector.path.name == "test_schemathesis.py":
+        collector.config.pluginmanager.import_plugin("schemathesis.pytest.plugin")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """One PostgreSQL server for the session."""

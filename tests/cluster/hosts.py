@@ -1,6 +1,6 @@
 """A stack whose processes run on two hosts, of which one can be cut off.
 
-    with HostsStack(directory, network, database_url, redis) as stack:
+    with HostsStack(directory, network, database_url, redis, environment) as stack:
         stack.b.cut()
         …
         stack.heal()
@@ -19,9 +19,9 @@ import httpx
 
 from shared import clock
 from tests.chaos.processes import MODULES, Process, prefixed
-from tests.cluster.network import BROKER, OUTSIDE, PROVIDERS, Host, Network
+from tests.cluster.network import OUTSIDE, PROVIDERS, Host, Network
+from tests.cluster.redis import SecureRedis
 from tests.harness import Stack
-from tests.servers import RedisServer
 from workers.simulator.server import SimulatorProcess
 
 ON_A = ("web", "worker", "worker2", "batches", "sweeper")
@@ -37,12 +37,21 @@ PROBE_SECONDS = 5.0
 class HostsStack(Stack):
     """The processes of both hosts, and a client of theirs."""
 
-    def __init__(self, directory: Path, network: Network, database_url: str, redis: RedisServer, **given: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        network: Network,
+        database_url: str,
+        redis: SecureRedis,
+        environment: Mapping[str, str],
+        **given: str,
+    ) -> None:
         lease = {"LEASE_SECONDS": str(LEASE_SECONDS), "BEAT_SECONDS": str(BEAT_SECONDS)}
         super().__init__(
             directory,
             database_url,
-            redis,
+            redis,  # type: ignore[arg-type]
+            environment=environment,
             names=(*ON_A, *ON_B),
             address=OUTSIDE,
             **lease | {"WEBHOOKS_ALLOW_PRIVATE": "true"} | given,
@@ -158,7 +167,6 @@ class HostsStack(Stack):
         env = super()._environment(name)
         host = self.host(name)
         env["FUSIONAI_SIMULATOR_URL"] = self.providers[host.name].url
-        env["FUSIONAI_BROKER_URL"] = self.redis.url.replace(self.redis.address, BROKER)
         if name.startswith("web"):
             env["FUSIONAI_HOST"] = host.address
             self._urls[name] = f"http://{host.address}:{env['FUSIONAI_PORT']}"

@@ -14,7 +14,6 @@ removes them, and all that is in them, when their last process has ended, howeve
 
 import ctypes
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -30,32 +29,11 @@ T = TypeVar("T")
 SERVICES = "10.88.0.1"
 DATABASE, BROKER, REDIS, PROVIDERS, OUTSIDE = ADDRESSES = [f"10.88.0.{number}" for number in range(11, 16)]
 _HOSTS = {"a": "10.88.1.1", "b": "10.88.1.2"}
-_PROGRAMS = {"ip": "iproute2", "iptables": "iptables", "nsenter": "util-linux", "unshare": "util-linux"}
 _CLONE_NEWNET = 0x40000000
 _PLACE = "/proc/thread-self/ns/net"
 #: Where Python finds what sets the clock of a host wrong, and what stops a process of it at a line.
 _ON_HOSTS = Path(__file__).parents[1] / "chaos" / "hosts"
 _LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def lacking() -> str:
-    """Why this machine can have no such hosts; nothing if it can."""
-    if missing := sorted({package for program, package in _PROGRAMS.items() if not shutil.which(program)}):
-        return f"two hosts on one machine need {' and '.join(missing)} (Debian: apt-get install {' '.join(missing)})"
-    tried = subprocess.run(
-        [
-            "unshare",
-            "--net",
-            "sh",
-            "-c",
-            "ip link add one type veth peer name two && iptables -w -A INPUT -i one -j DROP",
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    why = " ".join(tried.stdout.decode(errors="replace").split())
-    return f"two hosts on one machine need root and network namespaces: {why}" if tried.returncode else ""
 
 
 class Network:

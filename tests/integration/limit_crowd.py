@@ -6,17 +6,20 @@ when it was asked and when it was answered.
 
 import asyncio
 import json
-import subprocess
 import sys
+from contextlib import ExitStack
+from tempfile import TemporaryFile
+from typing import IO
 
 from producer.admission.limits import Limits
 from producer.admission.limits.rates import requests_of_account
 from shared import clock
 from shared.accounts import KeyHolder
 from shared.environment import inherited
+from tests import starting
 
-#: Requests that come at once, and the pause between two such crowds, in seconds.
-CROWD, PAUSE_SECONDS = 20, 0.002
+#: Requests that come at once, and the pause between two such crowds, in seconds: far more than a limit allows.
+CROWD, PAUSE_SECONDS = 20, 0.01
 
 
 async def flood(url: str, account: str, limit: int, window: float, seconds: float) -> None:
@@ -45,13 +48,23 @@ def crowd(
 ) -> tuple[list[int], list[tuple[float, float]]]:
     """What each process was offered, and when the admitted requests of all were asked and answered."""
     numbers = [str(limit), str(window), str(seconds)]
-    command = [sys.executable, "-m", "tests.integration.limit_crowd", url, account, *numbers]
-    running = [subprocess.Popen(command, env=inherited(), stdout=subprocess.PIPE) for _ in range(processes)]
-    told = [json.loads(each.communicate(timeout=seconds + 60)[0]) for each in running]
+    with ExitStack() as opened:
+        files = [opened.enter_context(TemporaryFile()) for _ in range(processes)]
+        running = [
+            starting.start("tests.integration.limit_crowd", inherited(), file, url, account, *numbers) for file in files
+        ]
+        assert [each.wait(seconds + 60) for each in running] == [0] * processes
+        told = [json.loads(_read(file)) for file in files]
     assert all(one["admitted"] for one in told), "a process was left out"
     return [one["offered"] for one in told], sorted(
         (asked, answered) for one in told for asked, answered in one["admitted"]
     )
+
+
+def _read(file: IO[bytes]) -> bytes:
+    """What a process has printed last."""
+    file.seek(0)
+    return file.read().splitlines()[-1]
 
 
 def most_within(window: float, intervals: list[tuple[float, float]]) -> int:

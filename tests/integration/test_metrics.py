@@ -1,10 +1,7 @@
 """/metrics from real rows: every number exact, counted once whatever is repeated, and no hang without a database."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +19,11 @@ from shared import clock
 from shared.audit import Action
 from shared.db import AmbiguousCommitError, Database
 from shared.db import models as m
+from shared.environment import inherited
 from shared.jobs import pauses
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending, Requeue
+from tests import starting
 from tests.integration import world
 from tests.integration.attempts import NOWHERE
 from tests.integration.test_database_away import Failing, run, times
@@ -187,24 +186,11 @@ def test_what_is_rolled_back_is_not_counted(database: Database) -> None:
     assert shown(database) == before
 
 
-SETTLE = """
-import sys
-from shared.db import Database
-from shared.jobs.transitions import Ending, settle
-database = Database(sys.argv[1])
-for held in sys.argv[2:]:
-    id, epoch = held.split(":")
-    ending = Ending(id, int(epoch), "succeeded", provider="openai", model="gpt-4", prompt_tokens=2, charge_micros=7)
-    database.write_sync(settle, [ending])
-database.close()
-"""
-
-
 def test_two_processes_add_up(database: Database) -> None:
     held = [f"{job.id}:{job.epoch}" for job in leased(database, 40, bound=10)]
     url = database.engine.url.render_as_string(hide_password=False)
-    root = str(Path(__file__).parents[2])
-    both = [subprocess.Popen([sys.executable, "-c", SETTLE, url, *held[at::2]], cwd=root) for at in range(2)]
+    program = "tests.integration.settling_apart"
+    both = [starting.start(program, inherited(), None, url, *held[at::2]) for at in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
     after = counted(shown(database))
     assert after["jobs_settled_total", ("batch", "openai", "succeeded")] == 40
