@@ -105,7 +105,7 @@ deploy-check: dev ## the image, compose, chart, units, proxies, rules of deploy/
 
 test-cluster: dev ## a cluster on this machine: three nodes of RabbitMQ, Redis, TLS and passwords, PostgreSQL; what goes away and comes back
 	@$(BIN)/python -m tests.cluster.programs
-	CLUSTER_CHECK=1 $(BIN)/python -m pytest -q -n 0 tests/cluster
+	CLUSTER_CHECK=1 $(BIN)/python -m pytest -q $(if $(HISTORY),,-m "not history") -n 0 tests/cluster
 
 supply-check: dev ## licences of what is shipped, its bill of materials (build/sbom.cdx.json), and known vulnerabilities
 	@deploy/install.sh checks "$(PYTHON)"

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 from amqp import Message
-from amqp.exceptions import ChannelError
+from amqp.exceptions import ChannelError, NotFound
 from celery import Celery
 from kombu.transport import pyamqp
 from redis import RedisError
@@ -111,6 +111,8 @@ class Bell:
             return False  # a queue of a provider that this process does not know is another version's to ring
         try:
             self._ask(partial(self._send, task, queue, ids))
+        except NotFound:  # of a queue that is not replicated, its node is away
+            return False
         except Exception as error:
             self._lose(error)
             return False

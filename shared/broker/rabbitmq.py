@@ -10,7 +10,7 @@ import ssl
 from contextlib import suppress
 from typing import Any
 
-from amqp.exceptions import AMQPError, PreconditionFailed
+from amqp.exceptions import AMQPError, NotFound, PreconditionFailed
 from amqp.transport import SSLTransport, TCPTransport
 from kombu.entity import Queue
 from kombu.transport import TRANSPORT_ALIASES, pyamqp
@@ -88,13 +88,17 @@ class TlsTransport(pyamqp.SSLTransport):
     Connection = Connection
 
 
+#: Queues that this process's consumer could not have: of one that is not replicated, its node is away.
+unavailable: set[str] = set()
+
 _Queue: Any = Queue
 
 
 class QuorumQueue(_Queue):  # type: ignore[misc]
     """A queue with a copy on each of three nodes, if there are three. One that is there otherwise is used as it is.
 
-    RabbitMQ refuses to declare a queue with other properties than it has, which would keep a worker from all of them.
+    RabbitMQ refuses to declare a queue with other properties than it has, or whose node is away, which would keep a
+    worker from all of them.
     """
 
     def __init__(self, *args: Any, **given: Any) -> None:
@@ -102,16 +106,37 @@ class QuorumQueue(_Queue):  # type: ignore[misc]
         super().__init__(*args, **given)
 
     def queue_declare(self, nowait: bool = False, passive: bool = False, channel: Any = None) -> Any:
-        """Declare it, on a channel of its own: a refusal closes that."""
+        """Declare it, on a channel of its own: a refusal closes that. One that cannot be had is not consumed."""
         spare = (channel or self.channel).connection.channel()
         try:
-            return super().queue_declare(nowait, passive, spare)
-        except PreconditionFailed as error:
-            _tell(self.name, error)
-            return super().queue_declare(nowait, True, spare)
+            declared = self._declare(nowait, passive, spare)
+        except NotFound as error:
+            if passive or channel is not None:  # who publishes is told
+                raise
+            if self.name not in unavailable:
+                unavailable.add(self.name)
+                log.warning("RabbitMQ's queue %s cannot be used, its jobs are polled (%s)", self.name, error.reply_text)
+            return None
         finally:
             with suppress(AMQPError, OSError):
                 spare.close()
+        unavailable.discard(self.name)
+        return declared
+
+    def queue_bind(self, nowait: bool = False, channel: Any = None) -> Any:
+        """Bind it, if it can be had; Celery wants it bound to its own exchange."""
+        return None if self.name in unavailable else super().queue_bind(nowait, channel)
+
+    def consume(self, *args: Any, **options: Any) -> Any:
+        """Consume it, if it can be had."""
+        return None if self.name in unavailable else super().consume(*args, **options)
+
+    def _declare(self, nowait: bool, passive: bool, channel: Any) -> Any:
+        try:
+            return super().queue_declare(nowait, passive, channel)
+        except PreconditionFailed as error:
+            _tell(self.name, error)
+            return super().queue_declare(nowait, True, channel)
 
 
 def is_rabbitmq(url: str) -> bool:

@@ -172,7 +172,7 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("accounts set {account} --unknown-fields ignore", 0, ["{account}", "unknown fields: ignore"]),
     ("keys --account {account}", 0, ["{key}"]),
     ("keys list --prefix fusionai_live_", 0, ["{key}"]),
-    ("keys list --left", 0, ["id"]),
+    ("keys list --left", 0, ["No keys."]),
     ("keys secrets", 0, ["FUSIONAI_KEY_SECRET"]),
     ("keys create --account {account} --mode test --expires 2h", 0, ["fusionai_test_"]),
     ("keys show {key}", 0, ["requests per minute", "no limit", "those of the catalog"]),

@@ -22,6 +22,7 @@ from shared.settings import settings
 from shared.verify import verify
 from tests.chaos.keyed_provider import KeyedProvider
 from tests.conditions import await_condition
+from tests.everywhere import check_nowhere
 from tests.harness import Stack, chat
 from tests.servers import PostgresServer, RedisServer
 
@@ -37,8 +38,9 @@ CANARIES = (OLD, NEW, PASSWORD, NEXT_PASSWORD, *SERVERS, *PROVIDER)
 class Callers:
     """They go on and on, each key in a thread of its own, through a balancer of two web processes; what was refused."""
 
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
+    def __init__(self, stack: Stack, *, operators: bool = True) -> None:
+        """`operators`: there is one who looks at queues, and others who are signed in to the console."""
+        self._stack, self._operators = stack, operators
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
         self.password, self.sessions = PASSWORD, list[str]()
@@ -46,7 +48,8 @@ class Callers:
         self.done = 0
 
     def __enter__(self) -> Self:
-        self._begin(self._as_operator)
+        if self._operators:
+            self._begin(self._as_operator)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -285,10 +288,12 @@ def _keys(stack: Stack) -> dict[str, int]:
 
 
 def _check_unseen(stack: Stack, directory: Path) -> None:
-    """No secret is in a log, in what Prometheus reads, or in the list of processes."""
+    """No secret is in a log, in what Prometheus reads, in the list of processes, in a row or in Redis."""
     commands = [path.read_bytes().decode(errors="replace") for path in Path("/proc").glob("[0-9]*/cmdline")]
     logs = [path.read_text(errors="replace") for path in directory.glob("*.log")]
     metrics = httpx.get(stack.url("web") + "/metrics", trust_env=False).text
     assert len(logs) >= 4 and "fusionai_jobs_settled_total" in metrics
     for place in (*commands, *logs, metrics):
         assert [canary for canary in CANARIES if canary in place] == []
+    for canary in CANARIES:
+        check_nowhere(canary, stack.database, stack.redis.url)

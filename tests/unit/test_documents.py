@@ -145,7 +145,7 @@ def test_commands_are_there(document: str) -> None:
         " ".join((first, second))
         for code in code_of(document)
         for first, second in re.findall(
-            r"(?<![\w./-])(?<!from )fusionai ([a-z][a-z-]*)(?: ([a-z][a-z-]*)(?![\w./-]))?", code
+            r"(?<![\w./-])(?<!from )(?<!user )fusionai ([a-z][a-z-]*)(?: ([a-z][a-z-]*)(?![\w./-]))?", code
         )
         if not is_command(first, second)
     ]

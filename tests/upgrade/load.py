@@ -23,7 +23,7 @@ from tests.harness import Account, chat, line
 from tests.upgrade.stack import Upgrade
 
 #: Between two requests of a caller, in seconds: two cores have to bear all of them.
-PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.25
 #: The longest that a client may be told to wait before it asks again, in seconds.
 AGAIN_MOST_SECONDS = 10
 #: Purchases that are open at once: more are refused.

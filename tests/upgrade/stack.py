@@ -83,13 +83,16 @@ class Upgrade(Stack):
 
 
 @contextmanager
-def upgrading(directory: Path) -> Iterator[tuple[Upgrade, Balancer]]:
-    """The system as it was released, on databases of its own that lose nothing, and what stands before it."""
+def upgrading(directory: Path, **environment: str) -> Iterator[tuple[Upgrade, Balancer]]:
+    """The system as it was released, on databases of its own that lose nothing, and what stands before it.
+
+    `environment`: what its processes find there otherwise.
+    """
     older = source_of(RELEASED, directory / "older")
     server, redis = PostgresServer(durable=True), RedisServer().start()
     try:
         url = server.database()
-        stack = Upgrade(directory, url, redis, older)
+        stack = Upgrade(directory, url, redis, older, environment=environment)
         stack.command("older", "migrate")
         with stack, Balancer(stack.ports) as balancer:
             stack.until(lambda: len(balancer.ready) == len(stack.ports), what="both web processes before clients")

@@ -74,12 +74,12 @@ def roll(
         if name == read_at:
             alike(stack, load)
         batch = load.batch(f"{version}-{at}", FEW, upload=at % 2 == 0, **({"hold": "slices"} if at % 3 else {}))
+        if at == 0:
+            load.cancel_batch(batch)
         cut = CutShort(stack, load, account, name) if name.startswith("web") else None
         stack.replace(name, version)
         if cut is not None:
             cut.check()
-        if at == 0:
-            load.cancel_batch(batch)
         load.goes_on()
     assert set(stack.versions.values()) == {version}
 

@@ -16,6 +16,7 @@ from typing import Protocol
 from sqlalchemy import Connection, func, select, text
 
 from shared import clock, logs
+from shared.broker import rabbitmq
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db.models import jobs
@@ -83,9 +84,9 @@ class Poller:
         well = await asyncio.wrap_future(self._bell.check())
         late_seconds = DEAF_SECONDS if well else LATE_SECONDS
         found = False
-        looked = self._silent() if well else [*self._slots.queues, WEBHOOKS]
+        looked = {*self._silent(), *rabbitmq.unavailable} if well else {*self._slots.queues, WEBHOOKS}
         for queue in looked:
-            if queue != WEBHOOKS and (room := min(self._slots.room(queue), MOST)):
+            if queue in self._slots.queues and (room := min(self._slots.room(queue), MOST)):
                 found = await self._take(queue, room, late_seconds) or found
         if WEBHOOKS in looked and self._due is not None and (due := await self._database.read(self._due)):
             self._deliver(due)
