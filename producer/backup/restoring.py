@@ -57,8 +57,7 @@ def restore(
     path = sqlite_path(own.database_url)
     if path is None:
         raise Conflict("this restores SQLite; PostgreSQL has tools of its own: deploy/cluster.md says how")
-    if Path(path).exists():
-        raise Conflict(f"there is a database already: {path}; move it away first")
+    _check_free(Path(path))
     state = StateDirectory(own.state_directory)
     state.create()
     try:
@@ -73,6 +72,11 @@ def restore(
     known = read_settings(state_directory=own.state_directory)
     secrets = (known.key_secret, known.key_secret_next, *secrets_of(known.key_secrets_old))
     return Done(manifest, settled, copied, manifest.key_secret in map(key_secrets.mark, secrets))
+
+
+def _check_free(path: Path) -> None:
+    if path.exists():
+        raise Conflict(f"there is a database already: {path}; move it away first")
 
 
 def _stage(backup: Path, manifest: Manifest, path: Path) -> None:
@@ -132,6 +136,7 @@ def _put_in_place(path: Path) -> None:
     with closing(sqlite3.connect(staged, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")  # the copy alone is all of it
     staged.with_name(f"{staged.name}.migrating").unlink(missing_ok=True)
+    _check_free(path)  # again: a process that knows of no restore may have made one meanwhile
     for left in _beside(path):
         left.unlink(missing_ok=True)
     with staged.open("rb") as file:

@@ -317,6 +317,22 @@ def test_a_database_is_never_replaced(home: Home, database: Database, tmp_path: 
     assert rows(home.path, "SELECT count(*) FROM accounts") == before
 
 
+def test_a_database_that_appears_meanwhile_is_not_replaced(
+    home: Home, other: Home, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taking.take(tmp_path / "backup", home.use())
+    give = restoring._give_secrets
+
+    def beside(*given: Any) -> None:
+        other.path.write_bytes(b"somebody's")
+        give(*given)
+
+    monkeypatch.setattr(restoring, "_give_secrets", beside)
+    with pytest.raises(Conflict, match="there is a database already"):
+        restoring.restore(tmp_path / "backup", other.use(), ACTION)
+    assert other.path.read_bytes() == b"somebody's"
+
+
 def test_no_restore_under_a_system_that_runs(home: Home, other: Home, database: Database, tmp_path: Path) -> None:
     taking.take(tmp_path / "backup", home.use())
     own = other.use()
