@@ -1,4 +1,4 @@
-"""The results of a batch's lines while it runs, in the order in which they ended: who reads on gets each of them once.
+"""The results of a batch's lines while it runs, in the order in which they ended: each comes once at most.
 
 No index has a batch's lines by their ends: the ends of the account since the place of the last page are looked through,
 which are few where somebody reads on. That is bounded in time; a page that ends early says from where to go on.
@@ -20,7 +20,8 @@ from shared.db.models.jobs import ENDED
 from shared.errors import InvalidRequest
 from shared.objects.batches import BatchResult
 
-#: A line is shown so long after it ended: until then others may be written down whose ends are before its own.
+#: A line is shown so long after it ended: until then others may be written down whose ends are before its own. An end is
+#: dated before its transaction writes anything: one that is written down later than that is in the batch's files alone.
 HOLD_BACK_MICROS: Final = MICROS
 #: Ends that are looked through at once, and after how many seconds a page ends where it is.
 CHUNK: Final = 2_500
