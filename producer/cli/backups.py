@@ -93,7 +93,7 @@ def restore(directory: Path, next_invoice: int | None, as_json: bool) -> None:
 @operator_option
 @operator_command
 def restored(database: Database, output: Output, to: datetime | None, next_invoice: int | None) -> None:
-    """Do what follows when the database was put back to an earlier moment.
+    """Do what follows when the database was put back in time.
 
     By a restored dump, or a standby that lacked the last commits. Numbers of events and invoices that may have been
     given out since then are left out, leases end, epochs of jobs are raised, and the console is signed out of. Run it

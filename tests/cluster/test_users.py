@@ -22,8 +22,9 @@ def of_the_page(user: str) -> tuple[list[list[str]], list[list[str]]]:
     """What the page says of RabbitMQ, for this user: to make it, and to end the other one."""
     part = PAGE.read_text().partition("### A second user of RabbitMQ")[2].partition("\n#")[0]
     lines = [line.strip() for line in part.splitlines() if line.startswith("    rabbitmqctl ")]
-    words = [shlex.split(line.replace("fusionai_b", user).replace("…", PASSWORDS[user]))[1:] for line in lines]
-    words = [[word[0], "-p", HOST, *word[1:]] if word[0] == "set_permissions" else word for word in words]
+    words = [shlex.split(line.replace("fusionai_b", user), comments=True)[1:] for line in lines]
+    more = {"add_user": ([], [PASSWORDS[user]]), "set_permissions": (["-p", HOST], []), "delete_user": ([], [])}
+    words = [[name, *more[name][0], *rest, *more[name][1]] for name, *rest in words]
     return words[:2], words[2:]
 
 
