@@ -20,8 +20,8 @@ from shared.db.models.jobs import ENDED
 from shared.errors import InvalidRequest
 from shared.objects.batches import BatchResult
 
-#: A line is shown so long after it ended: until then others may be written down whose ends are before its own. An end is
-#: dated before its transaction writes anything: one that is written down later than that is in the batch's files alone.
+#: A line is shown so long after it ended: until then others may be written down whose ends are before its own. An end
+#: is dated before its transaction writes anything: one that is written down later than that is in the files alone.
 HOLD_BACK_MICROS: Final = MICROS
 #: Ends that are looked through at once, and after how many seconds a page ends where it is.
 CHUNK: Final = 2_500
