@@ -114,6 +114,8 @@ def test_what_can_be_shown_has_the_documented_fields(account: Account) -> None:
     asked = {"model": "gpt-4", "input": "Hello."}
     ids = {**things(account), "model": "gpt-4", "response": account.live.post("/responses", json=asked).json()["id"]}
     account.live.post(f"/webhooks/{ids['webhook']}/test")
+    results = f"/batches/{ids['batch']}/results"  # a line is listed a moment after its end
+    await_condition(lambda: account.live.get(results).json()["data"], what="a line among the batch's results")
     for path in sorted(set(SHOWN) - APART):
         kind = "batch" if "/batches/" in path else path.split("/")[2].removesuffix("s")
         answer = account.live.get(re.sub(r"{\w+}", ids.get(kind, ""), path).removeprefix("/v1"))

@@ -298,6 +298,7 @@ def test_a_web_process_that_ends_by_a_signal_sends_its_last_spans(
 
     monkeypatch.setattr("producer.app.serve.serve", told_to_stop)
     monkeypatch.setattr("producer.app.logs.start", lambda: None)
+    monkeypatch.setattr("producer.app.schema.require", lambda url: None)
     monkeypatch.setattr(app, "keep_private", lambda: None)
     with pytest.raises(SystemExit):
         app.main()
