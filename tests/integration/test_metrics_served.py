@@ -118,7 +118,7 @@ AWAY = {"status": "unavailable", "database": False}
 
 
 def test_without_a_database_it_is_503(tmp_path: Path) -> None:
-    with web(f"sqlite:///{tmp_path / 'nowhere' / 'a.sqlite3'}", tmp_path) as address:
+    with web("postgresql://nobody@127.0.0.1:1/nowhere", tmp_path) as address:
         for path in ("/readyz", "/metrics"):
             answer = httpx.get(address + path, timeout=10)
             assert answer.status_code == 503 and answer.json() == AWAY, path
@@ -130,6 +130,7 @@ def test_a_database_that_hangs_does_not_hang_it(postgres: PostgresServer, tmp_pa
     locked, over = threading.Event(), threading.Event()
 
     def hold(connection: Any) -> None:
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(text("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE"))
         locked.set()
         over.wait(30)
@@ -185,7 +186,7 @@ def test_a_port_that_another_program_has_ends_the_start_and_is_named(tmp_path: P
         other.bind(("127.0.0.1", 0))
         other.listen()
         own = other.getsockname()[1]
-        process = started(f"sqlite:///{tmp_path / 'a.sqlite3'}", tmp_path, free_port(), METRICS_PORT=own)
+        process = started(migrated_sqlite(tmp_path / "a.sqlite3"), tmp_path, free_port(), METRICS_PORT=own)
         try:
             assert process.wait(30) != 0
         finally:
