@@ -15,14 +15,17 @@ from shared import clock
 from shared.accounts import KeyHolder
 from shared.batches import result_lines
 from shared.clock import MICROS
+from shared.db.engines import LOCK_MILLIS
 from shared.db.models import jobs
 from shared.db.models.jobs import ENDED
 from shared.errors import InvalidRequest
-from shared.objects.batches import BatchResult
+from shared.objects.batches import BATCH_OVER, BatchResult
 
-#: A line is shown so long after it ended: until then others may be written down whose ends are before its own. An end
-#: is dated before its transaction writes anything: one that is written down later than that is in the files alone.
+#: While its batch runs, a line is shown so long after it ended: until then others may be written down whose ends are
+#: before its own, since an end is dated before its transaction writes anything. On SQLite they follow each other; on
+#: PostgreSQL one may wait for a lock. What takes longer still is in the files alone.
 HOLD_BACK_MICROS: Final = MICROS
+HOLD_BACK_LOCKED_MICROS: Final = LOCK_MILLIS * 1000 + MICROS
 #: Ends that are looked through at once, and after how many seconds a page ends where it is.
 CHUNK: Final = 2_500
 LOOK_SECONDS: Final = 0.05
@@ -37,7 +40,8 @@ def list_results(connection: Connection, holder: KeyHolder, batch_id: str, page:
     """A page of the lines of a batch that have ended. Its `last_id` is from where to go on, also when it is empty."""
     batch = batches.visible(connection, holder, batch_id)
     place = (batch["created_at"] - APART_MICROS, "") if page.after is None else _place(connection, holder, page.after)
-    ids, place, whole = _find(connection, holder, batch_id, place, page.limit)
+    until = _until(connection, over=batch["status"] in BATCH_OVER)
+    ids, place, whole = _find(connection, holder, batch_id, place, page.limit, until)
     sizes = {row.id: row for row in connection.execute(result_lines.SIZES.where(jobs.c.id.in_(ids)))}
     shown = result_lines.fitting([sizes[id] for id in ids if id in sizes])
     rows = connection.execute(result_lines.ROWS.where(jobs.c.id.in_(shown))).mappings()
@@ -49,12 +53,20 @@ def list_results(connection: Connection, holder: KeyHolder, batch_id: str, page:
     return {"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": cut or not whole}
 
 
+def _until(connection: Connection, *, over: bool) -> int:
+    """Up to which moment ends are shown; of a batch that is over all of them have been written down."""
+    if over:
+        return clock.now_micros() + APART_MICROS
+    sqlite = connection.dialect.name == "sqlite"
+    return clock.now_micros() - (HOLD_BACK_MICROS if sqlite else HOLD_BACK_LOCKED_MICROS)
+
+
 def _find(
-    connection: Connection, holder: KeyHolder, batch_id: str, place: _Place, most: int
+    connection: Connection, holder: KeyHolder, batch_id: str, place: _Place, most: int, until: int
 ) -> tuple[list[str], _Place, bool]:
     """Ids of the next lines that ended, where they end, and whether there are no more at present."""
     found: list[str] = []
-    until, most_late = clock.now_micros() - HOLD_BACK_MICROS, clock.monotonic() + LOOK_SECONDS
+    most_late = clock.monotonic() + LOOK_SECONDS
     while True:
         rows = connection.execute(ends_after(holder, place, until)).all()
         for row in rows:

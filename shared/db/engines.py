@@ -18,7 +18,8 @@ log = logging.getLogger("shared.db")
 SPARE, MORE = 2, 8
 #: Transactions here last milliseconds: one that waits so long for a lock starts anew; one that idles so long is dead,
 #: and its locks are free before those who wait for them give up (shared.db.WRITE_DEADLINE_SECONDS). In milliseconds.
-_SESSION = {"lock_timeout": 5_000, "idle_in_transaction_session_timeout": 5_000}
+LOCK_MILLIS, _IDLE_MILLIS = 5_000, 5_000
+_SESSION = {"lock_timeout": LOCK_MILLIS, "idle_in_transaction_session_timeout": _IDLE_MILLIS}
 
 pipelines.end_by_sync()
 
