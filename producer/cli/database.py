@@ -94,15 +94,15 @@ def migrate(as_json: bool, after: bool) -> None:
 
 
 class Waiting:
-    """Says once on standard error that the migration waits for others."""
+    """Says on standard error what the migration waits for, each thing once."""
 
     def __init__(self) -> None:
-        self._said = False
+        self._said: set[str] = set()
 
-    def __call__(self) -> None:
-        if not self._said:
-            click.echo("A table is in use by a long transaction: trying again.", err=True)
-        self._said = True
+    def __call__(self, why: str) -> None:
+        if why not in self._said:
+            click.echo(why, err=True)
+        self._said.add(why)
 
 
 @click.command()

@@ -110,7 +110,7 @@ def test_who_uses_a_table_goes_first(older_postgres: str, monkeypatch: pytest.Mo
     tries = threading.Semaphore(0)
     with opened(older_postgres) as reader, opened(older_postgres) as other, ThreadPoolExecutor(1) as migrating:
         reader.execute(text("SELECT count(*) FROM batches"))  # and its transaction stays open
-        done = migrating.submit(migrate, older_postgres, waiting=tries.release)
+        done = migrating.submit(migrate, older_postgres, waiting=lambda why: tries.release())
         for _ in range(3):
             assert tries.acquire(timeout=20)
             other.execute(text("SET lock_timeout = 5000"))
@@ -237,3 +237,14 @@ def test_a_database_that_is_away_may_be_anything(tmp_path: Any) -> None:
 
 def test_the_newest_schema_is_what_processes_ask_for(database: Database) -> None:
     schema.require(database.engine.url.render_as_string(hide_password=False))
+
+
+def test_who_waits_for_another_that_migrates_says_so(older_postgres: str) -> None:
+    said = threading.Semaphore(0)
+    with opened(older_postgres) as connection, ThreadPoolExecutor(1) as beside:
+        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": migrations._LOCK})
+        done = beside.submit(migrate, older_postgres, waiting=lambda why: said.release() if "Another" in why else None)
+        assert said.acquire(timeout=20)
+        connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": migrations._LOCK})
+        connection.commit()
+        assert done.result(30).revision == schema.NEWEST

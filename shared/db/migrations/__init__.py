@@ -51,18 +51,18 @@ class Migrated:
         return self.revision > schema.NEWEST
 
 
-def migrate(url: str, *, finish: bool = False, waiting: Callable[[], None] = lambda: None) -> Migrated:
+def migrate(url: str, *, finish: bool = False, waiting: Callable[[str], None] = lambda why: None) -> Migrated:
     """Upgrade to the newest revision; a second process waits, then finds nothing to do.
 
-    `finish`: take away too what no version from this one on needs. `waiting` is called before each new try to get a
-    table; Unavailable after TRY_SECONDS. A database that a newer version has migrated is left as it is. Conflict: a
-    restore has not been finished.
+    `finish`: take away too what no version from this one on needs. `waiting` is told before each new try, in a sentence,
+    what for: a table, which is Unavailable after TRY_SECONDS, or another process that migrates, as long as that takes. A
+    database that a newer version has migrated is left as it is. Conflict: a restore has not been finished.
     """
     if path := sqlite_path(url):
         check_restored(path)
     engine = _engine(url)
     try:
-        with _locked(engine) as connection:
+        with _locked(engine, waiting) as connection:
             before = schema.revision(connection)
             connection.rollback()
             if before is None or before < schema.NEWEST:
@@ -101,7 +101,7 @@ def check_restored(path: str) -> None:
         )
 
 
-def _patiently(connection: Connection, step: Callable[[], None], waiting: Callable[[], None]) -> None:
+def _patiently(connection: Connection, step: Callable[[], None], waiting: Callable[[str], None]) -> None:
     """Do it, again and again while a table is not to be had; what was done of it stays done."""
     deadline, pause = clock.monotonic() + TRY_SECONDS, threading.Event()
     while True:
@@ -116,7 +116,7 @@ def _patiently(connection: Connection, step: Callable[[], None], waiting: Callab
                     "a table of the database is in use by a transaction that does not end (a backup, a long query): "
                     "run `fusionai migrate` again when it is over; nothing is half done"
                 ) from None
-        waiting()
+        waiting("A table is in use by a long transaction: trying again.")
         pause.wait(LET_SECONDS)
 
 
@@ -155,7 +155,7 @@ def config(connection: Connection | None = None) -> "Config":
 
 
 @contextmanager
-def _locked(engine: Engine) -> Iterator[Connection]:
+def _locked(engine: Engine, waiting: Callable[[str], None]) -> Iterator[Connection]:
     """A connection without a transaction, on which no other process migrates meanwhile."""
     if engine.dialect.name == "sqlite":
         _make(lock := f"{engine.url.database}.migrating")
@@ -168,6 +168,7 @@ def _locked(engine: Engine) -> Iterator[Connection]:
     # (CREATE INDEX CONCURRENTLY waits for every statement that is older).
     with engine.connect() as connection:
         while not _told(connection, "SELECT pg_try_advisory_lock(:lock)"):
+            waiting("Another `fusionai migrate` is at work: waiting for its end.")
             threading.Event().wait(_TURN_SECONDS)
         try:
             yield connection
