@@ -54,9 +54,9 @@ class Migrated:
 def migrate(url: str, *, finish: bool = False, waiting: Callable[[str], None] = lambda why: None) -> Migrated:
     """Upgrade to the newest revision; a second process waits, then finds nothing to do.
 
-    `finish`: take away too what no version from this one on needs. `waiting` is told before each new try, in a sentence,
-    what for: a table, which is Unavailable after TRY_SECONDS, or another process that migrates, as long as that takes. A
-    database that a newer version has migrated is left as it is. Conflict: a restore has not been finished.
+    `finish`: take away too what no version from this one on needs. `waiting` is told in a sentence, before each try, what
+    for: a table, which is Unavailable after TRY_SECONDS, or another process that migrates, however long that takes.
+    A database that a newer version has migrated is left as it is. Conflict: a restore is unfinished.
     """
     if path := sqlite_path(url):
         check_restored(path)
