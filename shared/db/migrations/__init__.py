@@ -54,8 +54,8 @@ class Migrated:
 def migrate(url: str, *, finish: bool = False, waiting: Callable[[str], None] = lambda why: None) -> Migrated:
     """Upgrade to the newest revision; a second process waits, then finds nothing to do.
 
-    `finish`: take away too what no version from this one on needs. `waiting` is told in a sentence, before each try, what
-    for: a table, which is Unavailable after TRY_SECONDS, or another process that migrates, however long that takes.
+    `finish`: take away too what no version from this one on needs. `waiting` is told before each try, in a sentence,
+    what for: a table, which is Unavailable after TRY_SECONDS, or another process that migrates, however long it does.
     A database that a newer version has migrated is left as it is. Conflict: a restore is unfinished.
     """
     if path := sqlite_path(url):
