@@ -145,8 +145,11 @@ class Database:
             raise OperationalError("connect", None, psycopg.OperationalError("the database does not answer"))
         try:
             return self.engine.connect()
-        except DBAPIError:
-            if clock.monotonic() - began > _SLOW_SECONDS:
+        except DBAPIError as error:
+            silent = "FATAL" not in str(
+                error.orig
+            )  # else the server refuses: it is full, or starts
+            if silent and clock.monotonic() - began > _SLOW_SECONDS:
                 self._away_until = clock.monotonic() + _AWAY_SECONDS
             raise
 
