@@ -50,7 +50,7 @@ def restore(
 ) -> Done:
     """Restore a backup to the database, the state directory and the file storage of the settings.
 
-    NotFound: it is no whole backup. Conflict: it is of a newer version, or there is a database already.
+    NotFound: it is no whole backup. Conflict: it is of a newer version, or there is a database, or the log of one.
     """
     manifest = layout.read(backup)
     check_known(manifest.schema)
@@ -75,8 +75,17 @@ def restore(
 
 
 def _check_free(path: Path) -> None:
-    if path.exists():
-        raise Conflict(f"there is a database already: {path}; move it away first")
+    """Conflict, where there is a database, or the log of one, which may have its last commits."""
+    left = [one for one in (path, *_beside(path)) if one.exists() and one.suffix[-4:] != "-shm"]
+    if path in left:
+        raise Conflict(
+            f"there is a database already: {path}; move it away first, together with its log: mv {path}* ELSEWHERE/"
+        )
+    if left:
+        raise Conflict(
+            f"the log of another database is there: {left[0]}; it may have that one's last commits: move it to where "
+            "that database is"
+        )
 
 
 def _stage(backup: Path, manifest: Manifest, path: Path) -> None:

@@ -1,5 +1,6 @@
 """fusionai backup, restore, restored: copies of the whole system, and what follows when it was put back to one."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ _NEXT_INVOICE = click.option(
     type=click.IntRange(min=1),
     metavar="N",
     help="Number of the next invoice, where you know which was the last.",
+)
+_QUESTION = (
+    "Workers end what they run; a thousand numbers of invoices, and a million of events of each account, are left "
+    "out. Was the database put back to an earlier moment?"
 )
 _GONE = (
     "What was done after that moment is undone: jobs, files and invoices since then are gone, and keys that were "
@@ -70,15 +75,23 @@ def restore(directory: Path, next_invoice: int | None, as_json: bool) -> None:
         )
 
     def words() -> None:
-        _say(output, done.settled)
+        _say(output, replace(done.settled, restored_to=done.manifest.made_at))
         if not done.same_key_secret:
             output.prose(
                 "FUSIONAI_KEY_SECRET is not that of the backup, and FUSIONAI_KEY_SECRETS_OLD does not name it: API "
                 "keys under it do not work (fusionai keys secrets)."
             )
-        output.line("Next: fusionai verify --files")
+        output.line("Next: fusionai verify --files, then start the processes (fusionai up).")
 
-    output.value({**_shown(done.settled), "files": done.files, "same_key_secret": done.same_key_secret}, words)
+    output.value(
+        {
+            **_shown(done.settled),
+            "restored_to": clock.seconds(done.manifest.made_at),
+            "files": done.files,
+            "same_key_secret": done.same_key_secret,
+        },
+        words,
+    )
 
 
 @click.command()
@@ -90,15 +103,18 @@ def restore(directory: Path, next_invoice: int | None, as_json: bool) -> None:
     help="The moment to which it was put back, UTC.  [default: the newest in it]",
 )
 @_NEXT_INVOICE
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @operator_option
 @operator_command
-def restored(database: Database, output: Output, to: datetime | None, next_invoice: int | None) -> None:
+def restored(database: Database, output: Output, to: datetime | None, next_invoice: int | None, yes: bool) -> None:
     """Do what follows when the database was put back in time.
 
     By a restored dump, or a standby that lacked the last commits. Numbers of events and invoices that may have been
     given out since then are left out, leases end, epochs of jobs are raised, and the console is signed out of. Run it
-    before anything is started; again, it does no harm.
+    before anything is started, and once: each time leaves out a thousand numbers of invoices.
     """
+    if not yes:
+        click.confirm(_QUESTION, abort=True, err=True)
     at = None if to is None else round(to.replace(tzinfo=UTC).timestamp()) * clock.MICROS
     with working(output, "Working"):
         done = after_restore.settle(database, action("restored"), restored_to=at, next_invoice=next_invoice)

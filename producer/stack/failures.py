@@ -4,6 +4,7 @@ SQLAlchemy is imported when something has failed that imported it: commands that
 """
 
 import sys
+from typing import Any
 
 from shared.errors import FusionError
 from shared.settings import settings
@@ -28,6 +29,14 @@ def message(error: Exception) -> str:
 
     if isinstance(error, DBAPIError):
         place = settings().database_url.rpartition("@")[2]
-        hint = "`fusionai migrate` makes the tables, FUSIONAI_DATABASE_URL says where"
-        return f"the database {place} refused: {error.orig}\n({hint})"
+        if _lacks_tables(error.orig):
+            return f"the database {place} has no tables yet, or older ones: run `fusionai migrate` first"
+        return f"the database {place} refused: {error.orig}\n(FUSIONAI_DATABASE_URL says where it is)"
     return "FUSIONAI_DATABASE_URL is not the URL of a database"
+
+
+def _lacks_tables(error: Any) -> bool:
+    """Whether a table, or a column of one, is not there: of PostgreSQL by its code, of SQLite by its words."""
+    if getattr(error, "sqlstate", None) in ("42P01", "42703"):
+        return True
+    return any(words in str(error) for words in ("no such table", "no such column"))

@@ -146,9 +146,7 @@ class Database:
         try:
             return self.engine.connect()
         except DBAPIError as error:
-            silent = "FATAL" not in str(
-                error.orig
-            )  # else the server refuses: it is full, or starts
+            silent = "FATAL" not in str(error.orig)  # else the server refuses: it is full, or starts
             if silent and clock.monotonic() - began > _SLOW_SECONDS:
                 self._away_until = clock.monotonic() + _AWAY_SECONDS
             raise

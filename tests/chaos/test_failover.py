@@ -99,7 +99,7 @@ def fail_over(stack: Stack, account: Account, pair: Pair) -> list[str]:
     pair.primary.kill()
     pair.standby.promote()
     accepted(stack, account, "after")
-    assert "Restored to" in fusionai(stack, "restored", "--moment", moment)
+    assert "Restored to" in fusionai(stack, "restored", "--yes", "--moment", moment)
     stack.await_all_terminal(slow)
     return lost
 

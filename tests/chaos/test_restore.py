@@ -78,7 +78,7 @@ class OnPostgresql:
         run("pg_restore", "-h", host, "-U", "postgres", "-d", name, str(backup / "database"))
         _copy_new(backup / "files", stack.directory / "files")
         fusionai(stack, "migrate")
-        assert "Restored to" in fusionai(stack, "restored")
+        assert "Restored to" in fusionai(stack, "restored", "--yes")
 
 
 def _copy_new(source: Path, to: Path) -> None:

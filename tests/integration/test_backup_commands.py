@@ -54,8 +54,8 @@ def test_from_one_machine_to_another(home: Path, tmp_path: Path, monkeypatch: py
     assert "FUSIONAI_KEY_SECRET" not in said and "Next: fusionai verify --files" in said
     assert "All balances are exact." in fusionai("verify", "--files")
     assert "restore" in fusionai("accounts", "audit") and "ann" in fusionai("accounts", "audit")
-    assert "Restored to" in fusionai("restored")
-    told = fusionai("restored", "--moment", "2026-01-01T00:00:00", "--json")
+    assert "Restored to" in fusionai("restored", "--yes")
+    told = fusionai("restored", "--yes", "--moment", "2026-01-01T00:00:00", "--json")
     assert told["restored_to"] == 1_767_225_600 and told["next_invoice_number"] > 17
     assert fusionai("restore", tmp_path / "b", "--json", status=1)["error"]["type"] == "conflict"
     use(monkeypatch, tmp_path / "json")

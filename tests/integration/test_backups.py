@@ -303,7 +303,10 @@ def test_what_another_database_has_left_is_not_taken_for_this_ones(
     (other.state / "kept-wal").write_bytes((other.state / "fusionai.sqlite3-wal").read_bytes())
     lost.close()
     other.path.unlink()  # the database went, its log did not
-    (other.state / "kept-wal").rename(other.state / "fusionai.sqlite3-wal")
+    log = (other.state / "kept-wal").rename(other.state / "fusionai.sqlite3-wal")
+    with pytest.raises(Conflict, match="last commits"):
+        restoring.restore(tmp_path / "backup", own, ACTION)
+    log.rename(tmp_path / "fusionai.sqlite3-wal")
     restoring.restore(tmp_path / "backup", own, ACTION)
     assert [id for (id,) in rows(other.path, "SELECT id FROM jobs ORDER BY id")] == ids
     assert other.violations() == []

@@ -20,9 +20,10 @@ from producer.admission.limits import script
 from producer.admission.limits.allowances import Allowance, Ruling
 from producer.admission.limits.local import OwnLog
 from producer.admission.limits.rates import DIMENSIONS, Dimension, RateLimit
-from shared import clock, redis_clients
+from shared import clock, outages, redis_clients
 from shared.accounts import KeyHolder
 from shared.db.batcher import Batcher
+from shared.settings import settings
 from shared.stopping import stop
 
 log = logging.getLogger(__name__)
@@ -186,7 +187,7 @@ class Limits:
                     return answer
             self._lose("no answer")
         except (redis.RedisError, OSError) as error:
-            self._lose(type(error).__name__)
+            self._lose(outages.why(error))
         finally:
             task.cancel()
         return None
@@ -194,7 +195,10 @@ class Limits:
     def _lose(self, why: str) -> None:
         if self._up:
             log.warning(
-                "rate limits: Redis is unavailable (%s); this process allows 1/%d of each", why, self._processes
+                "rate limits: Redis at %s is unavailable (%s): until it is back this process admits 1/%d of each",
+                outages.place(settings().redis_url),
+                why,
+                self._processes,
             )
         self._up = False
         self._fell.set()
