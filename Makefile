@@ -6,8 +6,8 @@ RELEASED := $(shell sed -n 's/^RELEASED = "\([0-9a-f]*\)".*/\1/p' tests/chaos/ol
 HISTORY := $(shell git cat-file -e '$(RELEASED)^{commit}' 2>/dev/null && echo yes)
 # Which tests `make test` runs; nothing: all of them.
 TESTS ?=
-# How many it runs at a time. They wait as much as they work: four use two cores.
-WORKERS ?= 4
+# How many it runs at a time. They wait as much as they work: five use two cores.
+WORKERS ?= 5
 # How they are handed out: by file, each collected where it runs (tests/late.py), unless single tests are named.
 DEALT := $(if $(findstring ::,$(TESTS)),--dist loadfile --no-loadscope-reorder,\
 	-p tests.late -o console_output_style=classic --dist load --maxschedchunk 1)

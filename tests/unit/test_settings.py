@@ -185,6 +185,8 @@ def test_a_command_and_a_process_name_what_is_no_setting(
     said = "FUSIONAI_LOG_LEVELS is no setting, and changes nothing; did you mean FUSIONAI_LOG_LEVEL?"
     shown = CliRunner().invoke(main, ["jobs", "--help"])
     assert shown.stderr == f"Warning: {said}\n"
+    for name in ("_CHATTY", "_ALARMED", "_REPEATING"):  # what is told of other loggers would stay
+        monkeypatch.setattr(logs, name, {})
     logs.start()
     assert said in caplog.messages
 
