@@ -11,8 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.conditions import await_condition
 
 Answer = Mapping[str, Any]
 #: What a request is answered that no answer of its script fits.
@@ -161,13 +164,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _reset(self) -> None:
-        """Have the other side's system say ECONNRESET."""
+        """Have the other side's system say ECONNRESET, once it has read what was sent: the rest is thrown away."""
         self.close_connection = True
+        await_condition(lambda: not _unread(self.client_address[1]), what="the client has read what it was sent")
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nobody reads it."""
+
+
+def _unread(port: int) -> int:
+    """Bytes that whoever holds this port of ours has been sent and has not read; 0 where the system does not say."""
+    try:
+        table = Path("/proc/net/tcp").read_text()
+    except FileNotFoundError:
+        return 0
+    rows = (line.split() for line in table.splitlines()[1:])
+    return sum(int(row[4].partition(":")[2], 16) for row in rows if row[1].endswith(f":{port:04X}"))
 
 
 def _piece(step: Any) -> bytes:
