@@ -10,7 +10,7 @@ import hmac
 from functools import lru_cache
 from typing import Final
 
-from shared.settings import settings
+from shared.settings import Settings, settings
 from shared.settings_values import secrets_of
 
 #: Hexadecimal digits of a mark: enough to tell a handful of secrets apart.
@@ -22,15 +22,15 @@ def in_force() -> str:
     return settings().key_secret
 
 
-def old() -> tuple[str, ...]:
+def old(own: Settings | None = None) -> tuple[str, ...]:
     """Secrets of before, the newest first: what stands under them is good, and put under the one in force when used."""
-    return secrets_of(settings().key_secrets_old)
+    return secrets_of((own or settings()).key_secrets_old)
 
 
-def accepted() -> tuple[str, ...]:
-    """All of them, the one in force first."""
-    own = settings()
-    return (own.key_secret, *([own.key_secret_next] if own.key_secret_next else []), *old())
+def accepted(own: Settings | None = None) -> tuple[str, ...]:
+    """All of them, the one in force first; of this process' settings, unless others are given."""
+    own = own or settings()
+    return (own.key_secret, *([own.key_secret_next] if own.key_secret_next else []), *old(own))
 
 
 @lru_cache(maxsize=16)

@@ -11,16 +11,18 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.stub_server import StubHandler, StubServer
 
 SECRET_KEY = "sk_test_canaryOfTheStub"
 SIGNING_SECRET = "whsec_canaryOfTheStubsEndpoint"
 Json = dict[str, Any]
 
 
-class StripeStub:
+class StripeStub(StubServer):
     """The server; a test pays, declines and signs through it, and looks at `calls`."""
 
     def __init__(self) -> None:
@@ -37,9 +39,7 @@ class StripeStub:
         self._count = 0
         stub = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(StubHandler):
             def do_GET(self) -> None:
                 stub.serve(self, {})
 
@@ -47,22 +47,8 @@ class StripeStub:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
                 stub.serve(self, dict(parse_qsl(body, keep_blank_values=True)))
 
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(Handler)
+        self.url = self.origin
 
     @property
     def settings(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from shared.errors import Conflict, NotFound
+from shared.files.blob_stores import sync_directory
 from shared.settings import OPERATOR_PASSWORD
 
 #: Of this layout; a backup of another is a newer version's.
@@ -56,7 +57,7 @@ def write(directory: Path, manifest: Manifest) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(directory / MANIFEST)
-    sync(directory)
+    sync_directory(directory)
 
 
 def read(directory: Path) -> Manifest:
@@ -82,17 +83,5 @@ def own_version() -> str:
 
 def sha256(path: Path) -> str:
     """Of a file, in hexadecimal digits."""
-    found = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(READ_BYTES):
-            found.update(piece)
-    return found.hexdigest()
-
-
-def sync(directory: Path) -> None:
-    """Have the names in a directory outlive a power cut."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        return hashlib.file_digest(file, "sha256").hexdigest()

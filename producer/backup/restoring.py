@@ -23,8 +23,8 @@ from shared.db.addresses import sqlite_path
 from shared.db.migrations import being_restored, check_known, migrate
 from shared.errors import Conflict
 from shared.files import blobs
+from shared.files.blob_stores import sync_directory
 from shared.settings import Settings, read_settings
-from shared.settings_values import secrets_of
 
 #: Told how many bytes have been copied.
 Progress = Callable[[int], object]
@@ -70,13 +70,13 @@ def restore(
     except AlreadyUpError as error:
         raise Conflict(str(error)) from None
     known = read_settings(state_directory=own.state_directory)
-    secrets = (known.key_secret, known.key_secret_next, *secrets_of(known.key_secrets_old))
-    return Done(manifest, settled, copied, manifest.key_secret in map(key_secrets.mark, secrets))
+    marks = map(key_secrets.mark, key_secrets.accepted(known))
+    return Done(manifest, settled, copied, manifest.key_secret in marks)
 
 
 def _check_free(path: Path) -> None:
     """Conflict, where there is a database, or the log of one, which may have its last commits."""
-    left = [one for one in (path, *_beside(path)) if one.exists() and one.suffix[-4:] != "-shm"]
+    left = [one for one in (path, *_beside(path)) if one.exists() and not one.name.endswith("-shm")]
     if path in left:
         raise Conflict(
             f"there is a database already: {path}; move it away first, together with its log: mv {path}* ELSEWHERE/"
@@ -151,4 +151,4 @@ def _put_in_place(path: Path) -> None:
     with staged.open("rb") as file:
         os.fsync(file.fileno())
     staged.rename(path)
-    layout.sync(path.parent)
+    sync_directory(path.parent)

@@ -22,6 +22,7 @@ from shared.db.addresses import sqlite_path
 from shared.db.schema import revision
 from shared.errors import Conflict, Unavailable
 from shared.files import blobs
+from shared.files.blob_stores import sync_directory
 from shared.settings import Settings
 from shared.verify import files as stored_files
 
@@ -60,7 +61,7 @@ def take(target: Path, own: Settings, *, files: bool = True, progress: Progress 
         )
         layout.write(partial, manifest)
         partial.rename(target)
-        layout.sync(target.parent)
+        sync_directory(target.parent)
     return manifest
 
 

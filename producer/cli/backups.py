@@ -73,9 +73,10 @@ def restore(directory: Path, next_invoice: int | None, as_json: bool) -> None:
         done = restoring.restore(
             directory, settings(), action("restore"), next_invoice=next_invoice, progress=_counted(update)
         )
+    settled = replace(done.settled, restored_to=done.manifest.made_at)  # the backup's own moment
 
     def words() -> None:
-        _say(output, replace(done.settled, restored_to=done.manifest.made_at))
+        _say(output, settled)
         if not done.same_key_secret:
             output.prose(
                 "FUSIONAI_KEY_SECRET is not that of the backup, and FUSIONAI_KEY_SECRETS_OLD does not name it: API "
@@ -83,15 +84,7 @@ def restore(directory: Path, next_invoice: int | None, as_json: bool) -> None:
             )
         output.line("Next: fusionai verify --files, then start the processes (fusionai up).")
 
-    output.value(
-        {
-            **_shown(done.settled),
-            "restored_to": clock.seconds(done.manifest.made_at),
-            "files": done.files,
-            "same_key_secret": done.same_key_secret,
-        },
-        words,
-    )
+    output.value({**_shown(settled), "files": done.files, "same_key_secret": done.same_key_secret}, words)
 
 
 @click.command()

@@ -57,7 +57,7 @@ class Directory:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
         finally:
             with contextlib.suppress(OSError):  # retention's, then
                 part.unlink(missing_ok=True)
@@ -83,7 +83,7 @@ class Directory:
         path = self._root / name
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
 
     def starting(self, prefix: str, start: str) -> list[str]:
         with contextlib.suppress(FileNotFoundError), os.scandir(self._root / prefix) as found:
@@ -222,10 +222,11 @@ def _make_directory(path: Path) -> None:
         return
     _make_directory(path.parent)
     path.mkdir(exist_ok=True)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Have the names in a directory outlive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -5,12 +5,12 @@ with KeyedProvider("first") as provider:
 """
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
+
+from tests.stub_server import StubHandler, StubServer
 
 
-class KeyedProvider:
+class KeyedProvider(StubServer):
     """OpenAI's chat completions on a loopback port; `keys` may be changed at any time, `used` are those that came."""
 
     def __init__(self, *keys: str) -> None:
@@ -18,9 +18,7 @@ class KeyedProvider:
         self.used: set[str] = set()
         provider = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(StubHandler):
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["content-length"]))
                 key = self.headers.get("authorization", "").removeprefix("Bearer ")
@@ -33,22 +31,8 @@ class KeyedProvider:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(Handler)
+        self.url = f"{self.origin}/v1"
 
 
 ANSWER: dict[str, Any] = {
