@@ -150,10 +150,15 @@ class Gate:
     def release(self) -> None:
         """A call has ended."""
         self.in_flight -= 1
-        self.pump()
+        if self._realtime or self._batch:
+            self.pump()
 
     def learn(self, limits: RateLimits | None, tokens: int) -> None:
         """What an answer said of the provider's limits, and how many tokens its call used, for which batches wait."""
+        if limits is None and self.requests is None and self.tokens is None:  # nothing bounds it, as of most
+            self._stated = self._repeated = 0
+            self.report.told = None
+            return
         stated = limits and limits.requests and limits.requests.limit
         self._repeated = self._repeated + 1 if stated and stated == self._stated else 0
         self._stated = stated or 0

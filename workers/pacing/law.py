@@ -90,6 +90,8 @@ def step(state: ProviderState, report: Report, now: float, *, pauses: Pauses, ji
 
 def share(state: ProviderState, worker: str) -> float:
     """This worker's share of rate and limit, by what each of them wants."""
+    if len(state.workers) < 2:  # as where one worker does all of it; asked twice a call
+        return 1.0
     wanted = {name: max(row[1], 1.0) for name, row in state.workers.items()}
     return wanted[worker] / sum(wanted.values()) if worker in wanted else 1.0
 

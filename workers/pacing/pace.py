@@ -4,8 +4,8 @@ import asyncio
 import logging
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from shared import clock, logs
@@ -71,23 +71,12 @@ class Permit:
         """It was not made, or cancelled; nothing is learned of it."""
         self.pace.dropped(self)
 
-    @contextmanager
-    def guarded(self, harmless: Callable[[ProviderError], bool] = lambda error: False) -> Iterator[None]:
-        """Around the call: one that fails, or is cancelled, is reported; a good answer is for the caller to report.
-
-        `harmless`: of which errors nothing is to be learned.
-        """
-        try:
-            yield
-        except ProviderError as error:
-            if harmless(error):
-                self.dropped()
-            else:
-                self.failed(error)
-            raise
-        except BaseException:
+    def broken(self, error: BaseException, *, harmless: bool) -> None:
+        """The call has come to no answer: it failed, or was cancelled. `harmless`: nothing is to be learned of that."""
+        if isinstance(error, ProviderError) and not harmless:
+            self.failed(error)
+        else:
             self.dropped()
-            raise
 
 
 @dataclass(slots=True)
@@ -100,6 +89,8 @@ class Pace:
     tokens: Mapping[str, float] = field(default_factory=dict)
     pauses: Pauses = field(default_factory=Pauses)
     _gates: dict[str, Gate] = field(default_factory=dict)
+    #: The gates of a provider and of one of its models, once what all know of them has been asked for.
+    _both: dict[tuple[str, str], tuple[Gate, Gate]] = field(default_factory=dict)
     _ready: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
     _urgent: dict[str, Gate] = field(default_factory=dict)
     _kick: asyncio.Event = field(default_factory=asyncio.Event)
@@ -122,10 +113,12 @@ class Pace:
         up again, and is no evidence of that once others have been served, or if it fails again and again: it may be the
         job's own fault.
         """
-        whole, gate = await self._gate(provider, ANY), await self._gate(provider, upstream)
-        for one in (whole, gate):
-            if (wait := one.paused()) is not None:
-                gate.used_at = clock.monotonic()
+        both = self._both.get((provider, upstream)) or await self._gates_of(provider, upstream)
+        whole, gate = both
+        whole.used_at = clock.monotonic()
+        for one in both:
+            if one.state.paused and (wait := one.paused()) is not None:
+                gate.used_at = whole.used_at
                 if wait.seconds > 0 or not (failed_at is None or one.is_overdue()) or not await self._claimed(one):
                     return self._stay_away(one)
                 return Permit(self, gate, gate.let_pass(), whole.state.version, failed_at, tried=one)
@@ -203,6 +196,12 @@ class Pace:
         gate.adopt(state, self.store.ahead)
         return mine
 
+    async def _gates_of(self, provider: str, upstream: str) -> tuple[Gate, Gate]:
+        """Both gates of a call; known from then on."""
+        both = await self._gate(provider, ANY), await self._gate(provider, upstream)
+        self._both[provider, upstream] = both
+        return both
+
     async def _gate(self, provider: str, upstream: str) -> Gate:
         name = name_of(provider, upstream)
         if not self._tasks:  # with the first call, on the loop that makes it
@@ -217,7 +216,6 @@ class Pace:
         if (ready := self._ready.get(name)) is not None:
             await asyncio.wait([ready])
             self._ready.pop(name, None)
-        gate.used_at = clock.monotonic()
         return gate
 
     def _report_now(self, gate: Gate) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -13,6 +14,10 @@ from shared.submissions.schemas import REQUESTS
 from shared.submissions.steps.course import COURSE
 from workers.running import walks
 from workers.running.walks import Walk
+
+
+#: Offers that are kept as they were read, by their text, which has about a kilobyte.
+KEPT_OFFERS = 256
 
 
 class UnreadableError(Exception):
@@ -33,7 +38,7 @@ class Work:
 def work(job: Leased) -> Work:
     """What a job is about; UnreadableError."""
     try:
-        offers = [read_offer(row) for row in orjson.loads(job.offers)]
+        offers = _offers(job.offers)
         request = orjson.loads(job.request)
         routing = orjson.loads(job.routing) if job.routing else {}
         if not (isinstance(request, dict) and isinstance(routing, dict)):
@@ -45,6 +50,12 @@ def work(job: Leased) -> Work:
         raise UnreadableError(job.type)
     except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise UnreadableError(type(error).__name__) from error
+
+
+@lru_cache(maxsize=KEPT_OFFERS)
+def _offers(text: str) -> tuple[Offer, ...]:
+    """The offers in a row. The lines of a batch have the same, mostly, and nothing changes an offer."""
+    return tuple(read_offer(row) for row in orjson.loads(text))
 
 
 def _work(job: Leased, request: dict[str, Any], offers: Sequence[Offer], hold_stream: bool) -> Work:

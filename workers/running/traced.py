@@ -48,5 +48,7 @@ def _call(job: Leased, offer: Offer, request: Mapping[str, Any]) -> Iterator[tel
 
 def answered(span: telemetry.Span, answer: ProviderAnswer) -> None:
     """What a call came to."""
+    if span is telemetry.NOTHING:
+        return
     span.tell(lambda: names.answer(answer.body, answer.usage.prompt_tokens, answer.usage.completion_tokens))
     span.tell(lambda: content.answered(answer.body))
