@@ -72,7 +72,8 @@ class ChoiceBuilder:
         return said
 
     def _count(self, texts: Iterable[str | None]) -> None:
-        self._left -= sum(len(text or "") for text in texts)
+        for text in texts:
+            self._left -= len(text or "")
         if self._left < 0:
             what = "the provider's response is longer than the limit that was asked for"
             raise ProviderError(what, upstream_status=200, code="protocol")
@@ -85,9 +86,11 @@ class ChoiceBuilder:
 
     def take_likely(self, given: Any) -> dict[str, list[Any]] | None:
         """Take logprobs; as they are passed on."""
-        if given is not None and not isinstance(given, dict):
+        if given is None:
+            return None
+        if not isinstance(given, dict):
             raise wrong(f"{self._path}.logprobs", "is not an object")
-        found = {name: list(given[name]) for name in ("content", "refusal") if given.get(name)} if given else {}
+        found = {name: list(given[name]) for name in ("content", "refusal") if given.get(name)}
         if strict_json.is_deep(found):
             raise wrong(f"{self._path}.logprobs", "is nested too deeply")
         for name, tokens in found.items():
@@ -130,11 +133,15 @@ class ChoiceBuilder:
             message[SIGNED] = self._signed
         if self._calls:
             message["tool_calls"] = self._calls.shown()
-        message.update(self.beside())
+        if self._beside:
+            message.update(self.beside())
         likely = {name: self._likely.get(name) for name in ("content", "refusal")} if self._likely else None
         made = {"index": self.index, "message": message, "logprobs": likely, "finish_reason": self._finish}
-        more = {STOPPED_AT: self.stopped_at, NATIVE: self.native}
-        return made | {name: value for name, value in more.items() if value is not None}
+        if self.stopped_at is not None:
+            made[STOPPED_AT] = self.stopped_at
+        if self.native is not None:
+            made[NATIVE] = self.native
+        return made
 
 
 def _called(message: Mapping[str, Any]) -> Any:

@@ -24,6 +24,8 @@ def lacking(error: Exception, of: str = "response") -> ProviderError:
 
 def place(value: Any, path: str, most: int = MOST_PARTS) -> int | None:
     """An index: a number from 0 on and below `most`, also as text or as a float; None when there is none."""
+    if type(value) is int and 0 <= value < most:
+        return value
     if value is None or value == "":
         return None
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 4:

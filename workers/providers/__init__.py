@@ -33,6 +33,7 @@ from shared.providers.limits import RateLimits
 from shared.submissions.catalogue import SANDBOX, Catalogue, Endpoint, Provider, endpoint
 from shared.submissions.offers import Offer
 from shared.submissions.schemas import Usage
+from shared.submissions.sending import Sending
 from workers.upstream.http import HttpClient
 from workers.upstream.time_limits import TimeLimits, limits
 from workers.upstream.transport import ProviderClient
@@ -68,6 +69,8 @@ class ProviderCall:
     limits: TimeLimits = field(default_factory=limits)
     #: Called when a streamed answer has come whole, though its end may not have been passed on yet.
     on_whole: Callable[[], None] = lambda: None
+    #: What its model is sent, once that was looked up (`openai.request.sending_of`): the same to its end.
+    sending: Sending | None = field(default=None, init=False, repr=False)
 
     @property
     def service_tier(self) -> str | None:

@@ -15,7 +15,6 @@ from shared.submissions.steps.course import COURSE
 from workers.running import walks
 from workers.running.walks import Walk
 
-
 #: Offers that are kept as they were read, by their text, which has about a kilobyte.
 KEPT_OFFERS = 256
 

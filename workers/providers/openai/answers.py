@@ -27,8 +27,9 @@ def chat(
     """The result of choices that are in order, and what was used."""
     if not choices:
         raise _empty("choices")
-    most = (call.request.get("max_tokens") or call.offer.max_output or reported.MOST_TOKENS) * wanted(call)
-    usage = estimates.of_chat(usage, call.request, choices, catalogue().overheads, most)
+    if usage is None or not (usage.prompt_tokens and usage.completion_tokens):
+        most = (call.request.get("max_tokens") or call.offer.max_output or reported.MOST_TOKENS) * wanted(call)
+        usage = estimates.of_chat(usage, call.request, choices, catalogue().overheads, most)
     return results.chat(call.job_id, call.offer.model, choices, created), usage
 
 
@@ -52,7 +53,7 @@ def choice(call: ProviderCall, index: int) -> ChoiceBuilder:
 def _chat(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
     found = _listed(body, "choices")
     numbers = [place(one.get("index"), f"choices[{at}].index") for at, one in enumerate(found)]
-    if None not in numbers and len(set(numbers)) == len(numbers):
+    if len(numbers) > 1 and None not in numbers and len(set(numbers)) == len(numbers):
         found = [one for _, one in sorted(zip(numbers, found, strict=True), key=lambda pair: pair[0] or 0)]
     choices = [_choice(call, index, one) for index, one in enumerate(found[: wanted(call)])]
     return chat(call, choices, reported.of(body), _created(body))

@@ -4,8 +4,9 @@ Source: OpenAI's API reference; Anthropic's, Google's and DeepInfra's pages on t
 known fields are sent, and of these only what the caller or the catalogue asked for; a limit on the answer always is.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
 
 from shared.submissions import extras
 from shared.submissions.catalogue import catalogue
@@ -16,6 +17,7 @@ from workers.providers.openai import tool_pictures
 from workers.upstream.json_body import encoded
 
 Body = dict[str, Any]
+Chosen: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
 
 #: Canonical chat fields that this protocol has under the same name.
 _CHAT: Final = frozenset(
@@ -54,14 +56,17 @@ def payload(call: ProviderCall) -> bytes:
 
 def sending_of(call: ProviderCall) -> Sending:
     """What its model is sent: as the catalogue says now, so that a row that was put right helps jobs that wait."""
-    return catalogue().sending_for(call.offer.provider, call.offer.model, call.offer.upstream)
+    if (found := call.sending) is None:
+        found = call.sending = catalogue().sending_for(call.offer.provider, call.offer.model, call.offer.upstream)
+    return found
 
 
 def composed(call: ProviderCall, sending: Sending) -> Body:
     """The body in the provider's words."""
     request, offer = call.request, call.offer
     body: Body = {"model": offer.upstream}
-    body.update((name, request[name]) for name in _sent(call, sending))
+    for name in _chosen(call, sending)[0]:
+        body[name] = request[name]
     if call.type == "chat.completion":
         _effort(body, call, sending)
         _add_defaults(body, sending)
@@ -70,7 +75,7 @@ def composed(call: ProviderCall, sending: Sending) -> Body:
         body["messages"] = _messages(call, sending)
     if offer.service_tier and "service_tier" in body:
         body["service_tier"] = sending.tiers.get(offer.service_tier, offer.service_tier)
-    if kept := extras.taken(request.get(extras.KEY) or {}, sending.takes):
+    if extras.KEY in request and (kept := extras.taken(request[extras.KEY] or {}, sending.takes)):
         body = extras.put(body, kept)
     if call.type == "chat.completion":  # only now: what stands beside messages is put by their places
         body["messages"] = tool_pictures.moved(body["messages"])
@@ -89,11 +94,12 @@ def ignored(call: ProviderCall) -> list[str]:
 
 def left_out(call: ProviderCall, sending: Sending) -> Iterator[str]:
     """The same, all of them."""
-    handled = _SILENT.union(_sent(call, sending), call.request.get(UNASKED, ()))
-    for name in call.request:
-        if _is_overruled(name, call, sending):
+    left = _chosen(call, sending)[1]
+    fixed = _beside_tools(call, sending)
+    for name in call.request if fixed else left:
+        if fixed and _is_overruled(name, fixed, call, sending):
             yield name
-        elif name not in handled and not (name == "reasoning" and _has_effort(call, sending)):
+        elif name in left and not (name == "reasoning" and _has_effort(call, sending)):
             yield name
     options = call.request.get("stream_options") or {}
     yield from (f"stream_options.{name}" for name, value in options.items() if value and name != "include_usage")
@@ -104,25 +110,38 @@ def left_out(call: ProviderCall, sending: Sending) -> Iterator[str]:
         yield from extras.left(beside, sending.takes)
 
 
-def _sent(call: ProviderCall, sending: Sending) -> list[str]:
-    """The fields of the request that go on."""
-    request, fields = call.request, _FIELDS[call.type]
-    omit: Collection[str] = sending.omit
-    if call.offer.omit or UNASKED in request:
-        omit = sending.omit.union(call.offer.omit, request.get(UNASKED, ()))
-    names = [
-        name
-        for name in request
-        if (name in fields and name not in omit) or (name in _TAKEN and _takes(name, call, sending))
-    ]
-    either = [name for name in sending.either if name in names]
-    return [name for name in names if name not in either[1:]] if len(either) > 1 else names
+def _chosen(call: ProviderCall, sending: Sending) -> Chosen:
+    """The fields of the request that go on, and those that something is to be said of.
+
+    The lines of a batch have the same fields, mostly: worked out once for all that have.
+    """
+    request = call.request
+    tiers = "service_tier" in request and has_tiers(call)
+    fixed = sending.omit, sending.takes, sending.either, tiers
+    unasked = request.get(UNASKED, ())
+    # A list of what was not asked for may be long, and is a request's own.
+    choose = _choose.__wrapped__ if unasked else _choose
+    return choose(call.type, tuple(request), (*call.offer.omit, *unasked), *fixed, tuple(unasked))
 
 
-def _takes(name: str, call: ProviderCall, sending: Sending) -> bool:
-    if name != "service_tier":
-        return name in sending.takes
-    return name in sending.takes or has_tiers(call)
+@lru_cache(maxsize=1024)
+def _choose(
+    type: str,
+    given: tuple[str, ...],
+    left_out: tuple[str, ...],
+    omit: frozenset[str],
+    takes: frozenset[str],
+    either: tuple[str, ...],
+    tiers: bool,
+    unasked: tuple[str, ...],
+) -> Chosen:
+    fields, omit = _FIELDS[type], omit.union(left_out)
+    taken = _TAKEN & (takes | {"service_tier"} if tiers else takes)
+    names = [name for name in given if (name in fields and name not in omit) or name in taken]
+    rivals = [name for name in either if name in names][1:]
+    sent = tuple(name for name in names if name not in rivals)
+    handled = _SILENT.union(sent, unasked)
+    return sent, tuple(name for name in given if name not in handled)
 
 
 def has_tiers(call: ProviderCall) -> bool:
@@ -144,9 +163,9 @@ def _beside_tools(call: ProviderCall, sending: Sending) -> Mapping[str, Any]:
     return sending.with_tools if call.request.get("tools") else {}
 
 
-def _is_overruled(name: str, call: ProviderCall, sending: Sending) -> bool:
+def _is_overruled(name: str, fixed: Mapping[str, Any], call: ProviderCall, sending: Sending) -> bool:
     """Whether a field asks for something else than what is sent beside tools."""
-    fixed, given = _beside_tools(call, sending), call.request[name]
+    given = call.request[name]
     if name == "reasoning" and fixed and _has_effort(call, sending):
         name, given = "reasoning_effort", given["effort"]
     return name in fixed and given != fixed[name]
