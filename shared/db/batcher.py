@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from shared.db import AmbiguousCommitError, is_away
@@ -28,7 +28,7 @@ PATIENT_SECONDS = 0.1
 class _Waiting(Generic[I, O]):
     item: I
     weight: int
-    answer: "asyncio.Future[O | Exception]" = field(default_factory=asyncio.Future)
+    answer: "asyncio.Future[O | Exception]"
 
 
 class Batcher(Generic[I, O]):
@@ -51,7 +51,7 @@ class Batcher(Generic[I, O]):
 
         Cancelling the caller does not cancel the flush. `patient`: it has time for more to come.
         """
-        waiting: _Waiting[I, O] = _Waiting(item, weight)
+        waiting: _Waiting[I, O] = _Waiting(item, weight, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if not patient or len(self._waiting) >= self._most:
             self._now.set()

@@ -33,6 +33,8 @@ def reason(given: Any, path: str) -> str | None:
     """OpenAI's word; None when nothing is said. ProviderError when it says that this is no answer."""
     if given is None or given == "":
         return None
+    if given == "stop":
+        return "stop"
     if not isinstance(given, str):
         raise wrong(path, "is not a string")
     word = given.strip().lower().removeprefix("finish_reason_").removeprefix("finishreason.")

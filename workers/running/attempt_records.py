@@ -47,7 +47,9 @@ def failed(record: dict[str, Any], error: ProviderError, at: float | None, *, no
 
 def close(record: dict[str, Any]) -> None:
     """It is over; if nothing else was said of it, it was interrupted."""
-    record.setdefault("finished_at", clock.now_seconds())
+    if "finished_at" in record:
+        return
+    record["finished_at"] = clock.now_seconds()
     record.setdefault("status_code", None)
     record.setdefault("error", "interrupted")
 

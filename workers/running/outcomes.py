@@ -9,7 +9,7 @@ import orjson
 from shared.errors import FusionError, InternalError, InvalidRequest, ProviderError, Timeout, UpstreamError
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending, RelayedPart, Terminal
-from shared.money.pricing import charge, charge_of_all
+from shared.money.pricing import Price, charge, charge_of_all
 from shared.objects.amounts import credits
 from shared.submissions import usage_shown
 from shared.submissions.charging import priced_offer
@@ -63,7 +63,22 @@ def succeeded(
 def _charged(job: Leased, offer: Offer, usage: Usage) -> tuple[int, int]:
     """What the customer pays, and what is the platform's loss; nothing of a test job."""
     bound = min(offer.bound_micros, job.bound_micros)
-    return (0, 0) if job.test else charge(usage.amount, offer.price, bound=bound)
+    return (0, 0) if job.test else charge(usage.amount, _price(offer), bound=bound)
+
+
+def _price(offer: Offer) -> Price:
+    """The price of an offer, which many jobs share (`job_rows`): made once, as making one costs what using it does."""
+    kept = _prices.get(id(offer))
+    if kept is None or kept[0] is not offer:
+        if len(_prices) >= MOST_PRICES:
+            _prices.clear()
+        kept = _prices[id(offer)] = offer, offer.price
+    return kept[1]
+
+
+#: By what they are prices of, which is kept with them, so that its address is nobody else's meanwhile.
+_prices: dict[int, tuple[Offer, Price]] = {}
+MOST_PRICES: Final = 256
 
 
 def _so_far(job: Leased, partial: PartialAnswer, offer: Offer) -> tuple[Usage, int, int]:

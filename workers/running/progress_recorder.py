@@ -40,6 +40,8 @@ class ProgressRecorder:
     def open(self, job: Leased) -> PartialAnswer:
         """A job is called for; what is sent on of its answer is to be noted in the result."""
         partial = PartialAnswer()
+        if job.batch_id is not None:  # it is not streamed
+            return partial
         self._open[job.id] = job, partial
         return partial
 

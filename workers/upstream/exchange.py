@@ -84,7 +84,7 @@ class Exchange:
         self._asked = (url, headers)
         if (id := request_ids.of(answer.headers)) is not None and not any(key in id for key in _keys(url, headers)):
             self.request_ids.append(id)
-        if any("ratelimit" in name for name in answer.headers):
+        if "ratelimit" in " ".join(answer.headers):  # one search, not one for each of them
             self.limits = rate_headers.read(answer.headers, now_seconds=clock.now_micros() / clock.MICROS)
 
     def begin(self) -> None:
