@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, select, text
 
 from shared import clock, errors
-from shared.db import Database
+from shared.db import Database, hot
+from shared.db.among import among_few, listed_few
 from shared.db.batcher import Batcher
 from shared.db.models import job_results, jobs
 from shared.db.models.jobs import UNFINISHED
@@ -131,14 +132,16 @@ class JobStates:
 
 def states_of(connection: Connection, ids: Sequence[str]) -> dict[str, JobState]:
     """How these jobs stand, by id."""
-    return {row.id: JobState(*row) for row in connection.execute(_STATES, {"ids": list(ids)})}
+    return {row[0]: JobState(*row) for row in _STATES.rows(connection, {"ids": listed_few(ids)})}
 
 
 #: Made once: making a statement costs more than running it.
-_STATES = (
-    select(jobs.c.id, jobs.c.status, job_results.c.response, job_results.c.error, job_results.c.charged_micros)
-    .outerjoin_from(jobs, job_results, job_results.c.job_id == jobs.c.id)
-    .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+_STATES = hot.Statement(
+    lambda dialect: (
+        select(jobs.c.id, jobs.c.status, job_results.c.response, job_results.c.error, job_results.c.charged_micros)
+        .outerjoin_from(jobs, job_results, job_results.c.job_id == jobs.c.id)
+        .where(among_few(dialect, jobs.c.id, "ids"))
+    )
 )
 
 
