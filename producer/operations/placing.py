@@ -17,7 +17,7 @@ from producer.admission.overload import Overload
 from producer.admission.prepared import Accepted, PreparedJobs
 from producer.admission.thread_turns import Turns
 from producer.operations import jobs
-from producer.waiting.waiters import JobState, JobStates, Waiters
+from producer.waiting.waiters import Ended, JobState, JobStates, Waiters
 from shared import clock, telemetry
 from shared.accounts import KeyHolder
 from shared.db import Database
@@ -34,7 +34,7 @@ class Placed:
 
     job_id: str
     accepted: Accepted
-    ended: "asyncio.Future[None]"
+    ended: Ended
     until: float
 
     @property
@@ -156,8 +156,9 @@ class Placer:
         """How a placed job stands when it has ended, or when its caller, or this server, waits no longer."""
         if (placed.accepted.replayed or placed.accepted.over) and (before := await self.states(placed.job_id)).over:
             return before
-        await asyncio.wait([placed.ended], timeout=placed.left_seconds)
-        return await self.states(placed.job_id)
+        done, _ = await asyncio.wait([placed.ended], timeout=placed.left_seconds)
+        told = placed.ended.result() if done else None
+        return told or await self.states(placed.job_id)
 
     def release(self, placed: Placed) -> None:
         """Wait for it no longer; it runs on."""
