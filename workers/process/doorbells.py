@@ -26,13 +26,14 @@ def at_once(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[...,
     def take(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **more: Any) -> Any:
         if body is not None or _is_told_of(consumer) or any(map(message.headers.get, _MORE)):
             return usual(message, body, ack, reject, callbacks, **more)
-        args, kwargs, _ = message.payload
+        body = message.payload
         ack(log, consumer.connection_errors)  # before it is run: that it was taken is all that it says
         state.all_total_count[0] += 1
         state.total_count[task.name] += 1
         try:
+            args, kwargs, *_ = body
             task.run(*args, **kwargs)
-        except Exception as error:
+        except Exception as error:  # whoever can write to the broker may have made it
             log.error("a message of task %s could not be taken: %s", task.name, logs.trace(error))
 
     return take
