@@ -20,6 +20,7 @@ from tests.bench.backlog import backlog_rows
 from tests.bench.batch import batch_rows
 from tests.bench.costs import cost_rows
 from tests.bench.fairness import fairness_rows
+from tests.bench.history import history_rows
 from tests.bench.hooks import hooks_rows
 from tests.bench.hot import hot_rows
 from tests.bench.ingestion import ingestion_rows
@@ -82,6 +83,9 @@ ROWS: Final[dict[str, Callable[[str, bool, Path | None], None]]] = {
     "batch": lambda base, quick, file: batch_rows(base, LINES // 5 if quick else LINES, 1 if quick else 3, file),
     "fairness": lambda base, quick, file: fairness_rows(base, LINES // 5 if quick else LINES, 1 if quick else 2, file),
     "backlog": lambda base, quick, _: backlog_rows(base, 100_000 if quick else 1_000_000, 10_000, 1 if quick else 3),
+    "history": lambda base, quick, _: history_rows(
+        base, 200_000 if quick else 10_000_000, 5000 if quick else 10_000, 4 if quick else 8, 1 if quick else 3
+    ),
     "lists": lambda base, quick, _: lists_rows(100_000 if quick else 1_000_000),
     "chat": lambda base, quick, _: chat_rows(base, 3 if quick else 8, 1 if quick else 3),
     "accept": lambda base, quick, _: accept_rows(base, 3 if quick else 8, 1 if quick else 3),
