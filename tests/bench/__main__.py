@@ -30,7 +30,7 @@ from tests.bench.pace import pace_rows
 from tests.bench.sync import accept_rows, chat_rows
 from tests.bench.table import medians, note, row
 from tests.bench.upstream import raise_open_files, upstream
-from tests.bench.waiting import slow_rows, waiting_rows
+from tests.bench.waiting import crowd_rows, slow_rows, waiting_rows
 
 LINES = 50_000
 
@@ -76,6 +76,7 @@ def drain_rows(base: str, jobs_count: int, runs: int) -> None:
 ROWS: Final[dict[str, Callable[[str, bool, Path | None], None]]] = {
     "drain": lambda base, quick, _: drain_rows(base, 5000 if quick else 10_000, 1 if quick else 3),
     "waiting": lambda base, quick, _: waiting_rows(base, 5000 if quick else 20_000, 1 if quick else 3),
+    "crowd": lambda base, *_: crowd_rows(base),
     "slow": lambda base, quick, _: slow_rows(base, 5000 if quick else 20_000, 1 if quick else 3),
     "ingestion": lambda base, quick, file: ingestion_rows(
         base, LINES // 5 if quick else LINES, 1 if quick else 3, file

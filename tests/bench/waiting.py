@@ -19,6 +19,8 @@ from tests.bench.upstream import MARKER, SLOW_SECONDS
 IN_FLIGHT = 2000
 MOST_IN_FLIGHT = 5000
 MOST_MB = 400
+#: The most that one worker is to bear, and in how much memory.
+CROWD, CROWD_MB = 10_000, 600
 SLOW_EVERY = 100
 SLOW = MARKER.decode()
 
@@ -43,6 +45,19 @@ def waiting_rows(base: str, jobs_count: int, runs: int) -> None:
     open_at_once = min(one[1] for one in seen[2])
     note(f"calls that waited at the upstream at once: {open_at_once:,}")
     assert open_at_once >= MOST_IN_FLIGHT, f"only {open_at_once:,} calls were in flight at once"
+
+
+def crowd_rows(base: str) -> None:
+    """10,000 calls of one worker, each answered after 30 s: its memory."""
+    with bench(base, "/mixed/v1", FUSIONAI_SLOTS_BATCH=str(CROWD)) as running:
+        _most_due(base)
+        running.accept(CROWD, marker=SLOW, every=1)
+        running.go()
+        _, peak = running.await_done()
+    memory, open_at_once = peak / 1024, _most_due(base)
+    row(f"one worker, {CROWD:,} calls in flight: peak memory", f"{memory:,.0f} MB", f"{CROWD_MB} MB", memory < CROWD_MB)
+    note(f"calls that waited at the upstream at once: {open_at_once:,}")
+    assert open_at_once >= CROWD, f"only {open_at_once:,} calls were in flight at once"
 
 
 def _waiting(base: str, jobs_count: int) -> tuple[float, float, int]:

@@ -68,6 +68,8 @@ def refusals(attempts: Sequence[Mapping[str, Any]]) -> int:
 
 def failed_at(attempts: Sequence[Mapping[str, Any]], provider: str) -> float | None:
     """When the only failure of a job at a provider was, in Redis's time; 0: unknown, or it failed more than once."""
+    if not attempts:
+        return None
     failures = [
         one.get(FAILED_AT, 0.0) for one in attempts if one.get("provider") == provider and one.get("error") is not None
     ]

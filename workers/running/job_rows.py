@@ -71,8 +71,10 @@ def offer_of(job: Leased) -> int:
 
 def attempts(job: Leased) -> list[dict[str, Any]]:
     """What has been tried before; UnreadableError."""
+    if not job.attempts:
+        return []
     try:
-        found = orjson.loads(job.attempts) if job.attempts else []
+        found = orjson.loads(job.attempts)
     except ValueError as error:
         raise UnreadableError("invalid attempts") from error
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
