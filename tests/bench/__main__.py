@@ -27,6 +27,7 @@ from tests.bench.ingestion import ingestion_rows
 from tests.bench.lists import lists_rows
 from tests.bench.pace import LINES as PACE_LINES
 from tests.bench.pace import pace_rows
+from tests.bench.profile import profile_rows
 from tests.bench.sync import accept_rows, chat_rows
 from tests.bench.table import medians, note, row
 from tests.bench.upstream import raise_open_files, upstream
@@ -87,6 +88,7 @@ ROWS: Final[dict[str, Callable[[str, bool, Path | None], None]]] = {
     "lists": lambda base, quick, _: lists_rows(100_000 if quick else 1_000_000),
     "chat": lambda base, quick, _: chat_rows(base, 3 if quick else 8, 1 if quick else 3),
     "frontier": lambda base, quick, file: frontier_rows(base, 2 if quick else 5, 1 if quick else 3, file),
+    "profile": lambda base, quick, _: profile_rows(base, 5 if quick else 20),
     "accept": lambda base, quick, _: accept_rows(base, 3 if quick else 8, 1 if quick else 3),
     "pace": lambda base, quick, file: pace_rows(PACE_LINES // 5 if quick else PACE_LINES, file),
     "hot": lambda base, quick, _: hot_rows(base, 5000 if quick else 10_000, 1 if quick else 3),

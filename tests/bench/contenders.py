@@ -68,11 +68,9 @@ class Median:
 
 @contextmanager
 def contenders(base: str) -> Iterator[tuple[Bench, list[Contender]]]:
-    """Ours, whatever peer is installed, and last the upstream they all call: nginx if it is installed, else `base`."""
+    """Ours, whatever peer is installed, and last the upstream that they all call."""
     with ExitStack() as stack:
-        nginx = peers.nginx()
-        url = stack.enter_context(peers.nginx_upstream(nginx) if nginx else nullcontext(base))
-        note(f"load: {NAME}; upstream: {'nginx' if nginx else 'our own (nginx is not installed)'}")
+        url = stack.enter_context(quick_upstream(base))
         found = [stack.enter_context(start(url)) for start in peers.installed()]
         running = stack.enter_context(bench(url, beside=("web", "sweeper"), check=False))
         every = [ours(running, "/v1/chat/completions"), *found, Contender(BARE, f"{url}/v1/chat/completions")]
@@ -81,6 +79,15 @@ def contenders(base: str) -> Iterator[tuple[Bench, list[Contender]]]:
         yield running, every
     for missing in peers.absent():
         note(missing)
+
+
+@contextmanager
+def quick_upstream(base: str) -> Iterator[str]:
+    """The address of the quickest upstream there is: an nginx of its own where that is installed, else `base`."""
+    nginx = peers.nginx()
+    note(f"load: {NAME}; upstream: {'nginx' if nginx else 'our own (nginx is not installed)'}")
+    with peers.nginx_upstream(nginx) if nginx else nullcontext(base) as url:
+        yield url
 
 
 def ours(running: Bench, path: str) -> Contender:

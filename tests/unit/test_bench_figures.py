@@ -12,6 +12,8 @@ from tests.bench.cpu import Stat
 from tests.bench.frontier import CLIENTS, points
 from tests.bench.load import Load
 from tests.bench.points import Point, best, frontier, measured, table
+from tests.bench.profile import PYTHON, package, shares
+from tests.bench.profile import table as shares_table
 
 SVG = "{http://www.w3.org/2000/svg}"
 #: Rates rise up to eight clients, then only waiting does; the last had errors.
@@ -114,3 +116,29 @@ def test_a_mark_stands_where_its_point_is() -> None:
 @pytest.mark.parametrize(("most", "each"), [(1.0, 0.2), (99, 20), (560, 100), (1172, 200), (20_000, 5000)])
 def test_rates_are_labelled_in_round_steps(most: float, each: float) -> None:
     assert step(most) == pytest.approx(each)
+
+
+@pytest.mark.parametrize(
+    ("stack", "whose"),
+    [
+        (
+            "loop;run (threading.py:982);write (shared/db/core.py:7);do_execute (sqlalchemy/engine/default.py:9)",
+            "sqlalchemy",
+        ),
+        ("loop;close (shared/money/ledger.py:20);dumps (json/__init__.py:231)", "shared/money"),
+        ("loop;parse (shared/strict_json.py:4)", "shared/strict_json"),
+        ("loop;run (threading.py:982);<lambda> (<string>:1)", PYTHON),
+    ],
+)
+def test_a_look_counts_for_whose_code_runs(stack: str, whose: str) -> None:
+    assert package(stack) == whose
+
+
+def test_looks_become_shares_of_each_process() -> None:
+    web = shares("loop;a (redis/client.py:1) 3\nloop;b (kombu/x.py:2) 1\n")
+    assert web == {"redis": 0.75, "kombu": 0.25}
+    lines = list(
+        shares_table({"web, 16": web, "worker, 16": {"redis": 0.99, "attr": 0.01}, "web, 1": {}, "worker, 1": {}})
+    )
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["redis", "kombu", "others"]
+    assert lines[-1].split("|")[3].strip() == "1%" and {len(line) for line in lines} == {80}
