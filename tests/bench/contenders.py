@@ -5,15 +5,18 @@ process, one worker, a sweeper, Redis, durable SQLite; its account has a limit o
 and is too high to be reached.
 """
 
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from threading import Event
 from typing import Any, Final
 
 import redis
 from sqlalchemy import func, select
 
+from shared import clock
 from shared.accounts import set_requests_per_minute
 from shared.db.models import jobs
 from shared.money.plans import MOST_REQUESTS_PER_MINUTE
@@ -26,6 +29,10 @@ from tests.bench.table import note, row
 
 OURS, BARE = "FusionAI", "the upstream itself"
 WARM_CLIENTS, WARM_SECONDS = 16, 3
+#: How long a contender may take for the calls that its clients left open: 128, at fewer than a hundred a second.
+CALM_SECONDS, LOOK_SECONDS = 5.0, 0.2
+#: Of a core, what processes that rest use at most.
+RESTING = 0.15
 JSON: Final = {"Content-Type": "application/json"}
 
 
@@ -110,9 +117,11 @@ def chat(contender: Contender, clients: int, seconds: int) -> Load:
 
 def post(contender: Contender, body: bytes, clients: int, seconds: int, status: int) -> Load:
     """The same of any body; only answers of `status` are good. CPU is that of each process, idling and all."""
-    before = _cpu(contender)
+    before = cpu.families(contender.pids)
     found = load(contender.url, JSON | dict(contender.headers), body, clients, seconds, status=status)
-    return replace(found, cpu_micros=cpu.micros_each(before, _cpu(contender), found.good + found.refused))
+    after = cpu.families(contender.pids)
+    _calm(contender)
+    return replace(found, cpu_micros=cpu.micros_each(before, after, found.good + found.refused))
 
 
 def ledger_row(running: Bench) -> None:
@@ -127,8 +136,14 @@ def count(connection: Any) -> int:
     return int(connection.execute(select(func.count()).select_from(jobs)).scalar_one())
 
 
-def _cpu(contender: Contender) -> dict[str, float]:
-    return {role: cpu.family_seconds(pid) for role, pid in contender.pids.items()}
+def _calm(contender: Contender) -> None:
+    """Calls that the clients left behind would burden who is next: until its processes rest, CALM_SECONDS at most."""
+    deadline, pause, used = clock.monotonic() + CALM_SECONDS, Event(), -math.inf
+    while (now := sum(cpu.families(contender.pids).values())) - used > RESTING * LOOK_SECONDS:
+        if clock.monotonic() > deadline:
+            break
+        used = now
+        pause.wait(LOOK_SECONDS)
 
 
 def _all_ended(connection: Any) -> int:

@@ -166,8 +166,7 @@ def _reading(running: Bench) -> Reading:
         "batches": running.cpu_seconds("batches"),
         "sweeper": running.cpu_seconds("sweeper"),
         "redis": info["used_cpu_user"] + info["used_cpu_sys"],
-        "postgresql": cpu.family_seconds(postmaster),
-    }
+    } | cpu.families({"postgresql": postmaster})
     return Reading(of_role, *counts, info["total_commands_processed"], count, clock.monotonic(), cpu.machine_seconds())
 
 

@@ -34,9 +34,10 @@ def seconds(pid: int) -> float:
     return 0.0
 
 
-def family_seconds(pid: int) -> float:
-    """The same with all that descend from it, those that have ended included."""
-    return family_ticks(dict(_stats()), pid) / TICKS
+def families(roots: Mapping[str, int]) -> dict[str, float]:
+    """The same of each of some processes with all that descend from it, those that have ended included."""
+    stats = dict(_stats())
+    return {name: family_ticks(stats, pid) / TICKS for name, pid in roots.items()}
 
 
 def machine_seconds() -> float:
