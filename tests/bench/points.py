@@ -57,7 +57,8 @@ def _cell(point: Point | None) -> str:
 
 
 def _both(point: Point) -> str:
-    p99 = f"{point.p99 * 1000:.0f} ms" if point.p99 >= 0.01 else f"{point.p99 * 1000:.1f} ms"
     if not point.clean:
         return "errors" if point.per_second else "no answer"
+    millis = point.p99 * 1000
+    p99 = f"{point.p99:.1f} s" if millis >= 1000 else f"{millis:.0f} ms" if millis >= 10 else f"{millis:.1f} ms"
     return f"{point.per_second:,.0f} {p99}"
