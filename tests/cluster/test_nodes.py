@@ -5,7 +5,6 @@ The tests share one system; each ends with everything at rest, and every promise
 
 import signal
 from collections.abc import Callable, Collection
-from functools import partial
 
 import pytest
 
@@ -172,13 +171,17 @@ def taken_back(servers: Cluster, stack: Stack, number: int) -> None:
     not join it again: https://github.com/rabbitmq/rabbitmq-server/issues/17319
     """
     rabbit, by_itself = servers.rabbit, clock.monotonic() + TAKEN_BACK_SECONDS
-    whole = partial(rabbit.is_whole, number)
-    stack.until(lambda: clock.monotonic() > by_itself or whole(), seconds=120, what="what becomes of the node")
-    if not whole():
+
+    def state() -> str:
+        if rabbit.is_whole(number):
+            return "whole"
+        return "apart" if clock.monotonic() > by_itself else ""
+
+    if stack.until(state, seconds=120, what="what becomes of the node") == "apart":
         print(f"RabbitMQ leaves node {number} apart: it is started again")
         rabbit.ctl("stop_app", at=number)
         rabbit.ctl("start_app", at=number)
-        stack.until(whole, seconds=120, what="a whole cluster")
+        stack.until(lambda: state() == "whole", seconds=120, what="a whole cluster")
 
 
 def consumed(servers: Cluster, stack: Stack, besides: Collection[str] = ()) -> None:
