@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS, LOOK_SECONDS = 1.0, 0.25
 #: Jobs of a queue taken in one look.
 MOST = 200
-#: A doorbell of which nothing has come for so long is not waited for: while the broker, or the queue alone, is away (in a
-#: cluster that is split it may still be rung on the other side); while it is well.
+#: A doorbell of which nothing has come for so long is not waited for: while the broker, or the queue alone, is away (in
+#: a cluster that is split it may be rung on the other side all the same); while it is well.
 LATE_SECONDS, DEAF_SECONDS = 5.0, 60.0
 #: After so long without an offer a queue with room is looked at though the broker is well.
 SILENT_SECONDS = 15.0
