@@ -129,7 +129,8 @@ class _Run:
 
     async def _once(self) -> Ending | Requeue | ProviderError | Wait:
         """One attempt. Of an answer that somebody has read a part of there is no other: that is the end."""
-        if self.job.batch_id:  # nobody would read a stream of it; three context managers less a line, 5 % of its CPU
+        if self.lane == "batch" and (self.job.batch_id or not self.request.get("stream")):
+            # Nobody would read a stream of it. What follows is 5 % of the CPU of a line.
             return await self._paced(None)
         with self._sink() as sink:
             if (seconds := lifetime(self.job, sink)) is None:
