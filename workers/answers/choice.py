@@ -56,6 +56,11 @@ class ChoiceBuilder:
             self._count(call["function"].get("arguments") for call in calls)
         return visible
 
+    def take_text(self, text: str) -> None:
+        """Take a delta that is a piece of content and nothing else."""
+        self._count((text,))
+        self._texts.setdefault("content", []).append(text)
+
     def take_whole(self, message: Mapping[str, Any]) -> None:
         """Take the message of an unstreamed answer."""
         self._said(message, "message")
@@ -85,9 +90,11 @@ class ChoiceBuilder:
 
     def take_likely(self, given: Any) -> dict[str, list[Any]] | None:
         """Take logprobs; as they are passed on."""
-        if given is not None and not isinstance(given, dict):
+        if given is None:
+            return None
+        if not isinstance(given, dict):
             raise wrong(f"{self._path}.logprobs", "is not an object")
-        found = {name: list(given[name]) for name in ("content", "refusal") if given.get(name)} if given else {}
+        found = {name: list(given[name]) for name in ("content", "refusal") if given.get(name)}
         if strict_json.is_deep(found):
             raise wrong(f"{self._path}.logprobs", "is nested too deeply")
         for name, tokens in found.items():

@@ -70,10 +70,12 @@ class StreamSink:
         head = {**head, "model": self.model} if self.model else head
         self._head = head
         self.gathered.take(head, choices)
+        told = bool(self._waiting)
         for choice in choices:
             if not (self._waiting and _joined(self._waiting[-1], choice)):
                 self._waiting.append({**choice, "delta": dict(choice["delta"])})
-        self.publisher.notify(self)
+        if not told:
+            self.publisher.notify(self)
 
     def end(self) -> None:
         """The call is over: what it sent is kept a little longer for those who still read."""
