@@ -89,7 +89,7 @@ ROWS: Final[dict[str, Callable[[str, bool, Path | None], None]]] = {
     "pace": lambda base, quick, file: pace_rows(PACE_LINES // 5 if quick else PACE_LINES, file),
     "hot": lambda base, quick, _: hot_rows(base, 5000 if quick else 10_000, 1 if quick else 3),
     "costs": lambda base, quick, _: cost_rows(base, 4 if quick else 10, LINES // (10 if quick else 2)),
-    "streams": lambda *given: streams_rows((100,) if given[1] else (100, 300, 1000), 5 if given[1] else 15),
+    "streams": lambda base, quick, _: streams_rows((100,) if quick else (100, 300, 1000), 5 if quick else 15),
     "hooks": lambda base, quick, _: hooks_rows(base, 4 if quick else 10, 1 if quick else 3),
 }
 

@@ -48,7 +48,9 @@ def _ours(running: Bench, upstream_pid: int, count: int, tokens: int, ramp: floa
     headers = {**JSON, "Authorization": f"Bearer {customer.key}"}
     url = f"{running.web}/v1/chat/completions"
     streams(url, headers, body(WARM_TOKENS), WARM, WARM_TOKENS, 1.0, {})
-    return streams(url, headers, body(tokens), count, tokens, ramp, pids)
+    found = streams(url, headers, body(tokens), count, tokens, ramp, pids)
+    running.await_done(60)
+    return found
 
 
 def body(tokens: int) -> bytes:
