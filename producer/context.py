@@ -47,7 +47,7 @@ class Context:
         self.states = JobStates(database)
         self.overload = Overload(database, bell)
         self.notifier = Notifier(settings().redis_url)
-        self.notifier.listen(DONE, self.waiters.ended, self.waiters.ask_all)
+        self.notifier.listen(DONE, self.waiters.heard, self.waiters.ask_all)
         self.readers = Readers(settings().redis_url, database, self.notifier)
         self.parsers = Turns(PARSERS, LONG_BYTES)
         #: Who reads stored requests now, each of which may have tens of megabytes.

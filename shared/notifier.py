@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
-import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import orjson
 from redis import RedisError
 
 from shared import outages, redis_clients
@@ -28,27 +29,25 @@ def publish_now(url: str, channel: str, ids: Sequence[str]) -> None:
         contextlib.suppress(RedisError, OSError),
         redis_clients.connect_sync(url, 2) as connection,
     ):
-        connection.publish(channel, json.dumps(list(ids)))
+        connection.publish(channel, orjson.dumps(list(ids)))
 
 
 class Notifier:
-    """This process's end of the pub/sub: publishes lists of ids, and listens on one connection."""
+    """This process's end of the pub/sub: publishes ids and what is told of them, and listens on one connection."""
 
     def __init__(self, url: str) -> None:
         self._place = outages.place(url)
         self._redis = redis_clients.connect(url, 5, connect_seconds=2)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def publish(self, channel: str, ids: Sequence[str]) -> None:
-        """Publish without waiting; a Redis that is away is not an error."""
-        task = asyncio.create_task(self._publish(channel, ids))
+    def publish(self, channel: str, told: Sequence[str] | Mapping[str, Any]) -> None:
+        """Publish ids, or what is told of each, without waiting; a Redis that is away is not an error."""
+        task = asyncio.create_task(self._publish(channel, told))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def listen(
-        self, channel: str, heard: Callable[[list[str]], None], missed: Callable[[], None] | None = None
-    ) -> None:
-        """Call `heard` with each list of ids; `missed` after every (re)connect: some may be lost."""
+    def listen(self, channel: str, heard: Callable[[Any], None], missed: Callable[[], None] | None = None) -> None:
+        """Call `heard` with what was published; `missed` after each (re)connect: some may be lost."""
         task = asyncio.create_task(self._listen(channel, heard, missed))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -58,13 +57,11 @@ class Notifier:
         await stop(*self._tasks)
         await self._redis.aclose()
 
-    async def _publish(self, channel: str, ids: Sequence[str]) -> None:
+    async def _publish(self, channel: str, told: Sequence[str] | Mapping[str, Any]) -> None:
         with contextlib.suppress(RedisError, OSError):
-            await self._redis.publish(channel, json.dumps(list(ids)))
+            await self._redis.publish(channel, orjson.dumps(told))
 
-    async def _listen(
-        self, channel: str, heard: Callable[[list[str]], None], missed: Callable[[], None] | None
-    ) -> None:
+    async def _listen(self, channel: str, heard: Callable[[Any], None], missed: Callable[[], None] | None) -> None:
         while True:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
@@ -74,7 +71,7 @@ class Notifier:
                     while True:
                         message = await subscription.get_message(timeout=2.0)
                         if message is not None:
-                            heard(json.loads(message["data"]))
+                            heard(orjson.loads(message["data"]))
             except Exception as error:  # whatever it is, listening goes on; the rows are asked for what was missed
                 log.warning(
                     "lost the subscription to notifications on %s (Redis at %s): %s",

@@ -24,7 +24,7 @@ from workers.process.runtime import LEASE_OVER, Runtime, capacities, serves
 
 log = logging.getLogger(__name__)
 
-#: Threads of the Celery pool; a task only hands ids to the loop.
+#: Threads of the Celery pool, which is asked when events of each task are wanted (`workers.process.doorbells`).
 POOL_THREADS = 2
 
 

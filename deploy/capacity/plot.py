@@ -27,7 +27,7 @@ def picture(costs: Costs, demand: Demand) -> str:
         *_grid(),
     ]
     names = list(plans[0])
-    ends = _apart([_y(plans[-1][name]) for name in names])
+    ends = apart([_y(plans[-1][name]) for name in names])
     for name, colour, at in zip(names, COLOURS, ends, strict=True):
         points = [(rate, one[name]) for rate, one in zip(rates, plans, strict=True)]
         parts.append(_line(points, colour))
@@ -59,7 +59,7 @@ def _line(points: Sequence[tuple[float, float]], colour: str) -> str:
     return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
 
 
-def _apart(heights: Sequence[float], least: float = 15.0) -> list[float]:
+def apart(heights: Sequence[float], least: float = 15.0) -> list[float]:
     """The same heights, each so far from the next that two labels can be read."""
     placed: dict[int, float] = {}
     lowest = -math.inf

@@ -91,10 +91,12 @@ class Acceptor:
         claim: Claim | None,
         cache: CacheUse | None = None,
         quoting: bool = False,
+        seen: bool = True,
     ) -> PreparedJobs:
         """Price submissions and make their rows, of which nothing is kept before `accept`. `cache`: of a single one.
 
-        `quoting`: what they are likely to cost is to be known, too.
+        `quoting`: what they are likely to cost is to be known, too. `seen`: somebody sees them as they were accepted;
+        one who waits for the answer alone does not.
         """
         owner = Owner(
             holder.account_id,
@@ -122,7 +124,7 @@ class Acceptor:
                 row.update(queue=queue, offer=begins)
             rows.append(row)
             payloads.append(payload)
-        response = shown(rows, payloads, listed=listed)
+        response = shown(rows, payloads, listed=listed) if seen else ""
         prepared = PreparedJobs(holder, rows, payloads, response, claim, need, caching=caching, listed=listed)
         prepared.waits = not holder.test and all(submission.waits for submission in submissions)
         return prepared

@@ -1,7 +1,7 @@
 """Places jobs for callers that wait for the result, and waits for them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from producer.admission.overload import Overload
 from producer.admission.prepared import Accepted, PreparedJobs
 from producer.admission.thread_turns import Turns
 from producer.operations import jobs
-from producer.waiting.waiters import JobState, JobStates, Waiters
+from producer.waiting.waiters import Ended, JobState, JobStates, Waiters
 from shared import clock, telemetry
 from shared.accounts import KeyHolder
 from shared.db import Database
@@ -34,7 +34,7 @@ class Placed:
 
     job_id: str
     accepted: Accepted
-    ended: "asyncio.Future[None]"
+    ended: Ended
     until: float
 
     @property
@@ -73,7 +73,8 @@ class Placer:
         """
         if insists and submission.waits:
             raise _cannot_wait()
-        prepared = await self.prepare(holder, [submission], listed=False, claim=claim, cache=cache)
+        seen = claim is not None or not insists
+        prepared = await self.prepare(holder, [submission], listed=False, claim=claim, cache=cache, seen=seen)
         (row,), (payload,) = prepared.rows, prepared.payloads
         waits = min(waits, (row["expires_at"] - row["created_at"]) / clock.MICROS)
         until = clock.monotonic() + waits
@@ -119,12 +120,13 @@ class Placer:
         claim: Claim | None,
         cache: CacheUse | None = None,
         quoting: bool = False,
+        seen: bool = True,
     ) -> PreparedJobs:
-        """Submissions priced, and made the rows of jobs. `quoting`: only for what they would cost."""
+        """Submissions priced, and made the rows of jobs; the rest is as `Acceptor.prepare` has it."""
         found = await self.linking.find(holder, submissions, listed=listed, claim=claim)
         size = sum(len(one.json) for one in submissions)
-        told: dict[str, Any] = {"listed": listed, "claim": claim, "cache": cache, "quoting": quoting}
-        prepare = partial(self._prepared, holder, submissions, found, **told)
+        told: dict[str, Any] = {"listed": listed, "claim": claim, "cache": cache, "quoting": quoting, "seen": seen}
+        prepare = partial(self._prepared, holder, submissions, found, told)
         return await self.parsers.run(size, prepare, holder.account_id)
 
     def _prepared(
@@ -132,14 +134,10 @@ class Placer:
         holder: KeyHolder,
         submissions: Sequence[Submission],
         found: Found,
-        *,
-        listed: bool,
-        claim: Claim | None,
-        cache: CacheUse | None,
-        quoting: bool,
+        told: Mapping[str, Any],
     ) -> PreparedJobs:
-        whole = found.put_into(submissions, listed=listed)
-        prepared = self.acceptor.prepare(holder, whole, listed=listed, claim=claim, cache=cache, quoting=quoting)
+        whole = found.put_into(submissions, listed=bool(told["listed"]))
+        prepared = self.acceptor.prepare(holder, whole, **told)
         prepared.answered = found.answered
         return prepared
 
@@ -156,8 +154,9 @@ class Placer:
         """How a placed job stands when it has ended, or when its caller, or this server, waits no longer."""
         if (placed.accepted.replayed or placed.accepted.over) and (before := await self.states(placed.job_id)).over:
             return before
-        await asyncio.wait([placed.ended], timeout=placed.left_seconds)
-        return await self.states(placed.job_id)
+        done, _ = await asyncio.wait([placed.ended], timeout=placed.left_seconds)
+        told = placed.ended.result() if done else None
+        return told or await self.states(placed.job_id)
 
     def release(self, placed: Placed) -> None:
         """Wait for it no longer; it runs on."""

@@ -14,6 +14,7 @@ import struct
 import termios
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 from shared import clock, logs
@@ -211,15 +212,20 @@ class Connections:
 
 def address_of(peer: tuple[str, int] | None) -> str:
     """By what the connections of one client are counted: its IPv4 address, or its network of IPv6 (64 bits)."""
+    return _counted_as(peer[0]) if peer else "unknown address"
+
+
+@lru_cache(maxsize=4096)
+def _counted_as(host: str) -> str:
     try:
-        address = ipaddress.ip_address(peer[0].partition("%")[0]) if peer else None
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        address = None
+        return "unknown address"
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped:
             return str(address.ipv4_mapped)
         return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address) if address else "unknown address"
+    return str(address)
 
 
 def unsent_bytes(transport: object, descriptor: int | None) -> int:

@@ -5,16 +5,19 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import orjson
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, select, text
 
 from shared import clock, errors
-from shared.db import Database
+from shared.db import Database, hot
+from shared.db.among import among_few, listed_few
 from shared.db.batcher import Batcher
 from shared.db.models import job_results, jobs
 from shared.db.models.jobs import UNFINISHED
 from shared.errors import Conflict, FusionError, Timeout
+from shared.jobs import done_hints
 from shared.jobs.outcomes import TERMINAL
 
 log = logging.getLogger(__name__)
@@ -30,13 +33,15 @@ class Waiters:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._waiting: defaultdict[str, set[Ended]] = defaultdict(set)
         self._since: dict[str, float] = {}
         self._ask = asyncio.Event()
         self.released = False
 
-    def register(self, job_id: str) -> "asyncio.Future[None]":
-        """A future that is done when the job has ended, as a rule: the row says. Register first; then `unregister`."""
+    def register(self, job_id: str) -> "Ended":
+        """A future that is done when the job has ended, as a rule: its value or else the row says how. Register first;
+        then `unregister`.
+        """
         future = asyncio.get_running_loop().create_future()
         if self.released:
             future.set_result(None)
@@ -44,7 +49,7 @@ class Waiters:
         self._since.setdefault(job_id, clock.monotonic())
         return future
 
-    def unregister(self, job_id: str, future: "asyncio.Future[None]") -> None:
+    def unregister(self, job_id: str, future: "Ended") -> None:
         """Wait no longer."""
         future.cancel()
         self._waiting[job_id].discard(future)
@@ -52,12 +57,22 @@ class Waiters:
             del self._waiting[job_id]
             self._since.pop(job_id, None)
 
+    def heard(self, hint: done_hints.Message) -> None:
+        """A hint says that jobs have ended, and perhaps with which answer."""
+        for id, answer in done_hints.read(hint):
+            if id in self._waiting:
+                told = JobState(id, "succeeded", answer.response, None, answer.charged_micros) if answer else None
+                self._end(id, told)
+
     def ended(self, job_ids: Iterable[str]) -> None:
-        """These jobs have ended, says a hint or a row."""
+        """These jobs have ended, say their rows."""
         for id in job_ids:
-            for future in self._waiting.get(id, ()):
-                if not future.done():
-                    future.set_result(None)
+            self._end(id, None)
+
+    def _end(self, job_id: str, state: "JobState | None") -> None:
+        for future in self._waiting.get(job_id, ()):
+            if not future.done():
+                future.set_result(state)
 
     def release_all(self) -> None:
         """Nobody is waited for any more: those who wait, and those who would, go on at once."""
@@ -84,6 +99,10 @@ class Waiters:
                     self.ended(await self._database.read(ended_among, old[start : start + CHUNK]))
             except Exception as error:
                 log.warning("checking %d jobs with waiting requests failed: %s", len(old), type(error).__name__)
+
+
+#: Done when a job has ended: how it then stands, where that was told.
+Ended: TypeAlias = "asyncio.Future[JobState | None]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +150,16 @@ class JobStates:
 
 def states_of(connection: Connection, ids: Sequence[str]) -> dict[str, JobState]:
     """How these jobs stand, by id."""
-    return {row.id: JobState(*row) for row in connection.execute(_STATES, {"ids": list(ids)})}
+    return {row[0]: JobState(*row) for row in _STATES.rows(connection, {"ids": listed_few(ids)})}
 
 
 #: Made once: making a statement costs more than running it.
-_STATES = (
-    select(jobs.c.id, jobs.c.status, job_results.c.response, job_results.c.error, job_results.c.charged_micros)
-    .outerjoin_from(jobs, job_results, job_results.c.job_id == jobs.c.id)
-    .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+_STATES = hot.Statement(
+    lambda dialect: (
+        select(jobs.c.id, jobs.c.status, job_results.c.response, job_results.c.error, job_results.c.charged_micros)
+        .outerjoin_from(jobs, job_results, job_results.c.job_id == jobs.c.id)
+        .where(among_few(dialect, jobs.c.id, "ids"))
+    )
 )
 
 

@@ -44,6 +44,8 @@ class Patience:
 
 def read(headers: Headers) -> Patience:
     """What the headers tell; what is not known or cannot be read is as good as absent."""
+    if not any(name in headers for name in ("prefer", *_TIMEOUTS)):
+        return Patience()
     wanted: dict[str, str] = {}
     for text in ",".join(headers.getlist("prefer")).replace(";", ",").split(","):
         name, _, value = text.strip().partition("=")

@@ -93,13 +93,16 @@ def claim_of(
     keys = request.headers.getlist(idempotency.HEADER)
     if len(keys) > 1:
         raise InvalidRequest(f"{len(keys)} {idempotency.HEADER} headers: send only one", param=idempotency.HEADER)
+    retries = None if keys else request.headers.get(idempotency.RETRY_HEADER)
+    if not keys and retries is None:
+        return None
     dialect = dialect_of(request)
     path = dialect.call_path(request.url.path)
-    if not keys and (retries := request.headers.get(idempotency.RETRY_HEADER)) is not None:
+    if retries is not None:
         if path not in dialect.bought:
             return None
         return idempotency.claim_of_retry(holder, retries, request.method, path, body)
-    return idempotency.claim(holder, keys[0] if keys else None, request.method, path, body, keep_seconds=keep_seconds)
+    return idempotency.claim(holder, keys[0], request.method, path, body, keep_seconds=keep_seconds)
 
 
 def page_of(request: Request, *others: str) -> tuple[PageQuery, dict[str, str]]:

@@ -18,7 +18,7 @@ from kombu.transport import pyamqp
 from redis import RedisError
 
 from shared import clock, crash, outages, redis_clients
-from shared.broker import transport
+from shared.broker import doorbells, transport
 from shared.broker.rabbitmq import is_rabbitmq
 from shared.broker.transport import CONNECT_SECONDS
 from shared.queues import MAINTENANCE, OFFER, TASKS, provider_of
@@ -122,14 +122,7 @@ class Bell:
 
     def _send(self, task: str, queue: str, ids: list[str], producer: Any) -> None:
         for start in range(0, len(ids), CHUNK):
-            self._app.send_task(
-                task,
-                args=(queue, ids[start : start + CHUNK]),
-                queue=queue,
-                producer=producer,
-                ignore_result=True,
-                retry=False,
-            )
+            doorbells.publish(self._app, producer, task, queue, ids[start : start + CHUNK])
         self._count(producer, queue, -(-len(ids) // CHUNK))
 
     def _check(self) -> bool:

@@ -15,13 +15,14 @@ from operator import itemgetter
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
-from sqlalchemy import Connection, Table, text
+from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared import clock
+from shared.db import hot
 from shared.db.engines import engine
 
 P = ParamSpec("P")
@@ -166,12 +167,12 @@ def now(connection: Connection) -> int:
     if connection.dialect.name == "sqlite":
         return clock.now_micros()
     asked = clock.steady_micros()
-    told = int(connection.execute(_NOW).scalar_one())
+    told = int(hot.run(connection, _NOW).fetchone()[0])
     clock.learn(told, asked)
     return told + clock.shift_micros()
 
 
-_NOW = text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)")
+_NOW = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
 
 
 def insert(dialect: str, table: Table) -> Any:
@@ -195,7 +196,7 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
     if connection.dialect.name == "sqlite":
         given = _insert_together(connection, statement, given)
     if given:
-        connection.exec_driver_sql(statement, given)
+        hot.run_each(connection, statement, given)
 
 
 def _insert_together(connection: Connection, statement: str, given: list[Any]) -> list[Any]:
@@ -204,7 +205,7 @@ def _insert_together(connection: Connection, statement: str, given: list[Any]) -
     for count in INSERT_TOGETHER:
         several = statement + f", {places}" * (count - 1) if len(given) - at >= count else ""
         while len(given) - at >= count:
-            connection.exec_driver_sql(several, tuple(chain.from_iterable(given[at : at + count])))
+            hot.run(connection, several, tuple(chain.from_iterable(given[at : at + count])))
             at += count
     return given[at:]
 
@@ -218,10 +219,7 @@ def _copy(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]
             for row in rows:
                 copy.write_row(values(row))
     except psycopg.Error as error:
-        # SQLAlchemy knows no COPY: what it does with the errors of its own statements.
-        if driver.closed:
-            connection.invalidate(error)
-        raise DBAPIError.instance(statement, None, error, psycopg.Error, True, driver.closed) from error
+        raise hot.wrapped(connection, statement, error) from error  # SQLAlchemy knows no COPY
 
 
 def add_rows(
@@ -234,14 +232,17 @@ def add_rows(
 ) -> None:
     """Add each row's sums to the row of its keys, which is made when there is none."""
     if rows:
-        connection.execute(_addition(table, keys, sums, connection.dialect.name), rows)
+        _addition(table, keys, sums, tuple(rows[0])).each(connection, rows)
 
 
 @lru_cache(maxsize=64)
-def _addition(table: Table, keys: tuple[str, ...], sums: tuple[str, ...], dialect: str) -> Any:
-    statement = insert(dialect, table)
-    added = {name: table.c[name] + statement.excluded[name] for name in sums}
-    return statement.on_conflict_do_update(index_elements=list(keys), set_=added)
+def _addition(table: Table, keys: tuple[str, ...], sums: tuple[str, ...], columns: tuple[str, ...]) -> hot.Statement:
+    def make(dialect: str) -> Any:
+        statement = insert(dialect, table)
+        added = {name: table.c[name] + statement.excluded[name] for name in sums}
+        return statement.on_conflict_do_update(index_elements=list(keys), set_=added)
+
+    return hot.Statement(make, columns)
 
 
 @lru_cache(maxsize=64)

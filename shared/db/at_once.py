@@ -12,6 +12,8 @@ from typing import Any
 import orjson
 from sqlalchemy import Boolean, Column, Connection
 
+from shared.db import hot
+
 #: In the driver's own words: the values of a list that is one parameter, as `listed` makes it. Whatever is joined to
 #: it by CROSS JOIN is looked up for each of them: of a list that it cannot count SQLite guesses worse.
 EACH = "json_each(?) AS wanted CROSS JOIN"
@@ -29,7 +31,7 @@ def as_one(*columns: Column[Any] | str) -> str:
 
 def rows(connection: Connection, query: str, given: Sequence[Any]) -> list[list[Any]]:
     """The rows of a query in the driver's own words, which selects `as_one`."""
-    found: list[list[Any]] = orjson.loads(connection.exec_driver_sql(query, tuple(given)).scalar_one())
+    found: list[list[Any]] = orjson.loads(hot.run(connection, query, tuple(given)).fetchone()[0])
     return found
 
 

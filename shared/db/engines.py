@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 
-from shared.db import pipelines, silence
+from shared.db import hot, pipelines, silence
 from shared.db.addresses import address
 
 #: Where the log of the database is kept short.
@@ -83,4 +83,4 @@ def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     write = connection.get_execution_options().get("fusionai_write", True)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    hot.run(connection, "BEGIN IMMEDIATE" if write else "BEGIN")

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, select, text, update
 
 from shared import db
-from shared.db import at_once
-from shared.db.among import among, listed, pair_among, pairs
+from shared.db import at_once, hot
+from shared.db.among import among_few, listed_few, pair_among, pairs
 from shared.db.models import job_payloads, jobs, queue_pauses, workers
 from shared.db.models.jobs import QUEUED, RUNNING, WOKEN
 from shared.jobs import job_steps
@@ -66,13 +65,13 @@ def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[
 
     Those that are still queued there and were refused are the feeder's again.
     """
-    dialect, now = connection.dialect.name, db.now(connection)
-    take = _take_on_sqlite if dialect == "sqlite" else _take
+    now = db.now(connection)
+    take = _take_on_sqlite if connection.dialect.name == "sqlite" else _take
     rows: dict[str, Sequence[Any]] = {}
     for queue, ids in wanted.items():
         rows.update((row[0], row) for row in take(connection, worker_id, now, queue, ids))
         if refused := [id for id in ids if id not in rows]:
-            connection.execute(_refused(dialect), {"b_queue": queue, "b_ids": listed(dialect, refused)})
+            _REFUSED.count(connection, {"b_queue": queue, "b_ids": listed_few(refused)})
     if not rows:
         return []
     steps = job_steps.ended(connection, [id for id, row in rows.items() if has_course(row[_OFFER])])
@@ -89,10 +88,9 @@ _SHORT = 16_384
 
 def _take(connection: Connection, worker: str, now: int, queue: str, ids: Sequence[str]) -> list[Sequence[Any]]:
     """Take those of a queue; of each all that `Leased` has but for its steps."""
-    dialect = connection.dialect.name
     given = {"b_worker": worker, "b_now": now, "b_queue": queue, "b_provider": provider_of(queue)}
-    rows = {row[0]: row for row in connection.execute(_lease(dialect), {**given, "b_ids": listed(dialect, ids)})}
-    payloads = connection.execute(_payloads(dialect), {"b_ids": listed(dialect, [*rows])}) if rows else ()
+    rows = {row[0]: row for row in _LEASE.rows(connection, {**given, "b_ids": listed_few(ids)})}
+    payloads = _PAYLOADS.rows(connection, {"b_ids": listed_few(rows)}) if rows else ()
     return [(*rows[id], *rest) for id, *rest in payloads]
 
 
@@ -105,12 +103,12 @@ def _take_on_sqlite(
     )
     if not found:
         return []
-    connection.exec_driver_sql(_TAKE, (worker, now, at_once.listed(row[0] for row in found)))
+    hot.run(connection, _TAKE, (worker, now, at_once.listed(row[0] for row in found)))
     taken: dict[str, list[Any]] = {row[0]: row for row in found}
     for row in found:
         row[_EPOCH] += 1
     if long := [id for id, row in taken.items() if row[-len(_PAYLOAD)] is None]:
-        for id, *rest in connection.execute(_payloads("sqlite"), {"b_ids": long}):
+        for id, *rest in _PAYLOADS.rows(connection, {"b_ids": listed_few(long)}):
             taken[id][-len(_PAYLOAD) :] = rest
     return list(taken.values())
 
@@ -118,12 +116,11 @@ def _take_on_sqlite(
 # Statements are made once: making one costs more than running it.
 
 
-@lru_cache(maxsize=2)
 def _lease(dialect: str) -> Any:
     return (
         update(jobs)
         .where(
-            among(dialect, jobs.c.id, "b_ids"),
+            among_few(dialect, jobs.c.id, "b_ids"),
             text(QUEUED),
             jobs.c.queue == bindparam("b_queue"),
             jobs.c.run_at <= bindparam("b_now"),
@@ -157,17 +154,18 @@ _TAKE = (
 )
 
 
-@lru_cache(maxsize=2)
 def _refused(dialect: str) -> Any:
-    named = among(dialect, jobs.c.id, "b_ids"), text(WOKEN), jobs.c.queue == bindparam("b_queue")
+    named = among_few(dialect, jobs.c.id, "b_ids"), text(WOKEN), jobs.c.queue == bindparam("b_queue")
     return update(jobs).where(*named).values(woken_at=None)
 
 
-@lru_cache(maxsize=2)
 def _payloads(dialect: str) -> Any:
     return select(*(job_payloads.c[name] for name in ("job_id", *_PAYLOAD))).where(
-        among(dialect, job_payloads.c.job_id, "b_ids")
+        among_few(dialect, job_payloads.c.job_id, "b_ids")
     )
+
+
+_LEASE, _REFUSED, _PAYLOADS = hot.Statement(_lease), hot.Statement(_refused), hot.Statement(_payloads)
 
 
 def held_at(dialect: str) -> ColumnElement[bool]:

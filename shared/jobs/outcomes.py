@@ -72,6 +72,8 @@ class Ending:
     excess_micros: int = 0
     #: Somebody may have read of the answer as it came; it is paid for whatever becomes of the job.
     relayed: bool = False
+    #: Somebody waits for it to be whole.
+    awaited: bool = False
     #: The answer as far as it came, of a job that ended before it was whole.
     partial: str | None = None
     #: The job whose answer this is, of one that was answered from the cache.

@@ -8,14 +8,14 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, text, update
 
 from shared import clock, db
 from shared.batches import transitions
-from shared.db import at_once, counters
+from shared.db import at_once, counters, hot
 from shared.db.models import job_payloads, job_results, jobs
 from shared.db.models.jobs import QUEUED, RUNNING
 from shared.jobs import callbacks, job_steps, metrics, reasons, response_events
@@ -134,7 +134,7 @@ def _end(connection: Connection, endings: Sequence[Ending], now: int) -> dict[st
             rows = _end_on_sqlite(connection, sorted(held), came_from, status, takes, now)
         else:
             given = {**holding(dialect, sorted(held)), "b_status": status, "b_now": now}
-            rows = connection.execute(_ending(dialect, came_from, takes), given).all()
+            rows = _ENDING[came_from, takes].rows(connection, given)
         ended.update((row[0], dict(zip(_ENDED, row, strict=True))) for row in rows)
     return ended
 
@@ -146,7 +146,7 @@ def _end_on_sqlite(
     rows = at_once.rows(connection, _HELD.format(RUNNING if came_from == "running" else QUEUED), [at_once.listed(held)])
     given = (status, now, int(takes), at_once.listed(row[0] for row in rows))
     if rows:
-        connection.exec_driver_sql(_TO_END, given)
+        hot.run(connection, _TO_END, given)
     return rows
 
 
@@ -176,8 +176,7 @@ def _paid(ending: Ending, job: Mapping[str, Any]) -> Ending:
     return replace(ending, **served, estimated=True, relayed=True, charge_micros=charged)
 
 
-@lru_cache(maxsize=8)
-def _ending(dialect: str, came_from: str, takes: bool) -> Any:
+def _ending(came_from: str, takes: bool, dialect: str) -> Any:
     statement = (
         update(jobs)
         .where(held_at(dialect), text(RUNNING if came_from == "running" else QUEUED))
@@ -186,6 +185,13 @@ def _ending(dialect: str, came_from: str, takes: bool) -> Any:
         .returning(*(jobs.c[name] for name in _ENDED))
     )
     return statement.values(lease_epoch=jobs.c.lease_epoch + 1) if takes else statement
+
+
+_ENDING = {
+    (came_from, takes): hot.Statement(partial(_ending, came_from, takes))
+    for came_from in ("queued", "running")
+    for takes in (False, True)
+}
 
 
 def _read_back(connection: Connection, endings: Sequence[Ending]) -> dict[str, Verdict]:

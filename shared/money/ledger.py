@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from shared import clock, db
+from shared.db import hot
+from shared.db.among import among_few, listed_few
 from shared.db.models import accounts, jobs, transfers
 from shared.errors import NotFound
 from shared.money import thresholds, unspent
@@ -58,7 +60,7 @@ class Book:
         self._transfers: list[dict[str, Any]] = []
         self._events: list[events.NewEvent] = []
         self._drafted: list[events.Drafted] = []
-        rows = connection.execute(_LOCK, {"b_ids": sorted(set(account_ids))})
+        rows = _LOCK.rows(connection, {"b_ids": listed_few(sorted(set(account_ids)))})
         self._balances = {id: _Balance(*rest) for id, *rest in rows}
 
     def remaining(self, account_id: str) -> int:
@@ -184,7 +186,7 @@ class Book:
             if balance.moved
         ]
         if moved:
-            self._connection.execute(_SET_BALANCES, moved)
+            _SET_BALANCES.each(self._connection, moved)
         return events.write(self._connection, self._events, self.now, self._drafted)
 
     def _number(self, account_id: str, test: bool) -> int:
@@ -282,18 +284,23 @@ def grant(connection: Connection, account_id: str, micros: int, note: str | None
 
 
 #: Made once: making a statement costs more than running it.
-_LOCK = (
-    select(accounts.c.id, accounts.c.available_micros, accounts.c.held_micros, accounts.c.sequence)
-    .add_columns(accounts.c.test_sequence, accounts.c.exhausted_armed, accounts.c.end_armed, accounts.c.expired_micros)
-    .where(accounts.c.id.in_(bindparam("b_ids", expanding=True)))
-    .order_by(accounts.c.id)
-    .with_for_update()
+_LOCK = hot.Statement(
+    lambda dialect: (
+        select(accounts.c.id, accounts.c.available_micros, accounts.c.held_micros, accounts.c.sequence)
+        .add_columns(accounts.c.test_sequence, accounts.c.exhausted_armed)
+        .add_columns(accounts.c.end_armed, accounts.c.expired_micros)
+        .where(among_few(dialect, accounts.c.id, "b_ids"))
+        .order_by(accounts.c.id)
+        .with_for_update()
+    )
 )
-_SET_BALANCES = (
-    update(accounts)
-    .where(accounts.c.id == bindparam("b_id"))
-    .values({name: bindparam(name) for name in ("available_micros", "held_micros", "sequence", "test_sequence")})
-    .values({name: bindparam(name) for name in ("exhausted_armed", "end_armed", "expired_micros")})
+_SET_BALANCES = hot.Statement(
+    lambda _: (
+        update(accounts)
+        .where(accounts.c.id == bindparam("b_id"))
+        .values({name: bindparam(name) for name in ("available_micros", "held_micros", "sequence", "test_sequence")})
+        .values({name: bindparam(name) for name in ("exhausted_armed", "end_armed", "expired_micros")})
+    )
 )
 _NEWEST = (
     select(func.coalesce(jobs.c.wanted_micros, jobs.c.bound_micros).label("micros"))

@@ -76,12 +76,14 @@ class Price:
     @property
     def dearest_input(self) -> int:
         """The most that a token of input can cost, whatever a cache does with it and however long the request is."""
-        return max(self.usual.dearest_input, self.long_context.dearest_input if self.long_context else 0)
+        usual = max(self.input, self.cached_input or 0, self.cache_write or 0, self.cache_write_1h or 0)
+        return max(usual, self.long_context.dearest_input) if self.long_context else usual
 
     @property
     def dearest_output(self) -> int:
         """The most that a token of output can cost, reasoning or not, however long the request is."""
-        return max(self.usual.dearest_output, self.long_context.dearest_output if self.long_context else 0)
+        usual = max(self.output, self.reasoning or 0)
+        return max(usual, self.long_context.dearest_output) if self.long_context else usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,10 @@ def worst_case(most: Amount, at: Price) -> int:
     >>> [worst_case(Amount(tokens), Price("v", 1_000_000, 0, long_context=long)) for tokens in (100, 101)]
     [100, 202]
     """
-    return price(most, dearest(most, at))
+    possible = reachable(most, at)
+    exact = most.input_tokens * possible.dearest_input + most.output_tokens * possible.dearest_output
+    whole = at.request + (most.images * at.images[most.size] if most.images else 0)
+    return -(-(exact + whole * PER_TOKENS) // PER_TOKENS)
 
 
 def dearest(most: Amount, at: Price) -> Price:

@@ -8,12 +8,13 @@ level, once a month; nothing that is given back lowers what was spent.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, select, update
 
 from shared import db
+from shared.db import hot
+from shared.db.among import among_few, listed_few
 from shared.db.models import monthly_spend, thresholds
 from shared.objects.amounts import credits
 
@@ -32,8 +33,8 @@ def crossed(
     """Add the charges to the month's; the account and the data of the event of each threshold that has just fired."""
     spent = {id: _spend(connection, id, month, change.charged) for id, change in changes.items()}
     told: set[tuple[str, str, int]] = set()
-    watching = connection.execute(_THRESHOLDS, {"b_ids": list(changes)}).mappings() if changes else ()
-    for row in [dict(one) for one in watching]:
+    watching = _THRESHOLDS.rows(connection, {"b_ids": listed_few(changes)}) if changes else ()
+    for row in [dict(zip(_COLUMNS, one, strict=True)) for one in watching]:
         id = str(row["account_id"])
         level = (id, row["kind"], row["level_micros"])
         if _fires(connection, row, changes[id], spent[id], month) and level not in told:
@@ -43,17 +44,17 @@ def crossed(
 
 def _fires(connection: Connection, row: Mapping[str, Any], change: Change, spent: int, month: str) -> bool:
     """Flip the threshold by compare-and-set where it has to; True when it has just fired."""
-    this = update(thresholds).where(thresholds.c.id == row["id"])
     if row["kind"] == "spent":
         fires = reaches(row["level_micros"], spent - change.charged, spent, month, row["period"])
         if fires and month > (row["period"] or ""):
+            this = update(thresholds).where(thresholds.c.id == row["id"])
             connection.execute(this.values(period=month))
         return fires
     above = change.remaining > row["level_micros"]
     if above == row["armed"]:
         return False
-    flipped = connection.execute(this.where(thresholds.c.armed == row["armed"]).values(armed=above)).rowcount == 1
-    return flipped and not above
+    this = update(thresholds).where(thresholds.c.id == row["id"], thresholds.c.armed == row["armed"])
+    return connection.execute(this.values(armed=above)).rowcount == 1 and not above
 
 
 def reaches(level: int, before: int, spent: int, month: str, fired: str | None) -> bool:
@@ -82,17 +83,19 @@ def _event_data(row: Mapping[str, Any], remaining: int, spent: int, month: str) 
 
 
 #: Made once: making a statement costs more than running it.
-_THRESHOLDS = (
-    select(thresholds).where(thresholds.c.account_id.in_(bindparam("b_ids", expanding=True))).order_by(thresholds.c.id)
+_COLUMNS = thresholds.columns.keys()
+_THRESHOLDS = hot.Statement(
+    lambda dialect: (
+        select(thresholds).where(among_few(dialect, thresholds.c.account_id, "b_ids")).order_by(thresholds.c.id)
+    )
 )
 
 
 def _spend(connection: Connection, account_id: str, month: str, micros: int) -> int:
     row = {"account_id": account_id, "month": month, "spent_micros": micros}
-    return int(connection.execute(_add_spend(connection.dialect.name), row).scalar_one())
+    return int(_ADD_SPEND.rows(connection, row)[0][0])
 
 
-@lru_cache(maxsize=2)
 def _add_spend(dialect: str) -> Any:
     statement = db.insert(dialect, monthly_spend)
     statement = statement.on_conflict_do_update(
@@ -100,3 +103,6 @@ def _add_spend(dialect: str) -> Any:
         set_={"spent_micros": monthly_spend.c.spent_micros + statement.excluded.spent_micros},
     )
     return statement.returning(monthly_spend.c.spent_micros)
+
+
+_ADD_SPEND = hot.Statement(_add_spend, ("account_id", "month", "spent_micros"))

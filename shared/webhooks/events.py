@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, select, update
 
 from shared import clock, db
+from shared.db import hot
+from shared.db.among import among_few, listed_few
 from shared.db.models import deliveries, events, webhooks
 from shared.strict_json import dumps
 from shared.webhooks import callback_secrets
@@ -150,11 +152,15 @@ def delivery(event_id: str, to: str, account_id: str, test: bool, *, url: str | 
 def _hooks(connection: Connection, account_ids: set[str]) -> dict[tuple[str, bool], list[tuple[str, frozenset[str]]]]:
     """The webhooks that are enabled, with the types that each wants, by account and mode."""
     found: dict[tuple[str, bool], list[tuple[str, frozenset[str]]]] = {}
-    for account_id, test, id, wanted in connection.execute(_HOOKS, {"b_accounts": sorted(account_ids)}):
+    for account_id, test, id, wanted in _HOOKS.rows(connection, {"b_accounts": listed_few(account_ids)}):
         found.setdefault((account_id, bool(test)), []).append((id, frozenset(json.loads(wanted))))
     return found
 
 
-_HOOKS = select(webhooks.c.account_id, webhooks.c.test, webhooks.c.id, webhooks.c.events).where(
-    webhooks.c.account_id.in_(bindparam("b_accounts", expanding=True)), webhooks.c.status == "enabled"
+_HOOKS = hot.Statement(
+    lambda dialect: (
+        select(webhooks.c.account_id, webhooks.c.test, webhooks.c.id, webhooks.c.events)
+        .where(among_few(dialect, webhooks.c.account_id, "b_accounts"))
+        .where(webhooks.c.status == "enabled")
+    )
 )

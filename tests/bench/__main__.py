@@ -1,6 +1,6 @@
 """`make bench`: the product beside its ceiling and beside the obvious program, in one run; a table beside the bars.
 
-    python -m tests.bench [--quick] [--lines FILE] [ROW…]      # all rows, or drain, waiting, slow, ingestion, …
+    python -m tests.bench [--quick] [--lines FILE] [--chart FILE] [ROW…]      # all rows, or drain, waiting, slow, …
 
 Absolute rates drift with the machine; runs alternate and the ratio of their medians is what counts.
 """
@@ -20,12 +20,14 @@ from tests.bench.backlog import backlog_rows
 from tests.bench.batch import batch_rows
 from tests.bench.costs import cost_rows
 from tests.bench.fairness import fairness_rows
+from tests.bench.frontier import frontier_rows
 from tests.bench.hooks import hooks_rows
 from tests.bench.hot import hot_rows
 from tests.bench.ingestion import ingestion_rows
 from tests.bench.lists import lists_rows
 from tests.bench.pace import LINES as PACE_LINES
 from tests.bench.pace import pace_rows
+from tests.bench.profile import profile_rows
 from tests.bench.streams import streams_rows
 from tests.bench.sync import accept_rows, chat_rows
 from tests.bench.table import medians, note, row
@@ -72,7 +74,8 @@ def drain_rows(base: str, jobs_count: int, runs: int) -> None:
     row("messages in the broker, at most", f"{deepest}", "tens", deepest < 100)
 
 
-#: What each name measures, of the upstream's address, whether it is to be quick, and a file of batch lines.
+#: What each name measures, of the upstream's address, whether it is to be quick, and a file: batch lines that are read,
+#: and of the frontier the picture that is written.
 ROWS: Final[dict[str, Callable[[str, bool, Path | None], None]]] = {
     "drain": lambda base, quick, _: drain_rows(base, 5000 if quick else 10_000, 1 if quick else 3),
     "waiting": lambda base, quick, _: waiting_rows(base, 5000 if quick else 20_000, 1 if quick else 3),
@@ -85,6 +88,8 @@ ROWS: Final[dict[str, Callable[[str, bool, Path | None], None]]] = {
     "backlog": lambda base, quick, _: backlog_rows(base, 100_000 if quick else 1_000_000, 10_000, 1 if quick else 3),
     "lists": lambda base, quick, _: lists_rows(100_000 if quick else 1_000_000),
     "chat": lambda base, quick, _: chat_rows(base, 3 if quick else 8, 1 if quick else 3),
+    "frontier": lambda base, quick, file: frontier_rows(base, 2 if quick else 5, 1 if quick else 3, file),
+    "profile": lambda base, quick, _: profile_rows(base, 5 if quick else 20),
     "accept": lambda base, quick, _: accept_rows(base, 3 if quick else 8, 1 if quick else 3),
     "pace": lambda base, quick, file: pace_rows(PACE_LINES // 5 if quick else PACE_LINES, file),
     "hot": lambda base, quick, _: hot_rows(base, 5000 if quick else 10_000, 1 if quick else 3),
@@ -99,6 +104,7 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"{', '.join(ROWS)}; without any: all of them")
     parser.add_argument("--quick", action="store_true", help="one run of each, smaller")
     parser.add_argument("--lines", type=Path, metavar="FILE", help="batch lines to use instead of made ones")
+    parser.add_argument("--chart", type=Path, metavar="FILE", help="where the frontier's picture is written, as SVG")
     given = parser.parse_args()
     if unknown := [name for name in given.rows if name not in ROWS]:
         parser.error(f"there is no row {unknown[0]!r}")
@@ -109,7 +115,7 @@ def main() -> None:
     with upstream() as base:
         for name in given.rows or ROWS:
             try:
-                ROWS[name](base, given.quick, given.lines)
+                ROWS[name](base, given.quick, given.chart if name == "frontier" else given.lines)
             except AssertionError as error:
                 failed = True
                 note(f"{name} could not be measured: {error}")

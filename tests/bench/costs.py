@@ -6,7 +6,6 @@ CPU by process is what scales: rates of one machine say little about another num
 """
 
 import argparse
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +20,13 @@ from shared import clock
 from shared.accounts import set_requests_per_minute
 from shared.db.models import jobs
 from shared.money.plans import MOST_REQUESTS_PER_MINUTE
-from tests.bench import batch
+from tests.bench import batch, cpu
+from tests.bench.contenders import JSON
 from tests.bench.lines import file_of
 from tests.bench.load import load
 from tests.bench.peers import CHAT
 from tests.bench.stack import Bench, bench
-from tests.bench.sync import JOB, JSON
+from tests.bench.sync import JOB
 from tests.bench.table import note, row
 from tests.bench.upstream import raise_open_files, upstream
 
@@ -34,8 +34,6 @@ ROLES = ("web", "worker", "batches", "sweeper", "redis", "postgresql")
 CLIENTS = 16
 #: Of each way of submitting, before it is measured: connections and statements are made by then.
 WARM_SECONDS, WARM_LINES = 3, 2000
-#: Of a second, as the system counts CPU.
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,36 +160,14 @@ def _reading(running: Bench) -> Reading:
 
     directory, *counts, count = running.database.read_sync(read)
     postmaster = int(Path(directory, "postmaster.pid").read_text().splitlines()[0])
-    cpu = {
+    of_role = {
         "web": running.cpu_seconds("web"),
         "worker": running.cpu_seconds("worker0"),
         "batches": running.cpu_seconds("batches"),
         "sweeper": running.cpu_seconds("sweeper"),
         "redis": info["used_cpu_user"] + info["used_cpu_sys"],
-        "postgresql": _family_seconds(postmaster),
-    }
-    return Reading(cpu, *counts, info["total_commands_processed"], count, clock.monotonic(), _machine_seconds())
-
-
-def _machine_seconds() -> float:
-    """What all cores have worked, in seconds: neither idle nor waiting for a disk."""
-    user, nice, system, _idle, _waiting, *rest = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
-    return (user + nice + system + sum(rest[:2])) / TICKS
-
-
-def _family_seconds(pid: int) -> float:
-    """CPU of a process, of its children, and of those that have ended, in seconds."""
-    ticks = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if stat.parent.name == str(pid):
-            ticks += sum(map(int, fields[11:15]))
-        elif fields[1] == str(pid):
-            ticks += sum(map(int, fields[11:13]))
-    return ticks / TICKS
+    } | cpu.families({"postgresql": postmaster})
+    return Reading(of_role, *counts, info["total_commands_processed"], count, clock.monotonic(), cpu.machine_seconds())
 
 
 def main() -> None:

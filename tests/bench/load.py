@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +32,10 @@ PATIENCE_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What came back: good answers, latencies in seconds, answers of another status, and broken connections."""
+    """What came back: good answers, latencies in seconds, answers of another status, and broken connections.
+
+    `cpu_micros`: what each process used for an answer, where somebody looked.
+    """
 
     good: int
     per_second: float
@@ -40,6 +43,7 @@ class Load:
     p99: float
     refused: int
     broken: int
+    cpu_micros: Mapping[str, float] = field(default_factory=dict)
 
 
 def load(url: str, headers: Mapping[str, str], body: bytes, clients: int, seconds: int, *, status: int = 200) -> Load:

@@ -1,10 +1,13 @@
-"""What the synchronous rows are measured beside: nginx as the upstream, LiteLLM's and Portkey's proxies before it.
+"""What the synchronous rows are measured beside: nginx as the upstream, and LiteLLM, Portkey and Bifrost before it.
 
 None of them is a requirement; what is not found is named as not measured.
 
     apt-get install nginx wrk
     python3 -m venv ~/litellm && ~/litellm/bin/pip install 'litellm[proxy]'   # BENCH_LITELLM=~/litellm/bin/litellm
     npm install --prefix ~/portkey @portkey-ai/gateway                        # BENCH_PORTKEY=~/portkey/node_modules
+    npx @maximhq/bifrost                                # BENCH_BIFROST=~/.cache/bifrost/<version>/bin/bifrost-http-0
+
+Bifrost is a Go program. No registry has it: npm's package fetches the program from its makers' host when it is started.
 """
 
 import os
@@ -12,9 +15,11 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 import httpx
 import orjson
@@ -24,19 +29,19 @@ from tests.bench.stack import temporary_directory
 from tests.bench.upstream import COMPLETION
 from tests.servers import free_port
 
-CHAT = orjson.dumps(
-    {
-        "model": "gpt-4",
-        "max_tokens": 100,
-        "messages": [{"role": "user", "content": "What is the capital of France?"}],
-    }
-)
+LITELLM, PORTKEY, BIFROST = "LiteLLM", "Portkey", "Bifrost"
+ASKED: Final = {
+    "model": "gpt-4",
+    "max_tokens": 100,
+    "messages": [{"role": "user", "content": "What is the capital of France?"}],
+}
+CHAT: Final = orjson.dumps(ASKED)
 KEY = "sk-bench-0123456789abcdef"
 #: LiteLLM imports for half a minute on a busy machine.
 START_SECONDS = 180
 STOP_SECONDS = 5
 
-LITELLM = """\
+LITELLM_CONFIG = """\
 model_list:
   - model_name: gpt-4
     litellm_params:
@@ -50,19 +55,31 @@ general_settings:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """Something that answers chats at `url`. `pids`: its processes, whose children count as its own."""
+    """Something that answers chats at `url`. `pids`: its processes by role, whose children count as its own."""
 
     name: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    pids: Sequence[int] = ()
+    pids: Mapping[str, int] = field(default_factory=dict)
+    body: bytes = CHAT
+
+
+def installed() -> list[Callable[[str], AbstractContextManager[Contender]]]:
+    """Of each peer that is there, what starts it before the upstream at an address."""
+    ways = ((litellm(), litellm_proxy), (portkey(), portkey_gateway), (bifrost(), bifrost_gateway))
+    return [partial(start, command) for command, start in ways if command]
 
 
 def absent() -> list[str]:
     """What is not installed, and how it would be."""
     advice = {
-        "LiteLLM": (litellm(), "pip install 'litellm[proxy]' in a venv of its own; BENCH_LITELLM=<venv>/bin/litellm"),
-        "Portkey": (portkey(), "npm install @portkey-ai/gateway; BENCH_PORTKEY=<where>/node_modules (and node)"),
+        LITELLM: (litellm(), "pip install 'litellm[proxy]' in a venv of its own; BENCH_LITELLM=<venv>/bin/litellm"),
+        PORTKEY: (portkey(), "npm install @portkey-ai/gateway; BENCH_PORTKEY=<where>/node_modules (and node)"),
+        BIFROST: (
+            bifrost(),
+            "BENCH_BIFROST=<its program>, which `npx @maximhq/bifrost` fetches from its makers' host to "
+            "~/.cache/bifrost, where that host is reached; no registry has it",
+        ),
     }
     return [f"{name} is not measured: {how}" for name, (found, how) in advice.items() if found is None]
 
@@ -72,11 +89,12 @@ def nginx() -> str | None:
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
-def litellm() -> str | None:
-    """Where LiteLLM's command is; AssertionError when the environment names a place where it is not."""
+def litellm() -> list[str] | None:
+    """The command that starts LiteLLM; AssertionError when the environment names a place where it is not."""
     given = os.environ.get("BENCH_LITELLM")
     assert not given or shutil.which(given), f"BENCH_LITELLM: there is no command {given}"
-    return shutil.which(given or "litellm")
+    found = shutil.which(given or "litellm")
+    return [found] if found else None
 
 
 def portkey() -> list[str] | None:
@@ -87,6 +105,16 @@ def portkey() -> list[str] | None:
     script = Path(given) / "@portkey-ai" / "gateway" / "build" / "start-server.js"
     assert script.is_file(), f"BENCH_PORTKEY: there is no {script}"
     return [node, str(script)]
+
+
+def bifrost() -> list[str] | None:
+    """The command that starts Bifrost; AssertionError when it is not where the environment says.
+
+    Nothing is looked up in PATH: what npm calls `bifrost` would fetch another program first.
+    """
+    given = os.environ.get("BENCH_BIFROST")
+    assert not given or shutil.which(given), f"BENCH_BIFROST: there is no program {given}"
+    return [given] if given else None
 
 
 @contextmanager
@@ -103,15 +131,15 @@ def nginx_upstream(command: str) -> Iterator[str]:
 
 
 @contextmanager
-def litellm_proxy(command: str, base: str) -> Iterator[Contender]:
+def litellm_proxy(command: Sequence[str], base: str) -> Iterator[Contender]:
     """LiteLLM without a database, one worker."""
     port = free_port()
     with temporary_directory() as place:
         config = Path(place) / "litellm.yaml"
-        config.write_text(LITELLM.format(base=base, key=KEY))
-        argv = [command, "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
+        config.write_text(LITELLM_CONFIG.format(base=base, key=KEY))
+        argv = [*command, "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
         url = f"http://127.0.0.1:{port}/v1/chat/completions"
-        with _running(argv, Contender("LiteLLM", url, {"Authorization": f"Bearer {KEY}"})) as contender:
+        with _running(argv, Contender(LITELLM, url, {"Authorization": f"Bearer {KEY}"})) as contender:
             yield contender
 
 
@@ -125,8 +153,31 @@ def portkey_gateway(command: Sequence[str], base: str) -> Iterator[Contender]:
         "x-portkey-custom-host": f"{base}/v1",
     }
     url = f"http://127.0.0.1:{port}/v1/chat/completions"
-    with _running([*command, f"--port={port}", "--headless"], Contender("Portkey", url, headers)) as contender:
+    with _running([*command, f"--port={port}", "--headless"], Contender(PORTKEY, url, headers)) as contender:
         yield contender
+
+
+@contextmanager
+def bifrost_gateway(command: Sequence[str], base: str) -> Iterator[Contender]:
+    """Bifrost's gateway by a file alone, which keeps nothing: neither its configuration nor its logs are stored.
+
+    As docs.getbifrost.ai/deployment-guides/config-json has it; its pull request 3991 allows loopback.
+    """
+    port = free_port()
+    keys = [{"name": "bench", "value": KEY, "models": ["*"], "weight": 1.0}]
+    config = {
+        "client": {"enable_logging": False, "drop_excess_requests": False},
+        "providers": {"openai": {"keys": keys, "network_config": {"base_url": base}}},
+        "config_store": {"enabled": False},
+        "logs_store": {"enabled": False},
+    }
+    body = orjson.dumps({**ASKED, "model": "openai/gpt-4"})
+    with temporary_directory() as place:
+        Path(place, "config.json").write_bytes(orjson.dumps(config))
+        argv = [*command, "-app-dir", place, "-host", "127.0.0.1", "-port", str(port), "-log-level", "error"]
+        url = f"http://127.0.0.1:{port}/v1/chat/completions"
+        with _running(argv, Contender(BIFROST, url, body=body)) as contender:
+            yield contender
 
 
 def peak_megabytes(pids: Sequence[int]) -> float:
@@ -144,7 +195,7 @@ def answers(contender: Contender) -> bool:
     """Whether a chat succeeds."""
     headers = {"Content-Type": "application/json", **contender.headers}
     with suppress(httpx.TransportError), httpx.Client(trust_env=False, timeout=5) as client:
-        return client.post(contender.url, content=CHAT, headers=headers).status_code == 200
+        return client.post(contender.url, content=contender.body, headers=headers).status_code == 200
     return False
 
 
@@ -158,7 +209,7 @@ def _running(argv: Sequence[str], contender: Contender) -> Iterator[Contender]:
             process = processes.start(argv, environment, output.fileno())
         try:
             _await(lambda: answers(contender), process, contender.name, log)
-            yield Contender(contender.name, contender.url, contender.headers, (process.pid,))
+            yield replace(contender, pids={"its processes": process.pid})
         finally:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):

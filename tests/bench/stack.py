@@ -30,6 +30,7 @@ from shared.submissions import quote, rows
 from shared.submissions.catalogue import catalogue
 from shared.submissions.rows import Owner, Priced
 from shared.submissions.schemas import read_submission
+from tests.bench import cpu
 from tests.chaos.processes import MODULES
 from tests.servers import PostgresServer, RedisServer, free_port
 
@@ -136,10 +137,7 @@ class Bench:
 
     def cpu_seconds(self, name: str) -> float:
         """The CPU time of a process so far, in seconds, all its threads together; 0 where the system does not say."""
-        with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{self.processes[name].pid}/stat").read_text().rpartition(")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        return 0.0
+        return cpu.seconds(self.processes[name].pid)
 
     def log(self, name: str) -> Path:
         """What a process printed."""

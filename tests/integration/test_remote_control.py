@@ -1,14 +1,19 @@
 """What a worker does for whoever can write to the broker: it tells how it is, and nothing else."""
 
+import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 from celery import Celery
 from celery.worker.control import Panel
 
 from shared import processes
 from shared.broker.app import make_app
+from shared.broker.bell import Bell
 from shared.environment import inherited
 from tests import starting
 from tests.conditions import await_condition
@@ -64,6 +69,44 @@ def test_it_takes_no_orders(process: starting.Process, celery: Celery) -> None:
     assert {"maintenance", "webhooks"} < {one["name"] for queues in served.values() for one in queues}
     stats = await_condition(lambda: celery.control.inspect(timeout=1).stats(), what="its answer")
     assert all(one["pool"]["max-concurrency"] == 2 for one in stats.values())
+
+
+#: Of messages that are none of ours.
+BODIES = ("", "[]", "[1,2]", "null", "[[],{},{}]", '[["webhooks"],{},{}]', '[["webhooks",7],{"x":[]},{}]', "\ud800")
+
+
+def envelope(server: RedisServer) -> dict[str, Any]:
+    """A message as we send it, to a worker that is not there."""
+    elsewhere = make_app()
+    elsewhere.conf.broker_url = server.url.replace("/0", "/8")
+    assert Bell(elsewhere).ring("webhooks", ["dlv_none"]).result()
+    found: Any = redis.from_url(elsewhere.conf.broker_url).rpop("webhooks")
+    message: dict[str, Any] = json.loads(found)
+    return message
+
+
+def test_it_lives_on_whatever_message_comes(
+    process: starting.Process, celery: Celery, redis_server: RedisServer
+) -> None:
+    """What is none of ours is dropped, by the thread that takes all messages; the next one is taken."""
+    await_condition(lambda: celery.control.inspect(timeout=0.5).ping(), seconds=60, what="the worker")
+    client, good = redis.from_url(broker(redis_server)), envelope(redis_server)
+    for body in (
+        "",
+        "[]",
+        "[1,2]",
+        "null",
+        "[[],{},{}]",
+        '[["webhooks"],{},{}]',
+        '[["webhooks",7],{"x":[]},{}]',
+        "\ud800",
+    ):
+        encoded = base64.b64encode(body.encode("utf-8", "surrogatepass")).decode()
+        client.lpush("webhooks", json.dumps({**good, "body": encoded}))
+    client.lpush("webhooks", json.dumps({**good, "headers": {}}))
+    client.lpush("webhooks", json.dumps(good))
+    await_condition(lambda: not client.llen("webhooks"), what="all of them to be taken")
+    assert celery.control.inspect(timeout=5).ping() and process.poll() is None
 
 
 def test_every_order_that_celery_knows_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:

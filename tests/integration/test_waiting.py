@@ -8,7 +8,7 @@ import pytest
 
 from producer.context import Context
 from producer.waiting import waiters as replies
-from producer.waiting.waiters import Waiters, ended_among
+from producer.waiting.waiters import JobState, Waiters, ended_among
 from shared import clock
 from shared.db import Database
 from shared.jobs.outcomes import Ending
@@ -70,6 +70,17 @@ def test_after_a_reconnect_everybody_is_asked_for_at_once(database: Database) ->
         waiters.ask_all()
         await asyncio.wait_for(future, 0.8)
         asking.cancel()
+
+    asyncio.run(scene())
+
+
+def test_an_answer_in_a_hint_is_had_by_each_who_waits(database: Database) -> None:
+    async def scene() -> None:
+        waiters = Waiters(database)
+        one, same, other = waiters.register("job_1"), waiters.register("job_1"), waiters.register("job_2")
+        waiters.heard({"job_1": {"response": "{}", "charged_micros": 3, "later": 1}, "job_2": None, "job_3": None})
+        assert one.result() == same.result() == JobState("job_1", "succeeded", "{}", None, 3)
+        assert other.result() is None, "the row says"
 
     asyncio.run(scene())
 

@@ -9,17 +9,19 @@ from typing import Any
 from shared.broker.app import app
 from workers.process.runtime import Runtime
 
+#: By which they are run, as Celery is told: see there.
+AT_ONCE = "workers.process.doorbells:at_once"
 #: The process's one runtime, set by workers.app before the consumer starts.
 current: list[Runtime] = []
 
 
-@app.task(name="offer", ignore_result=True)  # type: ignore[untyped-decorator]
+@app.task(name="offer", ignore_result=True, Strategy=AT_ONCE)  # type: ignore[untyped-decorator]
 def offer(queue: str, ids: Sequence[str], *_: Any, **__: Any) -> None:
     """These jobs wait on the queue."""
     current[0].offer(queue, ids)
 
 
-@app.task(name="deliver", ignore_result=True)  # type: ignore[untyped-decorator]
+@app.task(name="deliver", ignore_result=True, Strategy=AT_ONCE)  # type: ignore[untyped-decorator]
 def deliver(queue: str, ids: Sequence[str], *_: Any, **__: Any) -> None:
     """These webhook deliveries are due."""
     current[0].deliver(ids)

