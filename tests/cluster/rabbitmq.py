@@ -6,6 +6,7 @@ Each node is told where to listen, and where to run (`within`: a command that co
 
 import json
 import secrets
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,6 +156,28 @@ class RabbitCluster:
         rows = json.loads(self.ctl("--formatter", "json", "list_queues", "name", *columns, at=at))
         return {row["name"]: row for row in rows}
 
+    def is_whole(self, at: int) -> bool:
+        """Whether a node reaches all others, and each has all in its cluster: it may hold one for gone that is not."""
+        asked = "[rpc:call(Node, mnesia, system_info, [running_db_nodes]) || Node <- [node() | nodes()]]."
+        said = self.ctl("eval", asked, at=at)
+        return all(said.count(node.name) == len(self.nodes) for node in self.nodes)
+
+    def report(self) -> str:
+        """What each node says of the cluster, of queues and their consumers, for the message of a test that fails."""
+        asked = (
+            ("eval", "mnesia:system_info(running_db_nodes)."),
+            ("list_queues", "--timeout", "20", "name", "leader", "online", "consumers"),
+            ("list_consumers", "--timeout", "20", "queue_name", "channel_pid", "active", "activity_status"),
+        )
+        return "\n".join(self._said(node, *words) for node in self.nodes for words in asked)
+
+    def _said(self, node: Node, *words: str) -> str:
+        try:
+            said = self.ctl(*words, at=node.number)
+        except (AssertionError, OSError, subprocess.SubprocessError) as error:
+            said = str(error)
+        return f"{node.name}, {words[0]}:\n{said}"
+
     # -- its files ------------------------------------------------------------------------------------------------
 
     def _start(self, node: Node) -> None:
@@ -170,6 +193,7 @@ class RabbitCluster:
             "default_user": USER,
             "default_pass": self.password,
             "cluster_partition_handling": "pause_minority",
+            "net_ticktime": "20",
             "cluster_formation.peer_discovery_backend": "classic_config",
             **{f"cluster_formation.classic_config.nodes.{n.number + 1}": n.name for n in self.nodes},
             "vm_memory_high_watermark.absolute": "1GB",

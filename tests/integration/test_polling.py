@@ -109,3 +109,17 @@ def test_a_deaf_worker_finds_what_was_rung_for_long_ago(database: Database, monk
     assert worker.look() == []
     clock.shift(int((DEAF_SECONDS + 1) * clock.MICROS))
     assert worker.look() == ids
+
+
+def test_a_queue_that_cannot_be_had_is_not_waited_for_though_others_ring_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a cluster that is split: its node is away for this worker, and not for who rings."""
+    ids = unrung(database)
+    for id in ids:
+        world.change(database, id, woken_at=clock.now_micros())
+    worker = Worker(database, up=True)
+    monkeypatch.setattr("shared.broker.rabbitmq.unavailable", {BATCH})
+    assert worker.look() == []
+    clock.shift(int((LATE_SECONDS + 1) * clock.MICROS))
+    assert worker.look() == ids

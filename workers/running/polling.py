@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS, LOOK_SECONDS = 1.0, 0.25
 #: Jobs of a queue taken in one look.
 MOST = 200
-#: A doorbell of which nothing has come for so long is not waited for: while the broker is away; while it is well.
+#: A doorbell of which nothing has come for so long is not waited for: while the broker, or the queue alone, is away (in
+#: a cluster that is split it may be rung on the other side all the same); while it is well.
 LATE_SECONDS, DEAF_SECONDS = 5.0, 60.0
 #: After so long without an offer a queue with room is looked at though the broker is well.
 SILENT_SECONDS = 15.0
@@ -82,12 +83,12 @@ class Poller:
         """Look once, where that is called for; whether anything was found."""
         self._bell.paused = await self._database.read(paused_providers)
         well = await asyncio.wrap_future(self._bell.check())
-        late_seconds = DEAF_SECONDS if well else LATE_SECONDS
         found = False
         looked = {*self._silent(), *rabbitmq.unavailable} if well else {*self._slots.queues, WEBHOOKS}
         for queue in looked:
             if queue in self._slots.queues and (room := min(self._slots.room(queue), MOST)):
-                found = await self._take(queue, room, late_seconds) or found
+                deaf = not well or queue in rabbitmq.unavailable
+                found = await self._take(queue, room, LATE_SECONDS if deaf else DEAF_SECONDS) or found
         if WEBHOOKS in looked and self._due is not None and (due := await self._database.read(self._due)):
             self._deliver(due)
         return found
