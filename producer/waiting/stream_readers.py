@@ -7,12 +7,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from sqlalchemy import Connection, select
 
+from producer.waiting.stream_script import NEWER, Entry, entries
 from shared import clock, redis_clients
-from shared.answers.streams import FIELD, NEW_ENTRIES, key
+from shared.answers.streams import NEW_ENTRIES, key
 from shared.db import Database
 from shared.db.batcher import Batcher
 from shared.db.models import jobs
@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 
 #: How often every stream is read and every quiet one's row is looked at, in seconds.
 ASK_SECONDS = 1.0
-#: Entries of one stream in one answer of Redis, and streams in one XREAD.
+#: Entries of one stream in one answer of Redis, and streams in one question.
 MOST_ENTRIES = 100
-MOST_STREAMS = 250
+MOST_STREAMS = 500
 #: Entries that wait for a slow client; it gets no more until it has taken some.
 MOST_WAITING = 500
 #: Jobs in one query.
@@ -61,16 +61,15 @@ class Reader:
         """The id of the last entry it has."""
         return f"{self.epoch}-{self.count}"
 
-    def take_in(self, found: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> None:
+    def take_in(self, found: Iterable[Entry]) -> None:
         """Entries that Redis has after some place, which may be before ours."""
-        for id, fields in found:
-            epoch, count = map(int, id.split(b"-"))
+        for epoch, count, chunk in found:
             if (epoch, count) <= (self.epoch, self.count):
                 continue
             if epoch > self.epoch and self.began:
                 self.superseded = True
             else:
-                self._take(epoch, count, fields[FIELD])
+                self._take(epoch, count, chunk)
             if not self.hungry:
                 break
         self.heard_at = clock.monotonic()
@@ -91,6 +90,7 @@ class Readers:
 
     def __init__(self, url: str, database: Database, notifier: Notifier) -> None:
         self._redis = redis_clients.connect(url, DEADLINE_SECONDS, connect_seconds=2)
+        self._newer = self._redis.register_script(NEWER)
         self._database = database
         self._open: dict[str, set[Reader]] = {}
         self._wanted: set[Reader] = set()
@@ -158,19 +158,15 @@ class Readers:
         return [reader for reader in wanted if reader.hungry]
 
     async def _read(self, wanted: Sequence[Reader]) -> None:
-        """One round trip for all of them."""
-        turns = _turns(wanted)
-        pipeline = self._redis.pipeline(transaction=False)
-        for turn in turns:
-            pipeline.xread({key(id): reader.after for id, reader in turn.items()}, count=MOST_ENTRIES)
-        for turn, found in zip(turns, await pipeline.execute(raise_on_error=False) if turns else (), strict=True):
-            if isinstance(found, Exception):
-                log.warning("reading %d streams failed: %s", len(turn), type(found).__name__)
-                continue
-            for name, entries in _by_name(found):
-                reader = turn[name.decode().rpartition(":")[2]]
-                reader.take_in(entries)
-                reader.more = len(entries) >= MOST_ENTRIES
+        """One round trip for so many of them."""
+        for start in range(0, len(wanted), MOST_STREAMS):
+            turn = wanted[start : start + MOST_STREAMS]
+            keys = [key(reader.job_id) for reader in turn]
+            answer = await self._newer(keys=keys, args=[MOST_ENTRIES, *(reader.after for reader in turn)])
+            for number, found in entries(answer):
+                reader = turn[number]
+                reader.take_in(found)
+                reader.more = len(found) >= MOST_ENTRIES
                 if reader.more and reader.hungry:
                     self.want(reader)
 
@@ -207,25 +203,3 @@ def standings(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str
 
 def _quiet(reader: Reader) -> bool:
     return clock.monotonic() - reader.heard_at >= ASK_SECONDS
-
-
-def _turns(wanted: Iterable[Reader]) -> list[dict[str, Reader]]:
-    """Groups for one XREAD each, by job: two readers of one job are at different places, so in different groups."""
-    turns: list[dict[str, Reader]] = []
-    taken: dict[str, int] = {}
-    for reader in wanted:
-        at = taken.get(reader.job_id, 0)
-        while at < len(turns) and len(turns[at]) >= MOST_STREAMS:
-            at += 1
-        if at == len(turns):
-            turns.append({})
-        turns[at][reader.job_id] = reader
-        taken[reader.job_id] = at + 1
-    return turns
-
-
-def _by_name(found: Any) -> Iterable[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]:
-    """What XREAD found, by key: a list of pairs (RESP2), or a dict of lists of lists (RESP3)."""
-    if isinstance(found, dict):
-        return [(name, [entry for part in parts for entry in part]) for name, parts in found.items()]
-    return found or ()

@@ -67,6 +67,8 @@ class StreamRelay:
         #: The head has been sent; an event has been sent.
         self._begun = self._spoke = False
         self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
         self._watch()
 
     async def begin(self, holder: KeyHolder, after: EventId | None) -> None:
@@ -95,12 +97,14 @@ class StreamRelay:
 
     def close(self) -> None:
         """Read no longer; the job runs on."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._sources.waiters.unregister(self._job_id, self._ended)
         if self._reader is not None:
             self._readers.close(self._reader)
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """The whole body."""
+        """The whole body; what has come together is sent together, frame after frame."""
         try:
             async for frame in self._frames():
                 yield frame
@@ -115,8 +119,8 @@ class StreamRelay:
         said_at = float("-inf")
         while True:
             self._wake.clear()
-            for frame in self._taken():
-                yield frame
+            if taken := b"".join(self._taken()):
+                yield taken
                 said_at = clock.monotonic()
             if (outcome := await self._end()) is not None:
                 for frame in await self._closing(outcome):
@@ -165,12 +169,24 @@ class StreamRelay:
         self._readers.open(self._reader)
 
     async def _pause(self, seconds: float) -> None:
-        """Until there is news, or so many seconds are over."""
-        try:
-            async with asyncio.timeout(max(seconds, 0.0)):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+        """Until there is news, or so many seconds are over.
+
+        One timer, which is moved when it rings too early: each event of a stream moves the time by which it would.
+        """
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + max(seconds, 0.0)
+        if self._timer is None or self._due < self._timer.when():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(self._due, self._ring)
+        await self._wake.wait()
+
+    def _ring(self) -> None:
+        loop = asyncio.get_running_loop()
+        early = loop.time() < self._due
+        self._timer = loop.call_at(self._due, self._ring) if early else None
+        if not early:
+            self._wake.set()
 
     def _taken(self) -> Iterator[bytes]:
         """What has come from Redis, as frames."""

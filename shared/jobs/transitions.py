@@ -69,16 +69,28 @@ def note_relayed(connection: Connection, progress: Sequence[RelayedPart]) -> Non
 
     Of a job that runs again the most that any run has sent on stands; what is not its holder's any more is left.
     """
-    for one in sorted(progress, key=lambda one: one.job_id):
-        served = {name: getattr(one, name) for name in _SERVED}
-        statement = update(jobs).where(
-            jobs.c.id == one.job_id,
-            jobs.c.lease_epoch == one.epoch,
-            text(RUNNING),
-            jobs.c.relayed_micros < one.charge_micros,
-        )
-        connection.execute(statement.values(relayed_micros=one.charge_micros, relayed=dumps(served)))
+    if progress:
+        rows = [
+            {"p_id": one.job_id, "p_epoch": one.epoch, "p_micros": one.charge_micros, "p_served": dumps(_served(one))}
+            for one in sorted(progress, key=lambda one: one.job_id)
+        ]
+        connection.execute(_NOTE_RELAYED, rows)
 
+
+def _served(part: RelayedPart) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in _SERVED}
+
+
+_NOTE_RELAYED = (
+    update(jobs)
+    .where(
+        jobs.c.id == bindparam("p_id"),
+        jobs.c.lease_epoch == bindparam("p_epoch"),
+        text(RUNNING),
+        jobs.c.relayed_micros < bindparam("p_micros"),
+    )
+    .values(relayed_micros=bindparam("p_micros"), relayed=bindparam("p_served"))
+)
 
 #: What a job's row knows of an answer that was sent on, beside its price.
 _SERVED = ("provider", "model", "prompt_tokens", "completion_tokens")

@@ -29,6 +29,7 @@ from tests.bench.lists import lists_rows
 from tests.bench.pace import LINES as PACE_LINES
 from tests.bench.pace import pace_rows
 from tests.bench.profile import profile_rows
+from tests.bench.streams import streams_rows
 from tests.bench.sync import accept_rows, chat_rows
 from tests.bench.table import medians, note, row
 from tests.bench.upstream import raise_open_files, upstream
@@ -98,6 +99,7 @@ ROWS: Final[dict[str, Callable[[str, bool, Path | None], None]]] = {
     "pace": lambda base, quick, file: pace_rows(PACE_LINES // 5 if quick else PACE_LINES, file),
     "hot": lambda base, quick, _: hot_rows(base, 5000 if quick else 10_000, 1 if quick else 3),
     "costs": lambda base, quick, _: cost_rows(base, 4 if quick else 10, LINES // (10 if quick else 2)),
+    "streams": lambda base, quick, _: streams_rows((100,) if quick else (100, 300, 1000), 5 if quick else 15),
     "hooks": lambda base, quick, _: hooks_rows(base, 4 if quick else 10, 1 if quick else 3),
 }
 

@@ -87,8 +87,12 @@ class Scene:
 
 async def _frames(answer: Any) -> AsyncIterator[str]:
     try:
-        async for frame in answer.body_iterator:
-            yield frame.decode()
+        async for sent in answer.body_iterator:
+            *events, comment = sent.decode().split("\n\n")
+            for event in events:
+                yield f"{event}\n\n"
+            if comment:
+                yield comment
     finally:
         answer._relay.close()
 

@@ -41,6 +41,27 @@ def test_events_are_read_as_the_standard_has_them(end: str, size: int) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        b'data: {"a": 1}\n\ndata: {"b": 2}\n\n',
+        b'data: {"a": 1}\n\n\ndata: {"b": 2}\n\n',
+        b'data: {"a": 1}\n\ndata:{"b": 2}\n\n',
+        b'data: {"a": 1}\ndata: {"b": 2}\n\n',
+        b'data: {"a": 1}\n\n: a comment\n\ndata: {"b": 2}\n\n',
+        b'data: {"a":\ndata: 1}\n\ndata: \n\n',
+        b'data: {"a": 1}\n\nevent: named\ndata: {"b": 2}\n\n',
+        b'data: {"a": 1}\r\n\r\ndata: {"b": 2}\r\n\r\n',
+        b"data: \n\ndata:  two blanks\n\n",
+    ],
+)
+def test_a_part_that_is_whole_events_is_read_as_if_it_came_byte_by_byte(part: bytes) -> None:
+    """After a first event, with which the quick way begins; and again after it."""
+    first = b"data: 0\n\n"
+    slowly = parsed([bytes([byte]) for byte in first + part + part])
+    assert parsed([first, part, part]) == slowly
+
+
 def test_what_is_cut_is_no_event_and_json_without_a_field_is_one() -> None:
     assert parsed([b"data: one\n\ndata: {cut"]) == [ServerSentEvent(b"one")]
     assert parsed([b'{"error": {"message": "m"}}\n']) == [ServerSentEvent(b'{"error": {"message": "m"}}')]

@@ -15,6 +15,7 @@ from shared.submissions.offers import Offer
 from tests.acceptance.sse import added_up
 from tests.scripted_client import ScriptedClient
 from workers.providers import ProviderAnswer, ProviderCall, openai, sandbox
+from workers.providers.openai.stream import Gathering
 from workers.upstream import event_stream
 
 OFFER = Offer(
@@ -91,6 +92,40 @@ def test_text_is_passed_on_and_put_together() -> None:
     assert {(one["id"], one["model"], one["created"]) for one in sink.chunks} == {
         ("chatcmpl-1", "ours", answer.body["created"])
     }
+
+
+#: Chunks in the midst of a text that a short way of reading takes, or has to leave to the long one.
+AMIDST: list[Any] = [
+    delta(content="lo"),
+    delta(role="assistant", content="lo"),
+    delta(content="lo", refusal="No"),
+    delta(content="lo", reasoning="Hm"),
+    delta(content="lo", logprobs={"content": [{"token": "lo", "logprob": -1.0}]}),
+    delta(content="lo", finish="length"),
+    {**delta(content="lo"), "usage": USAGE},
+    {**delta(content="lo"), "x_groq": {"usage": USAGE}},
+    {"choices": [{**delta(content="lo")["choices"][0], "usage": USAGE}]},
+    {"choices": [*delta(content="lo")["choices"], *delta(1, content="too many")["choices"]]},
+    {"choices": [{"delta": {"content": "lo"}}]},
+    delta(3, content="too many"),
+    delta(content=[{"type": "text", "text": "lo"}]),
+    delta(content=""),
+    delta(tool_calls=[{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}]),
+]
+
+
+@pytest.mark.parametrize("chunk", AMIDST)
+def test_the_short_way_of_reading_comes_to_the_same(monkeypatch: pytest.MonkeyPatch, chunk: Any) -> None:
+    body = wire(delta(content="Hel"), chunk, delta(content="!"), delta(finish="stop"), "[DONE]")
+    found = []
+    for short in (True, False):
+        if not short:
+            monkeypatch.setattr(Gathering, "_take_text", lambda *_: False)
+        sink = Kept()
+        answer = call(body, sink=sink)
+        made = [one["choices"] for one in sink.chunks]
+        found.append((made, answer.body["choices"], answer.usage))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n"])

@@ -56,6 +56,11 @@ class ChoiceBuilder:
             self._count(call["function"].get("arguments") for call in calls)
         return visible
 
+    def take_text(self, text: str) -> None:
+        """Take a delta that is a piece of content and nothing else."""
+        self._count((text,))
+        self._texts.setdefault("content", []).append(text)
+
     def take_whole(self, message: Mapping[str, Any]) -> None:
         """Take the message of an unstreamed answer."""
         self._said(message, "message")

@@ -29,9 +29,7 @@ class SentAnswer:
         """Take the choices of a chunk (`shared.answers.streams.part`)."""
         self.head = head
         for given in choices:
-            choice = self._choices.setdefault(
-                given["index"], {"texts": {}, "calls": {}, "finish": None, "beside": None}
-            )
+            choice = self._choices.get(given["index"]) or self._begin(given["index"])
             choice["finish"] = given["finish_reason"] or choice["finish"]
             for name, value in given["delta"].items():
                 if name == "tool_calls":
@@ -41,6 +39,10 @@ class SentAnswer:
                 elif isinstance(value, str) and name not in _UNPAID:
                     choice["texts"].setdefault(name, []).append(value)
                     self.bytes += _size(value)
+
+    def _begin(self, index: int) -> dict[str, Any]:
+        choice = self._choices[index] = {"texts": {}, "calls": {}, "finish": None, "beside": None}
+        return choice
 
     def whole(self, wanted: int) -> bool:
         """So many choices have been sent to their end."""
@@ -67,7 +69,7 @@ def _take_call(calls: dict[int, dict[str, Any]], given: Mapping[str, Any]) -> in
 
 
 def _size(text: str) -> int:
-    return len(text.encode(errors="replace"))
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
 def _message(choice: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,16 @@
-"""Publishes streamed answers to Redis: the chunks of all of this process's calls, in one pipeline a turn.
+"""Publishes streamed answers to Redis: the chunks of all of this process's calls, in one command a turn.
 
 Redis is never waited for by a call, and nothing is lost with it: whoever reads is served from the stored result. What
-could not be sent is sent again (the entries' ids make that harmless) until the answer has ended. While a pipeline is
-under way, further text of an answer joins what of it already waits, so a slow Redis gets fewer and longer chunks.
+could not be sent is sent again (the entries' ids make that harmless) until the answer has ended. While a command is
+under way, further text of an answer joins what of it already waits, so a slow Redis gets fewer and longer chunks. The
+same while many answers are in the making: then chunks are gathered for some milliseconds, each answer's first at once.
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import redis.asyncio as redis
@@ -19,6 +19,7 @@ from shared import clock, logs, redis_clients
 from shared.answers import streams
 from shared.stopping import stop
 from workers.running.partial_answer import SentAnswer
+from workers.running.stream_script import APPEND, Addition, arguments
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +30,17 @@ ENDED_SECONDS = 120
 MOST_ENTRIES = 20_000
 #: What of a delta is text, to which more can be joined.
 _TEXTS = frozenset({"content", "refusal", "reasoning_content"})
-#: Commands in one pipeline, and how long it may take, in seconds.
-MOST_COMMANDS = 2000
+#: Answers in one command, and how long it may take, in seconds.
+MOST_ANSWERS = 1000
 DEADLINE_SECONDS = 2.0
-#: After a failed pipeline.
+#: After a command that failed.
 PAUSE_SECONDS = 0.5
+#: Answers in the making at once from which on their chunks are gathered, for how long for each of them, and for how
+#: long at most, in seconds: 400 answers and more make 25 commands a second, of whatever each has said meanwhile.
+GATHERED_FROM: Final = 50
+GATHERING_SECONDS, MOST_GATHERING_SECONDS = 100e-6, 0.040
 
 ChoicePart = Mapping[str, Any]
-#: A key, and the words of one command after it.
-_Command = tuple[str, tuple[Any, ...]]
 
 
 @dataclass(slots=True)
@@ -66,10 +69,12 @@ class StreamSink:
         head = {**head, "model": self.model} if self.model else head
         self._head = head
         self.gathered.take(head, choices)
+        told = bool(self._waiting)
         for choice in choices:
             if not (self._waiting and _joined(self._waiting[-1], choice)):
                 self._waiting.append({**choice, "delta": dict(choice["delta"])})
-        self.publisher.notify(self)
+        if not told:
+            self.publisher.notify(self)
 
     def end(self) -> None:
         """The call is over: what it sent is kept a little longer for those who still read."""
@@ -77,17 +82,19 @@ class StreamSink:
         if self.began:
             self.publisher.notify(self)
 
-    def commands(self) -> list[_Command]:
-        """What waits, as commands."""
-        key, made = streams.key(self.job_id), list[_Command]()
+    @property
+    def begins(self) -> bool:
+        """Nothing of it is in Redis yet."""
+        return self._count == 0
+
+    def addition(self) -> Addition:
+        """What waits."""
+        words: list[str | bytes] = []
         for choice in self._waiting:
             self._count += 1
-            data = orjson.dumps(streams.chunk(self._head, [choice]))
-            id = f"{self.epoch}-{self._count}"
-            made.append((key, ("XADD", key, "MAXLEN", "~", MOST_ENTRIES, id, streams.FIELD, data)))
+            words += (f"{self.epoch}-{self._count}", orjson.dumps(streams.chunk(self._head, [choice])))
         self._waiting.clear()
-        made.append((key, ("EXPIRE", key, ENDED_SECONDS if self.ended else LIVE_SECONDS)))
-        return made
+        return Addition(self.job_id, ENDED_SECONDS if self.ended else LIVE_SECONDS, words)
 
 
 @dataclass(slots=True)
@@ -132,9 +139,13 @@ class Publisher:
 
     def __init__(self, url: str) -> None:
         self._redis = redis_clients.connect(url, DEADLINE_SECONDS)
+        self._append = self._redis.register_script(APPEND)
         self._sinks: dict[tuple[str, int], StreamSink] = {}
-        self._unsent: list[_Command] = []
-        self._wake = asyncio.Event()
+        #: Answers that have begun and not ended.
+        self._live: set[tuple[str, int]] = set()
+        self._unsent: list[Addition] = []
+        self._wake, self._urgent = asyncio.Event(), asyncio.Event()
+        self._sent_at = float("-inf")
         self._task = asyncio.create_task(self._run())
 
     def open(self, job_id: str, epoch: int) -> StreamSink:
@@ -143,7 +154,13 @@ class Publisher:
 
     def notify(self, sink: StreamSink) -> None:
         """A sink has something to send."""
-        self._sinks[sink.job_id, sink.epoch] = sink
+        place = sink.job_id, sink.epoch
+        self._sinks[place] = sink
+        if sink.begins:
+            self._live.add(place)
+            self._urgent.set()
+        if sink.ended:
+            self._live.discard(place)
         self._wake.set()
 
     async def close(self) -> None:
@@ -157,11 +174,13 @@ class Publisher:
         while True:
             await self._wake.wait()
             await asyncio.sleep(0)  # whatever else this turn of the loop brings goes along
+            await self._gather()
             self._wake.clear()
+            self._urgent.clear()
             try:
                 sent = await self._flush()
             except Exception as error:  # whatever it is, it is these chunks' end and not that of those to come
-                log.error("%d stream commands were dropped: %s", len(self._unsent), logs.trace(error))
+                log.error("chunks of %d answers were dropped: %s", len(self._unsent), logs.trace(error))
                 self._unsent.clear()
                 sent = True
             if not sent:
@@ -170,11 +189,20 @@ class Publisher:
             elif self._unsent or self._sinks:
                 self._wake.set()
 
+    async def _gather(self) -> None:
+        """Wait for what else comes, as long as it pays, unless an answer begins."""
+        left = self._sent_at + gathering_seconds(len(self._live)) - clock.monotonic()
+        if left > 0:
+            timer = asyncio.get_running_loop().call_later(left, self._urgent.set)
+            await self._urgent.wait()
+            timer.cancel()
+        self._sent_at = clock.monotonic()
+
     async def _flush(self) -> bool:
-        """One pipeline; False when Redis did not take it."""
-        while self._sinks and len(self._unsent) < MOST_COMMANDS:
-            self._unsent += self._sinks.pop(next(iter(self._sinks))).commands()
-        sending = self._unsent[:MOST_COMMANDS]
+        """One command; False when Redis did not take it."""
+        while self._sinks and len(self._unsent) < MOST_ANSWERS:
+            self._unsent.append(self._sinks.pop(next(iter(self._sinks))).addition())
+        sending = self._unsent[:MOST_ANSWERS]
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await self._send(sending)
@@ -185,14 +213,19 @@ class Publisher:
         del self._unsent[: len(sending)]
         return True
 
-    async def _send(self, commands: Sequence[_Command]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        for _, words in commands:
-            pipeline.execute_command(*words)
-        changed = sorted({key.rpartition(":")[2] for key, _ in commands})
-        pipeline.publish(streams.NEW_ENTRIES, json.dumps(changed))
-        # An entry that is refused is one sent before, or a stale worker's: neither is a fault.
-        await pipeline.execute(raise_on_error=False)
+    async def _send(self, additions: Sequence[Addition]) -> None:
+        changed = sorted({one.job_id for one in additions})
+        keys, words = arguments(additions, orjson.dumps(changed), MOST_ENTRIES)
+        await self._append(keys=keys, args=words)
+
+
+def gathering_seconds(answers: int) -> float:
+    """For how long the chunks of so many answers in the making are gathered.
+
+    >>> gathering_seconds(49), gathering_seconds(250), gathering_seconds(5000)
+    (0.0, 0.025, 0.04)
+    """
+    return min(answers * GATHERING_SECONDS, MOST_GATHERING_SECONDS) if answers >= GATHERED_FROM else 0.0
 
 
 def _joined(last: dict[str, Any], choice: ChoicePart) -> bool:

@@ -8,7 +8,7 @@ held back, and the finish reasons are passed on last.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from shared import clock
 from shared.answers.streams import part
@@ -61,6 +61,11 @@ def of_events(call: ProviderCall, given: Iterable[ServerSentEvent]) -> StreamedA
 #: The chunk that says that nothing follows.
 DONE: Mapping[str, Any] = {}
 _NOTHING: Mapping[str, Any] = {}
+#: The one choice of an answer.
+_ONE: Final = {0}
+#: What of a chunk, and of a choice, says more than a text.
+_REPORTS: Final = ("usage", "usageMetadata", "usage_metadata", "x_groq")
+_MORE: Final = ("logprobs", "usage")
 
 
 def _read(event: ServerSentEvent) -> Mapping[str, Any] | None:
@@ -150,6 +155,8 @@ class Gathering:
 
     def take(self, chunk: Mapping[str, Any]) -> None:
         """Take the next chunk; ProviderError when it is none of this protocol."""
+        if self._take_text(chunk):
+            return
         try:
             choices = chunk.get("choices") or ()
             if not isinstance(choices, list | tuple):
@@ -163,6 +170,27 @@ class Gathering:
                 self.reported()
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise lacking(error, "stream") from None
+
+    def _take_text(self, chunk: Mapping[str, Any]) -> bool:
+        """Take a chunk that is a further piece of the one choice's content and nothing else, as nearly all are."""
+        choices = chunk.get("choices")
+        if not (type(choices) is list and len(choices) == 1 and self._started == _ONE and self._wanted == 1):
+            return False
+        given = choices[0]
+        if type(given) is not dict or type(at := given.get("index")) is not int or at != self._only:
+            return False
+        delta = given.get("delta")
+        if type(delta) is not dict or type(text := delta.get("content")) is not str or not text:
+            return False
+        if len(delta) != 1 + ("role" in delta):
+            return False
+        if given.get("finish_reason") or any(map(chunk.get, _REPORTS)) or any(map(given.get, _MORE)):
+            return False
+        self._choices[0].take_text(text)
+        self._unreported = self.begun = True
+        if self._call.sink is not None:
+            self._call.sink.send(self._head, (part(0, {"content": text}),))
+        return True
 
     def reported(self) -> None:
         """What has come until now is in the usage that the provider has reported."""
