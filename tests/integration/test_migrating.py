@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from shared.db import Database, migrations, schema
-from shared.db.migrations import Migrated, after, migrate, online
+from shared.db.migrations import Migrated, after, apart, migrate
 from shared.db.migrations.after import Removal
 from shared.environment import inherited
 from tests import starting
@@ -169,7 +169,7 @@ def test_patience_for_an_index_ends_with_it_also_when_it_fails(older_postgres: s
     """Or the migration that is tried again would wait for its tables without end, and others behind it."""
     engine = migrations._engine(older_postgres)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        with pytest.raises(DBAPIError), online.patient(connection):
+        with pytest.raises(DBAPIError), apart.patient(connection):
             connection.exec_driver_sql("SELECT 1 / 0")
         assert connection.exec_driver_sql("SHOW lock_timeout").scalar() == f"{migrations.LOCK_SECONDS:.0f}s"
     engine.dispose()

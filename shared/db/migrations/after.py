@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection, inspect
 
-from shared.db.migrations.online import alone
+from shared.db.migrations.apart import alone
 
 
 @dataclass(frozen=True)
