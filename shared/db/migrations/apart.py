@@ -1,4 +1,4 @@
-"""Statements that PostgreSQL runs only outside of a transaction. Without Alembic, whose import costs 0.1 s of each start."""
+"""Statements that PostgreSQL runs only outside of a transaction; without Alembic, whose import costs 0.1 s."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
