@@ -8,16 +8,19 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.chaos.conftest import Stacks
-from tests.chaos.older import older_source
+from tests.chaos.older import source_of
 from tests.harness import HASTY, chat
 from tests.marks import SHORT
 from tests.receiver import Answer, Delivery, Receiver
+
+#: The last commit whose workers know no callbacks.
+BEFORE = "09f39c28820e0ee1a7439e232e6c1a4df00f89b6"
 
 
 @pytest.mark.history
 @pytest.mark.parametrize("kind", [pytest.param("sqlite", marks=SHORT), pytest.param("postgresql", marks=SHORT)])
 def test_it_loses_no_callback(stacks: Stacks, tmp_path: Path, kind: str) -> None:
-    names, sources = ("web", "worker", "sweeper"), {"worker": older_source(tmp_path)}
+    names, sources = ("web", "worker", "sweeper"), {"worker": source_of(BEFORE, tmp_path)}
     with stacks.own(kind, names=names, sources=sources, **HASTY) as stack, Receiver() as receiver:
         account = stack.open_account()
         verify, came = Webhook(stack.call(account.live_key, "POST", "/v1/webhook_secret/rotate")["secret"]), Counter()
