@@ -67,8 +67,9 @@ class StreamRelay:
         #: The head has been sent; an event has been sent.
         self._begun = self._spoke = False
         self._wake = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
+        self._timer: asyncio.Handle | None = None
+        #: When the pause is over, and when the timer rings; uvloop's, of less than half a millisecond, do not say when.
+        self._due, self._rings_at = 0.0, float("inf")
         self._watch()
 
     async def begin(self, holder: KeyHolder, after: EventId | None) -> None:
@@ -175,15 +176,16 @@ class StreamRelay:
         """
         loop = asyncio.get_running_loop()
         self._due = loop.time() + max(seconds, 0.0)
-        if self._timer is None or self._due < self._timer.when():
+        if self._due < self._rings_at:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = loop.call_at(self._due, self._ring)
+            self._rings_at, self._timer = self._due, loop.call_at(self._due, self._ring)
         await self._wake.wait()
 
     def _ring(self) -> None:
         loop = asyncio.get_running_loop()
         early = loop.time() < self._due
+        self._rings_at = self._due if early else float("inf")
         self._timer = loop.call_at(self._due, self._ring) if early else None
         if not early:
             self._wake.set()

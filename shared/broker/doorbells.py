@@ -10,12 +10,17 @@ from functools import lru_cache
 from typing import Any
 
 from celery import Celery
+from celery.utils.saferepr import saferepr
 from kombu.utils.uuid import uuid
+
+#: Characters of the arguments that are shown of a message, as Celery does.
+SHOWN = 1024
 
 
 def publish(app: Celery, producer: Any, task: str, queue: str, ids: Sequence[str]) -> None:
     """Put one message to a task on a queue of the app's, which is made when it is not there."""
     id, args = uuid(), (queue, list(ids))
+    shown = repr(args)
     headers, embedded = _made_once(app, task)
     producer.publish(
         (args, {}, embedded),
@@ -23,7 +28,12 @@ def publish(app: Celery, producer: Any, task: str, queue: str, ids: Sequence[str
         routing_key=queue,
         declare=[app.amqp.queues[queue]],
         serializer="json",
-        headers={**headers, "id": id, "root_id": id, "argsrepr": repr(args)},
+        headers={
+            **headers,
+            "id": id,
+            "root_id": id,
+            "argsrepr": shown if len(shown) <= SHOWN else saferepr(args, SHOWN),
+        },
         correlation_id=id,
         delivery_mode="persistent",
         retry=False,

@@ -12,6 +12,8 @@ from shared.jobs.outcomes import Ending
 
 #: Longer answers are read from their rows, in characters: each producer hears of them all.
 MOST: Final = 16_384
+#: Of all answers in one message, in characters: Redis hangs up on a listener that is megabytes behind.
+MOST_IN_ALL: Final = 500_000
 
 #: Ids, or by id what is told, None where nothing is.
 Message = Sequence[str] | Mapping[str, Any]
@@ -27,7 +29,11 @@ class Answer:
 
 def message(ended: Sequence[Ending]) -> Message:
     """What is told of jobs whose ends have been committed."""
-    told = {ending.job_id: _told(ending) for ending in ended}
+    told, left = dict[str, dict[str, Any] | None](), MOST_IN_ALL
+    for ending in ended:
+        answer = _told(ending)
+        left -= len(answer["response"]) if answer else 0
+        told[ending.job_id] = answer if left >= 0 else None
     return told if any(told.values()) else list(told)
 
 

@@ -72,7 +72,7 @@ class Ending:
     excess_micros: int = 0
     #: Somebody may have read of the answer as it came; it is paid for whatever becomes of the job.
     relayed: bool = False
-    #: Somebody waits for it to be whole.
+    #: Somebody waits for the answer as a whole, and has read nothing of it as it came.
     awaited: bool = False
     #: The answer as far as it came, of a job that ended before it was whole.
     partial: str | None = None

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from shared.jobs import done_hints
-from shared.jobs.done_hints import MOST, Answer
+from shared.jobs.done_hints import MOST, MOST_IN_ALL, Answer
 from shared.jobs.outcomes import Ending
 
 
@@ -45,3 +45,10 @@ def test_the_longest_answer_is_still_told() -> None:
     assert list(done_hints.read(done_hints.message([ended("job_1", response="x" * MOST)]))) == [
         ("job_1", Answer("x" * MOST, 7))
     ]
+
+
+def test_a_message_has_so_many_answers_as_a_listener_can_keep_up_with() -> None:
+    fits = MOST_IN_ALL // MOST
+    message = done_hints.message([ended(f"job_{n}", response="x" * MOST) for n in range(400)])
+    told = [answer is not None for _, answer in done_hints.read(message)]
+    assert told == [True] * fits + [False] * (400 - fits)

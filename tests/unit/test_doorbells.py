@@ -25,16 +25,17 @@ def app() -> Celery:
     return make_app()
 
 
-def test_a_doorbell_is_the_message_that_celery_would_send(app: Celery) -> None:
+@pytest.mark.parametrize("ids", [IDS, [f"job_{number:032}" for number in range(100)]])
+def test_a_doorbell_is_the_message_that_celery_would_send(app: Celery, ids: list[str]) -> None:
     with Connection("memory://") as connection:
         queue = Queue(QUEUE, Exchange("", type="direct"), routing_key=QUEUE)(connection.default_channel)
         queue.declare()
         producer = connection.Producer()
-        app.send_task(OFFER, args=(QUEUE, IDS), queue=queue, producer=producer, ignore_result=True, retry=False)
-        doorbells.publish(app, producer, OFFER, QUEUE, IDS)
-        doorbells.publish(app, producer, OFFER, QUEUE, IDS)
+        app.send_task(OFFER, args=(QUEUE, ids), queue=queue, producer=producer, ignore_result=True, retry=False)
+        doorbells.publish(app, producer, OFFER, QUEUE, ids)
+        doorbells.publish(app, producer, OFFER, QUEUE, ids)
         usual, ours, another = (queue.get() for _ in range(3))
-    assert ours.payload == usual.payload and list(ours.payload[0]) == [QUEUE, IDS]
+    assert ours.payload == usual.payload and list(ours.payload[0]) == [QUEUE, ids]
     differing = {name for name in {*ours.headers, *usual.headers} if ours.headers.get(name) != usual.headers.get(name)}
     assert differing == _OWN and set(ours.headers) == set(usual.headers)
     assert ours.headers["id"] == ours.headers["root_id"] == ours.properties["correlation_id"] != another.headers["id"]

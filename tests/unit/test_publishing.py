@@ -128,6 +128,23 @@ def test_what_redis_did_not_take_is_sent_again_under_the_same_ids(monkeypatch: p
     play(act, away=2)
 
 
+def test_what_has_piled_up_is_sent_in_commands_that_redis_bears(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choices that take turns are not joined: each chunk of theirs is an entry."""
+    monkeypatch.setattr(publishing, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(publishing, "MOST_CHUNKS", 100)
+
+    async def act(kept: Kept) -> None:
+        sinks = [kept.open(f"job_{n}", 1) for n in range(3)]
+        for number in range(120):
+            for sink in sinks:
+                sink.send(HEAD, [part(number % 2, {"content": f"{number}"})])
+        said = [(f"1-{number + 1}", f"{number}") for number in range(120)]
+        await kept.until(lambda: all(kept.texts(f"job_{n}") == said for n in range(3)))
+        assert all(sum(one.entries for one in sent) <= 100 for sent in kept.sent) and len(kept.sent) >= 4
+
+    play(act, away=3)
+
+
 def test_an_answer_that_has_ended_is_not_counted_among_those_in_the_making() -> None:
     counted: list[int] = []
 

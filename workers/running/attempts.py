@@ -148,7 +148,7 @@ class _Run:
             if isinstance(made, Ending) and isinstance(sink, HeldSink):
                 sink.release()
             if isinstance(made, Ending) and sink is not None and sink.began:
-                return replace(made, relayed=True)
+                return replace(made, relayed=True, awaited=False)
             return made
 
     def _aside(self, wait: Wait, failures: int) -> Ending | Requeue | None:

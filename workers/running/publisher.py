@@ -32,6 +32,8 @@ MOST_ENTRIES = 20_000
 _TEXTS = frozenset({"content", "refusal", "reasoning_content"})
 #: Answers in one command, and how long it may take, in seconds.
 MOST_ANSWERS = 1000
+#: Chunks in one command: Redis does nothing else meanwhile, and takes no more than 2^20 words.
+MOST_CHUNKS = 2000
 DEADLINE_SECONDS = 2.0
 #: After a command that failed.
 PAUSE_SECONDS = 0.5
@@ -87,13 +89,18 @@ class StreamSink:
         """Nothing of it is in Redis yet."""
         return self._count == 0
 
-    def addition(self) -> Addition:
-        """What waits."""
+    @property
+    def waits(self) -> bool:
+        """Some of it has not been taken yet."""
+        return bool(self._waiting)
+
+    def addition(self, most: int) -> Addition:
+        """What waits, of so many chunks at most."""
         words: list[str | bytes] = []
-        for choice in self._waiting:
+        for choice in self._waiting[:most]:
             self._count += 1
             words += (f"{self.epoch}-{self._count}", orjson.dumps(streams.chunk(self._head, [choice])))
-        self._waiting.clear()
+        del self._waiting[:most]
         return Addition(self.job_id, ENDED_SECONDS if self.ended else LIVE_SECONDS, words)
 
 
@@ -200,9 +207,15 @@ class Publisher:
 
     async def _flush(self) -> bool:
         """One command; False when Redis did not take it."""
-        while self._sinks and len(self._unsent) < MOST_ANSWERS:
-            self._unsent.append(self._sinks.pop(next(iter(self._sinks))).addition())
-        sending = self._unsent[:MOST_ANSWERS]
+        room = MOST_CHUNKS - sum(one.entries for one in self._unsent)
+        while self._sinks and room > 0 and len(self._unsent) < MOST_ANSWERS:
+            place = next(iter(self._sinks))
+            sink = self._sinks.pop(place)
+            self._unsent.append(sink.addition(room))
+            room -= self._unsent[-1].entries
+            if sink.waits:
+                self._sinks[place] = sink
+        sending = self._unsent[:]
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await self._send(sending)
