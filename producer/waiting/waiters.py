@@ -12,7 +12,8 @@ from sqlalchemy import Connection, select, text
 
 from shared import clock, errors
 from shared.db import Database, hot
-from shared.db.among import among_few, listed_few
+from shared.db.among import among
+from shared.db.at_once import listed
 from shared.db.batcher import Batcher
 from shared.db.models import job_results, jobs
 from shared.db.models.jobs import UNFINISHED
@@ -150,7 +151,7 @@ class JobStates:
 
 def states_of(connection: Connection, ids: Sequence[str]) -> dict[str, JobState]:
     """How these jobs stand, by id."""
-    return {row[0]: JobState(*row) for row in _STATES.rows(connection, {"ids": listed_few(ids)})}
+    return {row[0]: JobState(*row) for row in _STATES.rows(connection, {"ids": listed(ids)})}
 
 
 #: Made once: making a statement costs more than running it.
@@ -158,7 +159,7 @@ _STATES = hot.Statement(
     lambda dialect: (
         select(jobs.c.id, jobs.c.status, job_results.c.response, job_results.c.error, job_results.c.charged_micros)
         .outerjoin_from(jobs, job_results, job_results.c.job_id == jobs.c.id)
-        .where(among_few(dialect, jobs.c.id, "ids"))
+        .where(among(dialect, jobs.c.id, "ids"))
     )
 )
 

@@ -1,11 +1,11 @@
-"""Whether a row is one of many that are named.
+"""Whether a row is one of several that are named.
 
-On PostgreSQL they are a list in ONE parameter, as JSON: an `IN` with a parameter for each value is another statement
-for each number of them, which is made, sent, read and planned anew: a third of the CPU of settling 50 jobs. SQLite has
-less of such costs, and finds rows worse by a list that it cannot count.
+They are a list in ONE parameter, as JSON: an `IN` with a parameter for each value is another statement for each number
+of them, which is made, sent, read and planned anew: on PostgreSQL a third of the CPU of settling 50 jobs. Of pairs
+SQLite finds rows worse by a list that it cannot count.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -16,19 +16,12 @@ _SQLITE = "sqlite"
 
 
 def among(dialect: str, column: Any, name: str) -> ColumnElement[bool]:
-    """The column, a text, is one of those `listed` in the parameter of that name."""
-    each = func.jsonb_array_elements_text(cast(bindparam(name), JSONB)).table_valued("value")
-    found: ColumnElement[bool] = column.in_(
-        bindparam(name, expanding=True) if dialect == _SQLITE else select(each.c.value)
-    )
-    return found
-
-
-def among_few(dialect: str, column: Any, name: str) -> ColumnElement[bool]:
-    """The same of few, as `listed_few`: in ONE parameter on SQLite as well, so that it is one statement there."""
-    if dialect != _SQLITE:
-        return among(dialect, column, name)
-    found: ColumnElement[bool] = column.in_(select(func.json_each(bindparam(name)).table_valued("value").c.value))
+    """The column, a text, is one of those that are `at_once.listed` in the parameter of that name."""
+    if dialect == _SQLITE:
+        each = func.json_each(bindparam(name)).table_valued("value")
+    else:
+        each = func.jsonb_array_elements_text(cast(bindparam(name), JSONB)).table_valued("value")
+    found: ColumnElement[bool] = column.in_(select(each.c.value))
     return found
 
 
@@ -39,16 +32,6 @@ def pair_among(dialect: str, text: Any, number: Any, name: str) -> ColumnElement
         return and_(text.in_(bindparam(f"{name}_texts", expanding=True)), both)
     pair = func.jsonb_array_elements(cast(bindparam(name), JSONB)).table_valued("value").c.value
     return tuple_(text, number).in_(select(pair.op("->>")(0), cast(pair.op("->>")(1), BigInteger)))
-
-
-def listed(dialect: str, texts: Sequence[str]) -> Any:
-    """The parameter of `among`."""
-    return list(texts) if dialect == _SQLITE else orjson.dumps(list(texts)).decode()
-
-
-def listed_few(texts: Iterable[str]) -> str:
-    """The parameter of `among_few`."""
-    return orjson.dumps(list(texts)).decode()
 
 
 def pairs(dialect: str, name: str, given: Sequence[tuple[str, int]]) -> dict[str, Any]:

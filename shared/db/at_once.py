@@ -20,7 +20,7 @@ EACH = "json_each(?) AS wanted CROSS JOIN"
 
 
 def listed(values: Iterable[Any]) -> str:
-    """The parameter of EACH: texts, or lists of texts and numbers."""
+    """The parameter of EACH, and of `among.among`: texts, or lists of texts and numbers."""
     return orjson.dumps(list(values)).decode()
 
 

@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, selec
 
 from shared import db
 from shared.db import at_once, hot
-from shared.db.among import among_few, listed_few, pair_among, pairs
+from shared.db.among import among, pair_among, pairs
+from shared.db.at_once import listed
 from shared.db.models import job_payloads, jobs, queue_pauses, workers
 from shared.db.models.jobs import QUEUED, RUNNING, WOKEN
 from shared.jobs import job_steps
@@ -71,7 +72,7 @@ def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[
     for queue, ids in wanted.items():
         rows.update((row[0], row) for row in take(connection, worker_id, now, queue, ids))
         if refused := [id for id in ids if id not in rows]:
-            _REFUSED.count(connection, {"b_queue": queue, "b_ids": listed_few(refused)})
+            _REFUSED.count(connection, {"b_queue": queue, "b_ids": listed(refused)})
     if not rows:
         return []
     steps = job_steps.ended(connection, [id for id, row in rows.items() if has_course(row[_OFFER])])
@@ -89,8 +90,8 @@ _SHORT = 16_384
 def _take(connection: Connection, worker: str, now: int, queue: str, ids: Sequence[str]) -> list[Sequence[Any]]:
     """Take those of a queue; of each all that `Leased` has but for its steps."""
     given = {"b_worker": worker, "b_now": now, "b_queue": queue, "b_provider": provider_of(queue)}
-    rows = {row[0]: row for row in _LEASE.rows(connection, {**given, "b_ids": listed_few(ids)})}
-    payloads = _PAYLOADS.rows(connection, {"b_ids": listed_few(rows)}) if rows else ()
+    rows = {row[0]: row for row in _LEASE.rows(connection, {**given, "b_ids": listed(ids)})}
+    payloads = _PAYLOADS.rows(connection, {"b_ids": listed(rows)}) if rows else ()
     return [(*rows[id], *rest) for id, *rest in payloads]
 
 
@@ -108,7 +109,7 @@ def _take_on_sqlite(
     for row in found:
         row[_EPOCH] += 1
     if long := [id for id, row in taken.items() if row[-len(_PAYLOAD)] is None]:
-        for id, *rest in _PAYLOADS.rows(connection, {"b_ids": listed_few(long)}):
+        for id, *rest in _PAYLOADS.rows(connection, {"b_ids": listed(long)}):
             taken[id][-len(_PAYLOAD) :] = rest
     return list(taken.values())
 
@@ -120,7 +121,7 @@ def _lease(dialect: str) -> Any:
     return (
         update(jobs)
         .where(
-            among_few(dialect, jobs.c.id, "b_ids"),
+            among(dialect, jobs.c.id, "b_ids"),
             text(QUEUED),
             jobs.c.queue == bindparam("b_queue"),
             jobs.c.run_at <= bindparam("b_now"),
@@ -155,13 +156,13 @@ _TAKE = (
 
 
 def _refused(dialect: str) -> Any:
-    named = among_few(dialect, jobs.c.id, "b_ids"), text(WOKEN), jobs.c.queue == bindparam("b_queue")
+    named = among(dialect, jobs.c.id, "b_ids"), text(WOKEN), jobs.c.queue == bindparam("b_queue")
     return update(jobs).where(*named).values(woken_at=None)
 
 
 def _payloads(dialect: str) -> Any:
     return select(*(job_payloads.c[name] for name in ("job_id", *_PAYLOAD))).where(
-        among_few(dialect, job_payloads.c.job_id, "b_ids")
+        among(dialect, job_payloads.c.job_id, "b_ids")
     )
 
 

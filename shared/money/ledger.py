@@ -13,7 +13,8 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from shared import clock, db
 from shared.db import hot
-from shared.db.among import among_few, listed_few
+from shared.db.among import among
+from shared.db.at_once import listed
 from shared.db.models import accounts, jobs, transfers
 from shared.errors import NotFound
 from shared.money import thresholds, unspent
@@ -60,7 +61,7 @@ class Book:
         self._transfers: list[dict[str, Any]] = []
         self._events: list[events.NewEvent] = []
         self._drafted: list[events.Drafted] = []
-        rows = _LOCK.rows(connection, {"b_ids": listed_few(sorted(set(account_ids)))})
+        rows = _LOCK.rows(connection, {"b_ids": listed(sorted(set(account_ids)))})
         self._balances = {id: _Balance(*rest) for id, *rest in rows}
 
     def remaining(self, account_id: str) -> int:
@@ -289,7 +290,7 @@ _LOCK = hot.Statement(
         select(accounts.c.id, accounts.c.available_micros, accounts.c.held_micros, accounts.c.sequence)
         .add_columns(accounts.c.test_sequence, accounts.c.exhausted_armed)
         .add_columns(accounts.c.end_armed, accounts.c.expired_micros)
-        .where(among_few(dialect, accounts.c.id, "b_ids"))
+        .where(among(dialect, accounts.c.id, "b_ids"))
         .order_by(accounts.c.id)
         .with_for_update()
     )

@@ -27,12 +27,12 @@ class TokenPrices:
     @property
     def dearest_input(self) -> int:
         """The most that a token of input can cost, whatever a cache does with it."""
-        return max(self.input, self.cached_input or 0, self.cache_write or 0, self.cache_write_1h or 0)
+        return _dearest_input(self)
 
     @property
     def dearest_output(self) -> int:
         """The most that a token of output can cost, reasoning or not."""
-        return max(self.output, self.reasoning or 0)
+        return _dearest_output(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +76,22 @@ class Price:
     @property
     def dearest_input(self) -> int:
         """The most that a token of input can cost, whatever a cache does with it and however long the request is."""
-        usual = max(self.input, self.cached_input or 0, self.cache_write or 0, self.cache_write_1h or 0)
+        usual = _dearest_input(self)
         return max(usual, self.long_context.dearest_input) if self.long_context else usual
 
     @property
     def dearest_output(self) -> int:
         """The most that a token of output can cost, reasoning or not, however long the request is."""
-        usual = max(self.output, self.reasoning or 0)
+        usual = _dearest_output(self)
         return max(usual, self.long_context.dearest_output) if self.long_context else usual
+
+
+def _dearest_input(at: TokenPrices | Price) -> int:
+    return max(at.input, at.cached_input or 0, at.cache_write or 0, at.cache_write_1h or 0)
+
+
+def _dearest_output(at: TokenPrices | Price) -> int:
+    return max(at.output, at.reasoning or 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, select, update
 
 from shared import db
 from shared.db import hot
-from shared.db.among import among_few, listed_few
+from shared.db.among import among
+from shared.db.at_once import listed
 from shared.db.models import monthly_spend, thresholds
 from shared.objects.amounts import credits
 
@@ -33,7 +34,7 @@ def crossed(
     """Add the charges to the month's; the account and the data of the event of each threshold that has just fired."""
     spent = {id: _spend(connection, id, month, change.charged) for id, change in changes.items()}
     told: set[tuple[str, str, int]] = set()
-    watching = _THRESHOLDS.rows(connection, {"b_ids": listed_few(changes)}) if changes else ()
+    watching = _THRESHOLDS.rows(connection, {"b_ids": listed(changes)}) if changes else ()
     for row in [dict(zip(_COLUMNS, one, strict=True)) for one in watching]:
         id = str(row["account_id"])
         level = (id, row["kind"], row["level_micros"])
@@ -85,9 +86,7 @@ def _event_data(row: Mapping[str, Any], remaining: int, spent: int, month: str) 
 #: Made once: making a statement costs more than running it.
 _COLUMNS = thresholds.columns.keys()
 _THRESHOLDS = hot.Statement(
-    lambda dialect: (
-        select(thresholds).where(among_few(dialect, thresholds.c.account_id, "b_ids")).order_by(thresholds.c.id)
-    )
+    lambda dialect: select(thresholds).where(among(dialect, thresholds.c.account_id, "b_ids")).order_by(thresholds.c.id)
 )
 
 

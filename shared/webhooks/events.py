@@ -10,7 +10,8 @@ from sqlalchemy import Connection, select, update
 
 from shared import clock, db
 from shared.db import hot
-from shared.db.among import among_few, listed_few
+from shared.db.among import among
+from shared.db.at_once import listed
 from shared.db.models import deliveries, events, webhooks
 from shared.strict_json import dumps
 from shared.webhooks import callback_secrets
@@ -152,7 +153,7 @@ def delivery(event_id: str, to: str, account_id: str, test: bool, *, url: str | 
 def _hooks(connection: Connection, account_ids: set[str]) -> dict[tuple[str, bool], list[tuple[str, frozenset[str]]]]:
     """The webhooks that are enabled, with the types that each wants, by account and mode."""
     found: dict[tuple[str, bool], list[tuple[str, frozenset[str]]]] = {}
-    for account_id, test, id, wanted in _HOOKS.rows(connection, {"b_accounts": listed_few(account_ids)}):
+    for account_id, test, id, wanted in _HOOKS.rows(connection, {"b_accounts": listed(account_ids)}):
         found.setdefault((account_id, bool(test)), []).append((id, frozenset(json.loads(wanted))))
     return found
 
@@ -160,7 +161,7 @@ def _hooks(connection: Connection, account_ids: set[str]) -> dict[tuple[str, boo
 _HOOKS = hot.Statement(
     lambda dialect: (
         select(webhooks.c.account_id, webhooks.c.test, webhooks.c.id, webhooks.c.events)
-        .where(among_few(dialect, webhooks.c.account_id, "b_accounts"))
+        .where(among(dialect, webhooks.c.account_id, "b_accounts"))
         .where(webhooks.c.status == "enabled")
     )
 )

@@ -13,20 +13,19 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import orjson
 import uvloop
 
+from tests.bench import cpu
 from tests.bench.stream_upstream import text, tokens_of
 from tests.bench.upstream import raise_open_files
 
 FIRST = text(0).encode()
 #: After a stream should have ended, how long it is waited for, in seconds.
 PATIENCE_SECONDS = 60
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ class Crowd:
     def mark(self, number: int) -> None:
         """The first time this is said: note how things are."""
         if len(self.marks) == number:
-            used = {name: cpu_seconds(pid) for name, pid in self.pids.items()}
+            used = {name: cpu.seconds(pid) for name, pid in self.pids.items()}
             places = [(len(stream.received), stream.receipts) for stream in self.all]
             self.marks.append((time.perf_counter(), used, places))
 
@@ -154,12 +153,6 @@ def said_in(body: bytes) -> tuple[str, str]:
                 said.append(choice["delta"].get("content") or "")
                 finish = choice["finish_reason"] or finish
     return "".join(said), finish if done else "cut off"
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU of a process so far, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def _report(crowd: Crowd, tokens: int) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from sqlalchemy import Boolean, Column, Integer, MetaData, String, Table, bindpa
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from shared.db import Database, hot
-from shared.db.among import among_few, listed_few
+from shared.db.among import among
+from shared.db.at_once import listed
 
 _PLACES = Table(
     "places",
@@ -20,7 +21,7 @@ _PLACES = Table(
 )
 _ADD = hot.Statement(lambda _: insert(_PLACES), ("id", "name", "open"))
 _OF = hot.Statement(
-    lambda dialect: select(_PLACES).where(among_few(dialect, _PLACES.c.name, "b_names")).order_by(_PLACES.c.id)
+    lambda dialect: select(_PLACES).where(among(dialect, _PLACES.c.name, "b_names")).order_by(_PLACES.c.id)
 )
 _CLOSE = hot.Statement(
     lambda _: (
@@ -43,7 +44,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def test_rows_come_as_they_are_meant(database: Database) -> None:
-    found = database.read_sync(_OF.rows, {"b_names": listed_few(["the're", "here", "nowhere"])})
+    found = database.read_sync(_OF.rows, {"b_names": listed(["the're", "here", "nowhere"])})
     assert found == [(1, "here", True), (2, "the're", False)] and found[0][2] is True
 
 
@@ -82,7 +83,7 @@ def test_a_lock_that_is_held_is_waited_for(database: Database, tmp_path: Path) -
 def test_whoever_listens_hears_them(database: Database) -> None:
     heard: list[str] = []
     event.listen(database.engine, "before_cursor_execute", lambda *given: heard.append(given[2]))
-    assert database.read_sync(_OF.rows, {"b_names": listed_few(["here"])}) == [(1, "here", True)]
+    assert database.read_sync(_OF.rows, {"b_names": listed(["here"])}) == [(1, "here", True)]
     database.write_sync(_ADD.each, [{"id": 8, "name": "x", "open": True}, {"id": 9, "name": "y", "open": True}])
     assert any("FROM places" in one for one in heard) and any("INSERT INTO places" in one for one in heard)
 
