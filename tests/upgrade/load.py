@@ -28,6 +28,8 @@ PAUSE_SECONDS = 0.25
 AGAIN_MOST_SECONDS = 10
 #: Purchases that are open at once: more are refused.
 OPEN_MOST = 5
+#: Between two purchases, in seconds: more than `invoices.BOUGHT_PER_MINUTE` of both versions are refused for a while.
+BUY_SECONDS = 1.2
 #: What customers look at.
 PAGES = ("", "/jobs", "/batches", "/credits", "/usage", "/events", "/webhooks", "/keys", "/models", "/credits/invoices")
 LISTS = ("jobs", "batches", "events", "credits", "credits/transfers", "usage", "invoices", "webhooks", "models")
@@ -190,7 +192,7 @@ class Load:
             self.outcomes["buy", "done"] += 1
         while self._stack.migrated and self._unpaid:
             self._stack.database.write_sync(purchases.pay, self._unpaid.pop(), note="paid")
-        self._over.wait(0.5)
+        self._over.wait(BUY_SECONDS)
 
     def read(self, number: int) -> None:
         """One list after the other."""
