@@ -22,7 +22,7 @@ from shared.db.batcher import Batcher
 from shared.db.models import job_payloads
 from shared.db.models import jobs as jobs_table
 from shared.errors import IdempotencyMismatch, InsufficientCredits, Unavailable
-from shared.jobs import credit_waits, leases
+from shared.jobs import credit_waits, first_leases, leases
 from shared.jobs.credit_waits import Lines
 from shared.jobs.outcomes import TERMINAL
 from shared.jobs.pauses import open_offer
@@ -132,14 +132,14 @@ class Acceptor:
     async def _flush(self, requests: Sequence[PreparedJobs]) -> Sequence[Accepted | Exception]:
         outcomes = await self._write(requests)
         crash.point("accept.after_commit")
-        wake: defaultdict[str, list[str]] = defaultdict(list)
+        wake: defaultdict[tuple[str, bool], list[str]] = defaultdict(list)
         for prepared, outcome in zip(requests, outcomes, strict=True):
             if isinstance(outcome, Accepted) and not (outcome.replayed or outcome.over or outcome.waits):
                 for row in prepared.rows:
                     if row["woken_at"] is not None:
-                        wake[row["queue"]].append(row["id"])
-        for queue, ids in wake.items():
-            task = asyncio.create_task(self._wake(queue, ids))
+                        wake[row["queue"], first_leases.is_given(row)].append(row["id"])
+        for (queue, first), ids in wake.items():
+            task = asyncio.create_task(self._wake(queue, ids, first))
             self._wakes.add(task)
             task.add_done_callback(self._wakes.discard)
         return outcomes
@@ -153,8 +153,8 @@ class Acceptor:
                 continue
         return await self.database.write(accept, requests)
 
-    async def _wake(self, queue: str, ids: list[str]) -> None:
-        if not await asyncio.wrap_future(self.bell.ring(queue, ids)):
+    async def _wake(self, queue: str, ids: list[str], first: bool) -> None:
+        if not await asyncio.wrap_future(self.bell.ring(queue, ids, first=first)):
             try:
                 await self.database.write(leases.unwake, ids)
             except Exception as error:

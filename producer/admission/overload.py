@@ -11,7 +11,7 @@ from collections.abc import Set
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, case, func, select, text
+from sqlalchemy import Connection, and_, case, func, or_, select, text
 
 from shared import clock
 from shared.broker.bell import Bell
@@ -19,6 +19,7 @@ from shared.db import Database
 from shared.db.models import jobs
 from shared.db.models.jobs import TO_WAKE, WOKEN
 from shared.errors import Unavailable
+from shared.jobs import first_leases
 from shared.jobs.pauses import paused_providers
 from shared.queues import lane_of, provider_of
 from shared.submissions.catalogue import job_queues
@@ -92,7 +93,7 @@ class Overload:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                found, paused = await self._database.read(_look)
+                found, paused, self._bell.first_leases = await self._database.read(_look)
                 self.pause(paused)
                 if (found or self._bell.away) and (self._checked is None or self._checked.done()):
                     self._checked = self._bell.check()  # not waited for: it is known at a later look
@@ -118,24 +119,26 @@ class Overload:
             self._heads[queue].move(arrived, now)
 
 
-def _look(connection: Connection) -> tuple[dict[str, int], Set[str]]:
-    """The heads, and whom an operator has paused."""
-    return heads(connection), paused_providers(connection)
+def _look(connection: Connection) -> tuple[dict[str, int], Set[str], bool]:
+    """The heads, whom an operator has paused, and whether a doorbell may be a job's first lease."""
+    return heads(connection), paused_providers(connection), first_leases.are_taken(connection)
 
 
 def heads(connection: Connection) -> dict[str, int]:
     """Since when the oldest due job of each realtime queue that has one waits on it, in microseconds.
 
     That is since it came, or its `run_at` after that: a job put back after a pause that a provider asked for has not
-    waited for all of its life.
+    waited for all of its life. One whose doorbell is its first lease waits from that on.
     """
-    since = case((jobs.c.run_at < jobs.c.created_at, jobs.c.created_at), else_=jobs.c.run_at)
+    given = and_(jobs.c.woken_at.is_not(None), jobs.c.woken_at < jobs.c.run_at)
+    came = case((jobs.c.run_at < jobs.c.created_at, jobs.c.created_at), else_=jobs.c.run_at)
+    since = case((given, jobs.c.woken_at), else_=came)
     realtime = [queue for queue in job_queues() if lane_of(queue) == "realtime"]
     found: dict[str, int] = {}
     for condition in (TO_WAKE, WOKEN):
         statement = (
             select(jobs.c.queue, func.min(since))
-            .where(jobs.c.queue.in_(realtime), text(condition), jobs.c.run_at <= clock.now_micros())
+            .where(jobs.c.queue.in_(realtime), text(condition), or_(given, jobs.c.run_at <= clock.now_micros()))
             .group_by(jobs.c.queue)
         )
         for queue, arrived in connection.execute(statement):

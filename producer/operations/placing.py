@@ -22,6 +22,7 @@ from shared import clock, telemetry
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.errors import InvalidRequest, Unavailable
+from shared.jobs import first_leases
 from shared.submissions.schemas import ON_SHORTAGE, Submission
 from shared.telemetry.names import messaging
 
@@ -80,6 +81,8 @@ class Placer:
         until = clock.monotonic() + waits
         if insists:
             payload["wait_until"] = row["created_at"] + int(waits * clock.MICROS)
+            if self._first_leases and not submission.request.get("stream"):
+                first_leases.give(row)
             await self._check_room(str(row["queue"]), waits, prepared)
         id = str(row["id"])
         ended = self.waiters.register(id)  # before the commit: a quick job's hint must find it
@@ -140,6 +143,11 @@ class Placer:
         prepared = self.acceptor.prepare(holder, whole, **told)
         prepared.answered = found.answered
         return prepared
+
+    @property
+    def _first_leases(self) -> bool:
+        """Whether all workers take them, and this process knows the time that they go by."""
+        return self.acceptor.bell.first_leases and (self.database.is_sqlite or clock.is_learned())
 
     async def _check_room(self, queue: str, within: float, prepared: PreparedJobs) -> None:
         try:

@@ -51,6 +51,8 @@ class Bell:
     turns = 0
     #: The providers that an operator has paused, as far as this process has seen: their queues are not rung.
     paused: Collection[str] = frozenset()
+    #: A doorbell may be a job's first lease (`shared.jobs.first_leases`): all workers take it so, as far as was seen.
+    first_leases = False
 
     def __init__(self, celery: Celery | None = None) -> None:
         self._app = celery or _app()
@@ -58,12 +60,12 @@ class Bell:
         self._depths: dict[str, tuple[int, float]] = {}
         self._down_until = 0.0
 
-    def ring(self, queue: str, ids: Sequence[str]) -> "Future[bool]":
-        """Publish the ids in messages of CHUNK; True when the broker has them.
+    def ring(self, queue: str, ids: Sequence[str], *, first: bool = False) -> "Future[bool]":
+        """Publish the ids in messages of CHUNK; True when the broker has them. `first`: as the jobs' first leases.
 
         False when it does not answer, or the queue is paused: then the jobs are the feeder's.
         """
-        return self._thread.submit(self._publish, queue, list(ids))
+        return self._thread.submit(self._publish, queue, list(ids), first)
 
     def depth(self, queue: str) -> "Future[int | None]":
         """Messages waiting in the broker's queue; None when the broker does not answer."""
@@ -103,14 +105,14 @@ class Bell:
         """Publish what was asked for, then stop."""
         self._thread.shutdown(wait=True)
 
-    def _publish(self, queue: str, ids: list[str]) -> bool:
+    def _publish(self, queue: str, ids: list[str], first: bool) -> bool:
         task = TASKS.get(queue, OFFER)
         if self.is_paused(queue):
             return False
         if clock.monotonic() < self._down_until or queue not in self._app.amqp.queues:
             return False  # a queue of a provider that this process does not know is another version's to ring
         try:
-            self._ask(partial(self._send, task, queue, ids))
+            self._ask(partial(self._send, task, queue, ids, first), partial(self._send, task, queue, ids, False))
         except NotFound:  # of a queue that is not replicated, its node is away
             return False
         except Exception as error:
@@ -120,9 +122,9 @@ class Bell:
         crash.point("wake.after_publish")
         return True
 
-    def _send(self, task: str, queue: str, ids: list[str], producer: Any) -> None:
+    def _send(self, task: str, queue: str, ids: list[str], first: bool, producer: Any) -> None:
         for start in range(0, len(ids), CHUNK):
-            doorbells.publish(self._app, producer, task, queue, ids[start : start + CHUNK])
+            doorbells.publish(self._app, producer, task, queue, ids[start : start + CHUNK], first=first)
         self._count(producer, queue, -(-len(ids) // CHUNK))
 
     def _check(self) -> bool:
@@ -190,8 +192,11 @@ class Bell:
         self._depths[queue] = (depth, clock.monotonic())
         return depth
 
-    def _ask(self, work: Callable[[Any], T]) -> T:
-        """Do it with a producer; once more when its connection was dead: other nodes of the broker may be well."""
+    def _ask(self, work: Callable[[Any], T], again: Callable[[Any], T] | None = None) -> T:
+        """Do it with a producer; once more when its connection was dead: other nodes of the broker may be well.
+
+        `again`: what is done then, where that is not the same, since it may have been done.
+        """
         try:
             with self._producer() as producer:
                 return work(producer)
@@ -199,7 +204,7 @@ class Bell:
             if not outages.is_hung_up(error):
                 raise
         with self._producer() as producer:
-            return work(producer)
+            return (again or work)(producer)
 
     def _producer(self) -> Any:
         return self._app.producer_pool.acquire(block=True, timeout=PUBLISH_DEADLINE_SECONDS)

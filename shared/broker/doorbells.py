@@ -13,17 +13,22 @@ from celery import Celery
 from celery.utils.saferepr import saferepr
 from kombu.utils.uuid import uuid
 
+#: The argument by which a message says that it is the first lease of its jobs.
+FIRST = "first"
 #: Characters of the arguments that are shown of a message, as Celery does.
 SHOWN = 1024
 
 
-def publish(app: Celery, producer: Any, task: str, queue: str, ids: Sequence[str]) -> None:
-    """Put one message to a task on a queue of the app's, which is made when it is not there."""
+def publish(app: Celery, producer: Any, task: str, queue: str, ids: Sequence[str], *, first: bool = False) -> None:
+    """Put one message to a task on a queue of the app's, which is made when it is not there.
+
+    `first`: it says that it is the first lease of these jobs, which earlier versions pass over.
+    """
     id, args = uuid(), (queue, list(ids))
     shown = repr(args)
     headers, embedded = _made_once(app, task)
     producer.publish(
-        (args, {}, embedded),
+        (args, {FIRST: True} if first else {}, embedded),
         exchange="",
         routing_key=queue,
         declare=[app.amqp.queues[queue]],

@@ -11,7 +11,7 @@ from shared.db import Database, is_away
 from shared.db.addresses import sqlite_path
 
 #: The newest migration, without which no process of this version runs.
-NEWEST: Final = "0047"
+NEWEST: Final = "0048"
 #: Where alembic keeps which of them there were.
 TABLE: Final = "alembic_version"
 _NO_TABLES: Final = "The database has no tables yet: run `fusionai migrate` first."

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, exists, func, select, text, update
 
 from shared import db
 from shared.db import at_once, hot
@@ -14,12 +14,16 @@ from shared.db.models import job_payloads, jobs, queue_pauses, workers
 from shared.db.models.jobs import QUEUED, RUNNING, WOKEN
 from shared.jobs import job_steps
 from shared.queues import provider_of
+from shared.submissions.rows import EARLIER_MICROS
 from shared.submissions.steps.course import has_course
 
 
 @dataclass(slots=True)
 class Leased:
-    """A job this incarnation now holds, with all that is needed to call for it. Nothing of it changes, but `forget`."""
+    """A job this incarnation now holds, with all that is needed to call for it.
+
+    Nothing of it changes, but by `forget`, and the epoch of one whose lease is written late (`first_leases`).
+    """
 
     id: str
     epoch: int
@@ -55,24 +59,31 @@ class Leased:
         self.steps = ()
 
 
-_LEASED = ("id", "lease_epoch", "account_id", "batch_id", "type", "model", "test", "queue", "lane", "offer")
-_LEASED_TOO = ("failures", "cohort", "bound_micros", "created_at", "expires_at")
+#: What `Leased` has of a job's row, and of its payload, in this order.
+LEASED = (
+    *("id", "lease_epoch", "account_id", "batch_id", "type", "model", "test", "queue", "lane", "offer"),
+    *("failures", "cohort", "bound_micros", "created_at", "expires_at"),
+)
+PAYLOAD = ("request", "offers", "attempts", "wait_until", "routing", "trace")
 
 
-def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[str]]) -> list[Leased]:
+def lease(
+    connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[str]], *, early_micros: int = 0
+) -> list[Leased]:
     """Take those of the wanted ids (by queue) that are still queued and due, if this incarnation is still alive.
 
-    None of a queue whose provider an operator has paused.
+    None of a queue whose provider an operator has paused. `early_micros`: they are due so much sooner than their rows
+    say, for whoever has been given their first lease (`first_leases`).
 
-    Those that are still queued there and were refused are the feeder's again.
+    Those that are still queued there and were refused though they are due are the feeder's again.
     """
     now = db.now(connection)
     take = _take_on_sqlite if connection.dialect.name == "sqlite" else _take
     rows: dict[str, Sequence[Any]] = {}
     for queue, ids in wanted.items():
-        rows.update((row[0], row) for row in take(connection, worker_id, now, queue, ids))
+        rows.update((row[0], row) for row in take(connection, worker_id, now, now + early_micros, queue, ids))
         if refused := [id for id in ids if id not in rows]:
-            _REFUSED.count(connection, {"b_queue": queue, "b_ids": listed(refused)})
+            _REFUSED.count(connection, {"b_queue": queue, "b_due": now + early_micros, "b_ids": listed(refused)})
     if not rows:
         return []
     steps = job_steps.ended(connection, [id for id, row in rows.items() if has_course(row[_OFFER])])
@@ -80,75 +91,78 @@ def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[
 
 
 #: Where a job's epoch and its offer stand in what is leased.
-_EPOCH, _OFFER = _LEASED.index("lease_epoch"), _LEASED.index("offer")
-#: What is leased of its payload; and how long a request is read together with others, in characters: longer ones are
-#: read by themselves, so that none is kept twice.
-_PAYLOAD = ("request", "offers", "attempts", "wait_until", "routing", "trace")
-_SHORT = 16_384
+_EPOCH, _OFFER = LEASED.index("lease_epoch"), LEASED.index("offer")
+#: How long a request is read together with others, in characters: longer ones are read by themselves, so that none is
+#: kept twice.
+SHORT = 16_384
 
 
-def _take(connection: Connection, worker: str, now: int, queue: str, ids: Sequence[str]) -> list[Sequence[Any]]:
+def _take(
+    connection: Connection, worker: str, now: int, due: int, queue: str, ids: Sequence[str]
+) -> list[Sequence[Any]]:
     """Take those of a queue; of each all that `Leased` has but for its steps."""
-    given = {"b_worker": worker, "b_now": now, "b_queue": queue, "b_provider": provider_of(queue)}
+    given = {"b_worker": worker, "b_now": now, "b_due": due, "b_queue": queue, "b_provider": provider_of(queue)}
     rows = {row[0]: row for row in _LEASE.rows(connection, {**given, "b_ids": listed(ids)})}
     payloads = _PAYLOADS.rows(connection, {"b_ids": listed(rows)}) if rows else ()
     return [(*rows[id], *rest) for id, *rest in payloads]
 
 
 def _take_on_sqlite(
-    connection: Connection, worker: str, now: int, queue: str, ids: Sequence[str]
+    connection: Connection, worker: str, now: int, due: int, queue: str, ids: Sequence[str]
 ) -> list[Sequence[Any]]:
     """The same there, where no other transaction can change them between the two statements."""
-    found = at_once.rows(
-        connection, _DUE, (at_once.listed(dict.fromkeys(ids)), queue, now, worker, now, provider_of(queue))
-    )
+    given = (at_once.listed(dict.fromkeys(ids)), queue, worker, now, provider_of(queue), due)
+    found = at_once.rows(connection, _DUE, given)
     if not found:
         return []
     hot.run(connection, _TAKE, (worker, now, at_once.listed(row[0] for row in found)))
     taken: dict[str, list[Any]] = {row[0]: row for row in found}
     for row in found:
         row[_EPOCH] += 1
-    if long := [id for id, row in taken.items() if row[-len(_PAYLOAD)] is None]:
+    if long := [id for id, row in taken.items() if row[-len(PAYLOAD)] is None]:
         for id, *rest in _PAYLOADS.rows(connection, {"b_ids": listed(long)}):
-            taken[id][-len(_PAYLOAD) :] = rest
+            taken[id][-len(PAYLOAD) :] = rest
     return list(taken.values())
 
 
 # Statements are made once: making one costs more than running it.
 
 
+def may_lease(dialect: str) -> Sequence[Any]:
+    """The conditions of the jobs `b_ids` that wait on a queue, for a worker that lives; they need not be due."""
+    alive = workers.c.lapsed_at.is_(None), workers.c.lease_until > bindparam("b_now")
+    return (
+        among(dialect, jobs.c.id, "b_ids"),
+        text(QUEUED),
+        jobs.c.queue == bindparam("b_queue"),
+        exists().where(workers.c.id == bindparam("b_worker"), *alive),
+        ~exists().where(queue_pauses.c.provider == bindparam("b_provider")),
+    )
+
+
 def _lease(dialect: str) -> Any:
     return (
         update(jobs)
-        .where(
-            among(dialect, jobs.c.id, "b_ids"),
-            text(QUEUED),
-            jobs.c.queue == bindparam("b_queue"),
-            jobs.c.run_at <= bindparam("b_now"),
-            exists().where(
-                workers.c.id == bindparam("b_worker"),
-                workers.c.lapsed_at.is_(None),
-                workers.c.lease_until > bindparam("b_now"),
-            ),
-            ~exists().where(queue_pauses.c.provider == bindparam("b_provider")),
-        )
+        .where(*may_lease(dialect), jobs.c.run_at <= bindparam("b_due"))
         .values(status="running", lease_epoch=jobs.c.lease_epoch + 1, worker_id=bindparam("b_worker"))
         .values(started_at=func.coalesce(jobs.c.started_at, bindparam("b_now")), deferred_for=None)
-        .returning(*(jobs.c[name] for name in _LEASED + _LEASED_TOO))
+        .returning(*(jobs.c[name] for name in LEASED))
     )
 
 
 _TAKEN = at_once.as_one(
-    *(jobs.c[name] for name in _LEASED + _LEASED_TOO),
-    f"CASE WHEN length(request) <= {_SHORT} THEN request END",
-    *(job_payloads.c[name] for name in _PAYLOAD[1:]),
+    *(jobs.c[name] for name in LEASED),
+    f"CASE WHEN length(request) <= {SHORT} THEN request END",
+    *(job_payloads.c[name] for name in PAYLOAD[1:]),
 )
-_DUE = (
+#: The same conditions in SQLite's words, of those that are listed; others are added at its end.
+MAY_LEASE = (
     f"SELECT {_TAKEN} FROM {at_once.EACH} jobs ON jobs.id = wanted.value"
-    f" JOIN job_payloads ON job_payloads.job_id = jobs.id WHERE {QUEUED} AND jobs.queue = ? AND jobs.run_at <= ?"
+    f" JOIN job_payloads ON job_payloads.job_id = jobs.id WHERE {QUEUED} AND jobs.queue = ?"
     " AND EXISTS (SELECT 1 FROM workers WHERE workers.id = ? AND lapsed_at IS NULL AND lease_until > ?)"
     " AND NOT EXISTS (SELECT 1 FROM queue_pauses WHERE provider = ?)"
 )
+_DUE = f"{MAY_LEASE} AND jobs.run_at <= ?"
 _TAKE = (
     f"UPDATE jobs SET {RUNNING}, lease_epoch = lease_epoch + 1, worker_id = ?,"
     " started_at = coalesce(started_at, ?), deferred_for = NULL WHERE id IN (SELECT value FROM json_each(?))"
@@ -157,11 +171,11 @@ _TAKE = (
 
 def _refused(dialect: str) -> Any:
     named = among(dialect, jobs.c.id, "b_ids"), text(WOKEN), jobs.c.queue == bindparam("b_queue")
-    return update(jobs).where(*named).values(woken_at=None)
+    return update(jobs).where(*named, jobs.c.run_at <= bindparam("b_due")).values(**_left_to_the_feeder())
 
 
 def _payloads(dialect: str) -> Any:
-    return select(*(job_payloads.c[name] for name in ("job_id", *_PAYLOAD))).where(
+    return select(*(job_payloads.c[name] for name in ("job_id", *PAYLOAD))).where(
         among(dialect, job_payloads.c.job_id, "b_ids")
     )
 
@@ -189,4 +203,12 @@ def hand_back(connection: Connection, held: Sequence[tuple[str, int]]) -> int:
 
 def unwake(connection: Connection, ids: Sequence[str]) -> None:
     """Leave queued jobs to the feeder: their doorbell could not be rung, or nobody had room."""
-    connection.execute(update(jobs).where(jobs.c.id.in_(ids), text(QUEUED)).values(woken_at=None))
+    connection.execute(update(jobs).where(jobs.c.id.in_(ids), text(QUEUED)).values(**_left_to_the_feeder()))
+
+
+def _left_to_the_feeder() -> Mapping[str, Any]:
+    """What is written of a job that is nobody's any more: one whose doorbell was its first lease is due at once, by no
+    clock's leave.
+    """
+    given = jobs.c.woken_at < jobs.c.run_at
+    return {"woken_at": None, "run_at": case((given, jobs.c.created_at - EARLIER_MICROS), else_=jobs.c.run_at)}

@@ -80,6 +80,9 @@ class Ending:
     cached_from: str | None = None
     #: The last step of a job that takes several calls.
     step: StepEnd | None = None
+    #: When it was begun, of a job whose lease was never written (`shared.jobs.first_leases`): it comes from `queued`,
+    #: and its holder bumps the epoch.
+    began_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy import BigInteger, Connection, bindparam, cast, func, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
 
 from shared import clock, db
 from shared.batches import transitions
@@ -138,25 +139,27 @@ def _end(connection: Connection, endings: Sequence[Ending], now: int) -> dict[st
     """The compare-and-set itself, one UPDATE a kind of ending; the rows that it changed, by id."""
     kinds: defaultdict[tuple[str, str, bool], list[tuple[str, int]]] = defaultdict(list)
     for ending in endings:
-        kinds[ending.came_from, ending.status, ending.takes].append((ending.job_id, ending.epoch))
+        bumps = ending.takes or ending.began_at is not None
+        kinds[ending.came_from, ending.status, bumps].append((ending.job_id, ending.epoch))
+    began = dumps({ending.job_id: ending.began_at for ending in endings if ending.began_at is not None})
     ended: dict[str, Mapping[str, Any]] = {}
     dialect = connection.dialect.name
-    for (came_from, status, takes), held in sorted(kinds.items()):
+    for (came_from, status, bumps), held in sorted(kinds.items()):
         if dialect == "sqlite":
-            rows = _end_on_sqlite(connection, sorted(held), came_from, status, takes, now)
+            rows = _end_on_sqlite(connection, sorted(held), came_from, (status, now, began, int(bumps)))
         else:
-            given = {**holding(dialect, sorted(held)), "b_status": status, "b_now": now}
-            rows = _ENDING[came_from, takes].rows(connection, given)
+            given = {**holding(dialect, sorted(held)), "b_status": status, "b_now": now, "b_began": began}
+            rows = _ENDING[came_from, bumps].rows(connection, given)
         ended.update((row[0], dict(zip(_ENDED, row, strict=True))) for row in rows)
     return ended
 
 
 def _end_on_sqlite(
-    connection: Connection, held: Sequence[tuple[str, int]], came_from: str, status: str, takes: bool, now: int
+    connection: Connection, held: Sequence[tuple[str, int]], came_from: str, values: Sequence[Any]
 ) -> Sequence[Sequence[Any]]:
     """The same there, where no other transaction can change them between the two statements (`shared.db.at_once`)."""
     rows = at_once.rows(connection, _HELD.format(RUNNING if came_from == "running" else QUEUED), [at_once.listed(held)])
-    given = (status, now, int(takes), at_once.listed(row[0] for row in rows))
+    given = (*values, at_once.listed(row[0] for row in rows))
     if rows:
         hot.run(connection, _TO_END, given)
     return rows
@@ -175,6 +178,7 @@ _HELD = (
 )
 _TO_END = (
     "UPDATE jobs SET status = ?, finished_at = ?, worker_id = NULL, woken_at = NULL, budget_open = 0,"
+    " started_at = coalesce(started_at, json_extract(?, '$.' || id)),"
     " lease_epoch = lease_epoch + ? WHERE id IN (SELECT value FROM json_each(?))"
 )
 
@@ -188,7 +192,7 @@ def _paid(ending: Ending, job: Mapping[str, Any]) -> Ending:
     return replace(ending, **served, estimated=True, relayed=True, charge_micros=charged)
 
 
-def _ending(came_from: str, takes: bool, dialect: str) -> Any:
+def _ending(came_from: str, bumps: bool, dialect: str) -> Any:
     statement = (
         update(jobs)
         .where(held_at(dialect), text(RUNNING if came_from == "running" else QUEUED))
@@ -196,13 +200,16 @@ def _ending(came_from: str, takes: bool, dialect: str) -> Any:
         .values(budget_open=False)
         .returning(*(jobs.c[name] for name in _ENDED))
     )
-    return statement.values(lease_epoch=jobs.c.lease_epoch + 1) if takes else statement
+    if came_from == "queued":
+        began = cast(cast(bindparam("b_began"), JSONB).op("->>")(jobs.c.id), BigInteger)
+        statement = statement.values(started_at=func.coalesce(jobs.c.started_at, began))
+    return statement.values(lease_epoch=jobs.c.lease_epoch + 1) if bumps else statement
 
 
 _ENDING = {
-    (came_from, takes): hot.Statement(partial(_ending, came_from, takes))
+    (came_from, bumps): hot.Statement(partial(_ending, came_from, bumps))
     for came_from in ("queued", "running")
-    for takes in (False, True)
+    for bumps in (False, True)
 }
 
 
@@ -210,19 +217,31 @@ def _read_back(connection: Connection, endings: Sequence[Ending]) -> dict[str, V
     """Why some did not match: an earlier, ambiguous COMMIT of ours had taken effect, or the job had been taken.
 
     Only the holder of an epoch ends a job without bumping it, so the same epoch and a terminal status is our own doing.
+    Where a lease was never written, the same result is.
     """
     if not endings:
         return {}
-    statement = select(jobs.c.id, jobs.c.lease_epoch, jobs.c.status).where(
-        jobs.c.id.in_([ending.job_id for ending in endings])
-    )
-    now = {id: (epoch, status) for id, epoch, status in connection.execute(statement)}
-    verdicts: dict[str, Verdict] = {}
-    for ending in endings:
-        epoch, status = now.get(ending.job_id, (-1, ""))
-        ours = epoch == ending.epoch and status == ending.status and not ending.takes
-        verdicts[ending.job_id] = "done" if ours else "stale"
-    return verdicts
+    columns = (jobs.c.lease_epoch, jobs.c.status, *(job_results.c[name] for name in _TOLD_APART))
+    joined = select(jobs.c.id, *columns).join(job_results, job_results.c.job_id == jobs.c.id, isouter=True)
+    statement = joined.where(jobs.c.id.in_([ending.job_id for ending in endings]))
+    now = {id: row for id, *row in connection.execute(statement)}
+    return {
+        ending.job_id: "done" if ending.job_id in now and _is_ours(ending, *now[ending.job_id]) else "stale"
+        for ending in endings
+    }
+
+
+def _is_ours(ending: Ending, epoch: int, status: str, *result: Any) -> bool:
+    if ending.takes or status != ending.status:
+        return False
+    if ending.began_at is None:
+        return epoch == ending.epoch
+    told = _result(ending, {"test": False})
+    return epoch == ending.epoch + 1 and result == tuple(told[name] for name in _TOLD_APART)
+
+
+#: What two ends of a job, by two processes that both called for it, do not have in common.
+_TOLD_APART = ("response", "error", "attempts", "charged_micros")
 
 
 def _result(ending: Ending, job: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 #: The version before this one reads from `run_at` since when a realtime job waits, and would take 0 for ages. Where all
 #: share the database's time, what may run at once says this much earlier than now: more than that can be read wrong by.
-_EARLIER_MICROS = 2 * clock.MICROS
+EARLIER_MICROS = 2 * clock.MICROS
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def _wishes(submission: Submission) -> str | None:
 
 def at_once(now: int) -> int:
     """The `run_at` of a job that may be run as of now."""
-    return now - _EARLIER_MICROS if clock.is_learned() else 0
+    return now - EARLIER_MICROS if clock.is_learned() else 0
 
 
 def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]:

@@ -84,9 +84,9 @@ class Runtime:
         self.run(self._build())
         self.incarnation.start()
 
-    def offer(self, queue: str, ids: Sequence[str]) -> None:
-        """Jobs that wait on a queue."""
-        self._call(self._offered, queue, ids)
+    def offer(self, queue: str, ids: Sequence[str], *, first: bool = False) -> None:
+        """Jobs that wait on a queue. `first`: this process alone has been given their first lease."""
+        self._call(self._offered, queue, ids, first)
 
     def deliver(self, ids: Sequence[str]) -> None:
         """Webhook deliveries that are due."""
@@ -161,9 +161,9 @@ class Runtime:
         self._poller.heard(WEBHOOKS)
         self.sender.offer(ids)
 
-    def _offered(self, queue: str, ids: Sequence[str]) -> None:
+    def _offered(self, queue: str, ids: Sequence[str], first: bool) -> None:
         self._poller.heard(queue)
-        self.engine.offer(queue, ids)
+        self.engine.offer(queue, ids, first=first)
 
     def _ring(self, deliveries: Sequence[str]) -> None:
         """New deliveries: sent from here at once, or else on their queue, where any process with room takes them.

@@ -16,9 +16,9 @@ current: list[Runtime] = []
 
 
 @app.task(name="offer", ignore_result=True, Strategy=AT_ONCE)  # type: ignore[untyped-decorator]
-def offer(queue: str, ids: Sequence[str], *_: Any, **__: Any) -> None:
-    """These jobs wait on the queue."""
-    current[0].offer(queue, ids)
+def offer(queue: str, ids: Sequence[str], *_: Any, first: bool = False, **__: Any) -> None:
+    """These jobs wait on the queue. `first`: this message is their first lease."""
+    current[0].offer(queue, ids, first=first is True)
 
 
 @app.task(name="deliver", ignore_result=True, Strategy=AT_ONCE)  # type: ignore[untyped-decorator]

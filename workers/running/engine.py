@@ -22,6 +22,7 @@ from workers.running.leasing import MANY, Leasing
 from workers.running.progress_recorder import ProgressRecorder
 from workers.running.settler import JobOutcome, Settler
 from workers.running.slots import Slots
+from workers.running.unwritten_leases import UnwrittenLeases
 
 log = logging.getLogger(__name__)
 
@@ -61,17 +62,21 @@ class Engine:
             *(database, worker_id, slots, consume),
             busy=lambda: len(self._running),
             begin=self._begin,
+            begin_first=self._begin_first,
             leave=self._unwake,
         )
+        self._unwritten = UnwrittenLeases(database, worker_id, self._interrupt)
 
     def start(self) -> None:
         """Lease whatever is offered from now on."""
         self._leasing.start()
         self._recorder.start()
 
-    def offer(self, queue: str, ids: Sequence[str]) -> None:
-        """Take note of ids that may be leased; those there is no room for go back to the feeder."""
-        self._leasing.offer(queue, ids)
+    def offer(self, queue: str, ids: Sequence[str], *, first: bool = False) -> None:
+        """Take note of ids that may be leased; those there is no room for go back to the feeder. `first`: theirs is the
+        first lease.
+        """
+        self._leasing.offer(queue, ids, first=first)
 
     def cancel(self, ids: Sequence[str]) -> None:
         """Stop calling for these jobs, if they are running here; an answer already there wins."""
@@ -160,6 +165,10 @@ class Engine:
         self._calling.add(job.id)
         self._running[job.id] = asyncio.create_task(self._run(job))
 
+    def _begin_first(self, job: Leased, at: int) -> None:
+        self._unwritten.add(job, at)
+        self._begin(job)
+
     async def _run(self, job: Leased) -> None:
         with traced.job(job):
             await self._run_and_settle(job)
@@ -167,7 +176,7 @@ class Engine:
     async def _run_and_settle(self, job: Leased) -> None:
         freed: int | None = None
         try:
-            outcome = await self._outcome(job)
+            outcome = await self._unwritten.ended(job, await self._outcome(job))
             if isinstance(outcome, Requeue):
                 await self._put_back(outcome, job)
             else:

@@ -148,7 +148,7 @@ def register(connection: Connection, id: str, probation: bool) -> None:
     now = db.now(connection)
     lease = {"lease_until": now + _lease_micros()}
     row = {"id": id, "host": socket.gethostname(), "pid": os.getpid(), "probation": probation, "started_at": now}
-    made = db.insert(connection.dialect.name, m.workers).values(**row, **lease, lost=0)
+    made = db.insert(connection.dialect.name, m.workers).values(**row, **lease, lost=0, first_leases=True)
     connection.execute(made.on_conflict_do_update(index_elements=["id"], set_=lease))
 
 

@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 
 from sqlalchemy import Connection
 
 from shared import clock, crash, logs
 from shared.db import Database, is_away
-from shared.jobs import leases
+from shared.jobs import first_leases, leases
 from shared.jobs.leases import Leased
 from shared.queues import lane_of
 from workers.running.slots import BRAKED_SECONDS, Slots
@@ -28,7 +28,8 @@ MANY = 100
 class Leasing:
     """The leasing of one engine.
 
-    `busy`: how many jobs run here; `begin` runs one that was leased; `leave` leaves ids to the feeder.
+    `busy`: how many jobs run here; `begin` runs one that was leased, `begin_first` one whose lease is not written yet,
+    from an instant on; `leave` leaves ids to the feeder.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Leasing:
         *,
         busy: Callable[[], int],
         begin: Callable[[Leased], None],
+        begin_first: Callable[[Leased, int], None],
         leave: Callable[[Sequence[str]], None],
     ) -> None:
         self._database = database
@@ -48,8 +50,11 @@ class Leasing:
         self._consume = consume
         self._busy = busy
         self._begin = begin
+        self._begin_first = begin_first
         self._leave = leave
         self._paused: set[str] = set()
+        #: Of the ids that wait, those whose first lease this process has been given.
+        self._first: set[str] = set()
         self._work = asyncio.Event()
         #: Somebody may wait for a job that was offered, or there is nothing to wait for any more.
         self._hurry = asyncio.Event()
@@ -62,14 +67,19 @@ class Leasing:
         """Lease whatever is offered from now on."""
         self._task = asyncio.create_task(self._lease_until_stopped())
 
-    def offer(self, queue: str, ids: Sequence[str]) -> None:
-        """Take note of ids that may be leased; those there is no room for go back to the feeder."""
+    def offer(self, queue: str, ids: Sequence[str], *, first: bool = False) -> None:
+        """Take note of ids that may be leased; those there is no room for go back to the feeder. `first`: theirs is the
+        first lease.
+        """
         if not self._slots.serves(queue):  # another version's message
             self._leave(ids)
             return
         refused = list(ids) if self._stopping else self._slots.add(queue, ids)
         if refused:
             self._leave(refused)
+        if first:
+            self._first.update(ids)
+            self._first.difference_update(refused)
         if self._slots.full(queue) and queue not in self._paused:
             self._paused.add(queue)
             self._consume(queue, False)
@@ -117,16 +127,39 @@ class Leasing:
         self._again = None
         self._work.set()
 
-    async def lease(self, taken: dict[str, list[str]]) -> None:
+    async def lease(self, taken: Mapping[str, Sequence[str]]) -> None:
         """Lease what has got slots, by queue; what is not leased gives them back."""
+        if self._first:
+            given, taken = _divided(taken, self._first)
+            if given:
+                await self._take_first(given)
+        if taken:
+            await self._lease(taken)
+
+    async def _take_first(self, given: Mapping[str, Sequence[str]]) -> None:
+        """Begin those jobs whose first lease was given to this process; where that is too late, lease them."""
+        self._first.difference_update(*given.values())
         try:
-            leased = await self._database.write(_lease, self._worker_id, taken)
+            began_at, jobs = await self._database.read(first_leases.read, self._worker_id, given)
+        except Exception as error:
+            log.warning("could not read jobs that are given to this worker, leasing them: %s", logs.kind(error))
+            began_at, jobs = 0, []
+        crash.point("lease.first")
+        for job in jobs:
+            self._begin_first(job, began_at)
+        _, late = _divided(given, {job.id for job in jobs})
+        if late:
+            await self._lease(late, early_micros=first_leases.MICROS)
+
+    async def _lease(self, taken: Mapping[str, Sequence[str]], *, early_micros: int = 0) -> None:
+        try:
+            leased = await self._database.write(_lease, self._worker_id, taken, early_micros)
         except Exception as error:
             log.warning("could not lease jobs, trying again: %s", logs.kind(error))
             for queue, ids in taken.items():
                 self._slots.give_back(queue, len(ids))
                 if is_away(error):
-                    self.offer(queue, ids)  # their doorbell has rung, and does not ring again
+                    self.offer(queue, ids, first=early_micros > 0)  # their doorbell does not ring again
                 else:
                     self._leave(ids)  # so that they come in other company
             await asyncio.sleep(0.5)
@@ -144,7 +177,18 @@ class Leasing:
             self._consume(queue, True)
 
 
-def _lease(connection: Connection, worker_id: str, taken: Mapping[str, Sequence[str]]) -> list[Leased]:
-    leased = leases.lease(connection, worker_id, taken)
+def _lease(
+    connection: Connection, worker_id: str, taken: Mapping[str, Sequence[str]], early_micros: int
+) -> list[Leased]:
+    leased = leases.lease(connection, worker_id, taken, early_micros=early_micros)
     crash.point("lease.before_commit")
     return leased
+
+
+def _divided(taken: Mapping[str, Sequence[str]], some: Set[str]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Those of the ids, by queue, that are among some, and the others."""
+    parts: tuple[dict[str, list[str]], dict[str, list[str]]] = {}, {}
+    for queue, ids in taken.items():
+        for id in ids:
+            parts[id not in some].setdefault(queue, []).append(id)
+    return parts

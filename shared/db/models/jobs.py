@@ -229,6 +229,8 @@ class WorkerRow(SQLModel, table=True):
     lapsed_at: int | None = big(null=True)
     #: How many jobs it was running when it lapsed, if that tells against them; 0 when its end is explained.
     lost: int = 0
+    #: It takes a doorbell as a job's first lease (`shared.jobs.first_leases`); one of an earlier version does not.
+    first_leases: bool = flag()
     #: How it ended: `stopped` (a clean end), `lease_over` (the database was away, as it says itself), `together` (with
     #: others: a common cause), `lost`. NULL: it lives, or an earlier version wrote its end.
     ended: str | None = None

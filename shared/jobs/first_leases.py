@@ -1,0 +1,107 @@
+"""First leases: a job whose caller waits for its whole answer is begun on the word of its doorbell.
+
+Its row says until when nobody else may begin it (`run_at`, SECONDS after it came). Whoever takes the message reads the
+row, calls at once, and ends the job by the epoch that it has read; only of a call that takes longer is the lease
+written, by the same compare-and-set. So one of three write transactions falls away. A message that is lost, or whose
+taker dies, costs the rest of that time; one that comes late or twice finds a row that says so. Two processes may call
+for one job only where one of them stood still for all of that time; the row still takes one answer.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, exists, func, select, text, update
+
+from shared import clock, db
+from shared.db import at_once, hot
+from shared.db.among import among
+from shared.db.at_once import listed
+from shared.db.models import job_payloads, jobs, workers
+from shared.db.models.jobs import QUEUED, RUNNING, WOKEN
+from shared.jobs.leases import LEASED, MAY_LEASE, PAYLOAD, SHORT, Leased, may_lease
+from shared.queues import provider_of
+from shared.submissions.steps.course import COURSE
+
+#: For how long a job is its message's alone, in seconds; how much of that has to be left when it is begun.
+SECONDS: Final = 4.0
+LEAST_SECONDS: Final = 2.0
+MICROS: Final = int(SECONDS * clock.MICROS)
+
+#: A job whose time has not come, though its doorbell has rung: it is its message's.
+GIVEN: Final = f"{WOKEN} AND woken_at < run_at"
+
+
+def give(row: dict[str, Any]) -> None:
+    """Make the doorbell of a job that is about to be accepted its first lease; none of one that takes several calls."""
+    if row["woken_at"] is not None and row["offer"] != COURSE:
+        row["run_at"] = row["woken_at"] + MICROS
+
+
+def is_given(row: Mapping[str, Any]) -> bool:
+    """Whether it was made so, and still is: it does not wait for credit, and has not been answered from the cache."""
+    return row["woken_at"] is not None and row["woken_at"] < row["run_at"]
+
+
+def are_taken(connection: Connection) -> bool:
+    """Whether every worker that lives takes first leases: one of an earlier version leaves such jobs to the feeder."""
+    lives = workers.c.lapsed_at.is_(None), workers.c.lease_until > db.now(connection)
+    return connection.execute(select(workers.c.id).where(*lives, ~workers.c.first_leases).limit(1)).first() is None
+
+
+def read(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[str]]) -> tuple[int, list[Leased]]:
+    """Those of the wanted ids (by queue) that may be begun now, and when that is; the others are for `leases.lease`."""
+    now = db.now(connection)
+    find = _found_on_sqlite if connection.dialect.name == "sqlite" else _found
+    rows = [row for queue, ids in wanted.items() for row in find(connection, worker_id, now, queue, ids)]
+    return now, [Leased(*row) for row in rows]
+
+
+def write(connection: Connection, worker_id: str, begun: Mapping[str, int]) -> set[str]:
+    """Write the leases of jobs that this incarnation has begun, by when; those that are its own now. Repeatable."""
+    now = db.now(connection)
+    given = [{"b_id": id, "b_began": at, "b_worker": worker_id, "b_now": now} for id, at in sorted(begun.items())]
+    _WRITE.each(connection, given)
+    return {id for (id,) in _MINE.rows(connection, {"b_ids": listed(begun), "b_worker": worker_id})}
+
+
+def _found(connection: Connection, worker: str, now: int, queue: str, ids: Sequence[str]) -> Sequence[Sequence[Any]]:
+    given = {"b_worker": worker, "b_now": now, "b_queue": queue, "b_provider": provider_of(queue)}
+    return _FIND.rows(connection, {**given, "b_least": now + _LEAST_MICROS, "b_ids": listed(ids)})
+
+
+def _found_on_sqlite(
+    connection: Connection, worker: str, now: int, queue: str, ids: Sequence[str]
+) -> Sequence[Sequence[Any]]:
+    given = (listed(dict.fromkeys(ids)), queue, worker, now, provider_of(queue), now + _LEAST_MICROS)
+    return at_once.rows(connection, _FIND_ON_SQLITE, given)
+
+
+_LEAST_MICROS = int(LEAST_SECONDS * clock.MICROS)
+#: What is given still; a request that is long is read by `leases.lease`.
+_TO_BEGIN = f"{GIVEN} AND lease_epoch = 0 AND length(request) <= {SHORT}"
+
+
+def _find(dialect: str) -> Any:
+    columns = (*(jobs.c[name] for name in LEASED), *(job_payloads.c[name] for name in PAYLOAD))
+    joined = select(*columns).join(job_payloads, job_payloads.c.job_id == jobs.c.id)
+    return joined.where(*may_lease(dialect), text(_TO_BEGIN), jobs.c.run_at >= bindparam("b_least"))
+
+
+def _write(dialect: str) -> Any:
+    lives = workers.c.lapsed_at.is_(None), workers.c.lease_until > bindparam("b_now")
+    return (
+        update(jobs)
+        .where(jobs.c.id == bindparam("b_id"), jobs.c.lease_epoch == 0, text(QUEUED))
+        .where(exists().where(workers.c.id == bindparam("b_worker"), *lives))
+        .values(status="running", lease_epoch=1, worker_id=bindparam("b_worker"), deferred_for=None)
+        .values(started_at=func.coalesce(jobs.c.started_at, bindparam("b_began")))
+    )
+
+
+def _mine(dialect: str) -> Any:
+    mine = jobs.c.lease_epoch == 1, jobs.c.worker_id == bindparam("b_worker"), text(RUNNING)
+    return select(jobs.c.id).where(among(dialect, jobs.c.id, "b_ids"), *mine)
+
+
+_FIND, _WRITE, _MINE = hot.Statement(_find), hot.Statement(_write), hot.Statement(_mine)
+_FIND_ON_SQLITE = f"{MAY_LEASE} AND {_TO_BEGIN} AND jobs.run_at >= ?"
