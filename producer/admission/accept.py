@@ -4,7 +4,9 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -16,6 +18,7 @@ from producer.admission.idempotency import Claim, Kept
 from producer.admission.prepared import Accepted, PreparedJobs, shown
 from shared import clock, crash, db, logs
 from shared.accounts import KeyHolder
+from shared.background import BackgroundTasks
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db.batcher import Batcher
@@ -52,7 +55,11 @@ class Acceptor:
     database: Database
     bell: Bell
     _batcher: Batcher[PreparedJobs, Accepted] = field(init=False)
-    _wakes: set["asyncio.Task[None]"] = field(default_factory=set)
+    #: Doorbells that ring just now.
+    _rings: set["Future[bool]"] = field(default_factory=set)
+    _unwoken: BackgroundTasks = field(
+        default_factory=lambda: BackgroundTasks(log, "jobs could not be queued, the sweep will queue them: %s")
+    )
 
     def __post_init__(self) -> None:
         self._batcher = Batcher(self._flush, most=MOST)
@@ -79,8 +86,11 @@ class Acceptor:
     async def close(self) -> None:
         """Let what was accepted be woken."""
         await self._batcher.drain()
-        if self._wakes:
-            await asyncio.wait(self._wakes)
+        if self._rings:
+            await asyncio.wait([asyncio.wrap_future(ring) for ring in list(self._rings)])
+            await asyncio.sleep(0)  # what `_rung` has asked of the event loop is done by then
+        if self._unwoken:
+            await asyncio.wait(list(self._unwoken))
 
     def prepare(
         self,
@@ -130,7 +140,13 @@ class Acceptor:
         return prepared
 
     async def _flush(self, requests: Sequence[PreparedJobs]) -> Sequence[Accepted | Exception]:
-        outcomes = await self._write(requests)
+        return await self.database.on_writer(self._write_and_ring, requests, asyncio.get_running_loop())
+
+    def _write_and_ring(
+        self, requests: Sequence[PreparedJobs], loop: asyncio.AbstractEventLoop
+    ) -> Sequence[Accepted | Exception]:
+        """On the database's thread, which is a wait for the event loop sooner; the bell has a thread of its own."""
+        outcomes = self._write(requests)
         crash.point("accept.after_commit")
         wake: defaultdict[tuple[str, bool], list[str]] = defaultdict(list)
         for prepared, outcome in zip(requests, outcomes, strict=True):
@@ -139,26 +155,25 @@ class Acceptor:
                     if row["woken_at"] is not None:
                         wake[row["queue"], first_leases.is_given(row)].append(row["id"])
         for (queue, first), ids in wake.items():
-            task = asyncio.create_task(self._wake(queue, ids, first))
-            self._wakes.add(task)
-            task.add_done_callback(self._wakes.discard)
+            ring = self.bell.ring(queue, ids, first=first)
+            self._rings.add(ring)
+            ring.add_done_callback(partial(self._rung, loop, ids))
         return outcomes
 
-    async def _write(self, requests: Sequence[PreparedJobs]) -> Sequence[Accepted | Exception]:
+    def _rung(self, loop: asyncio.AbstractEventLoop, ids: list[str], ring: "Future[bool]") -> None:
+        """On the bell's thread."""
+        if not ring.result():
+            loop.call_soon_threadsafe(lambda: self._unwoken.start(self.database.write(leases.unwake, ids)))
+        self._rings.discard(ring)
+
+    def _write(self, requests: Sequence[PreparedJobs]) -> Sequence[Accepted | Exception]:
         """One transaction; again when another process has just stored one of the same idempotency keys."""
         for _ in range(RACES):
             try:
-                return await self.database.write(accept, requests)
+                return self.database.write_sync(accept, requests)
             except IntegrityError:
                 continue
-        return await self.database.write(accept, requests)
-
-    async def _wake(self, queue: str, ids: list[str], first: bool) -> None:
-        if not await asyncio.wrap_future(self.bell.ring(queue, ids, first=first)):
-            try:
-                await self.database.write(leases.unwake, ids)
-            except Exception as error:
-                log.warning("%d jobs could not be queued, the sweep will queue them: %s", len(ids), logs.kind(error))
+        return self.database.write_sync(accept, requests)
 
 
 def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Accepted | Exception]:

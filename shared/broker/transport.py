@@ -50,6 +50,11 @@ class Channel(redis.Channel):
 
     QoS = QoS
 
+    def put(self, queue: str, envelope: bytes) -> None:
+        """Put a message on a queue as it is, the last one to come."""
+        with self.conn_or_acquire() as client:
+            client.lpush(queue, envelope)
+
     def put_back(self, message: Any) -> None:
         """Make a message the next one of its queue again."""
         where, restore = message.delivery_info, cast(Any, self._do_restore_message)

@@ -91,6 +91,11 @@ class Database:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._writers, lambda: self.write_sync(fn, *args, **kwargs))
 
+    async def on_writer(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run on a thread that writes what calls `write_sync`, and goes on right after its commit."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._writers, lambda: fn(*args, **kwargs))
+
     async def read(self, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn(connection, …)` in one read transaction on a thread."""
         loop = asyncio.get_running_loop()
