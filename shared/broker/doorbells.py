@@ -1,9 +1,9 @@
 """A doorbell as Celery's message: what differs from one to the next is put in, the rest is made once.
 
-`Celery.send_task` makes all of it anew, looks up where it goes, and tells signals to which nobody listens: 350 µs of
-CPU a message on Redis; kombu's own publishing, which RabbitMQ's messages go by, 190; the list's own command, for Redis, 50.
-The format is protocol 2 of https://docs.celeryq.dev/en/stable/internals/protocol.html, as made by
-`celery.app.amqp.AMQP.as_task_v2`; in Redis it is in the envelope of kombu's (`kombu/transport/virtual/base.py`,
+`Celery.send_task` makes all of it anew, looks up where it goes, and tells signals to which nobody listens. It costs 350
+µs of CPU a message on Redis; kombu's own publishing, by which RabbitMQ's messages go, costs 190; the command of Redis's
+list alone 50. The format is protocol 2 of https://docs.celeryq.dev/en/stable/internals/protocol.html, as made by
+`celery.app.amqp.AMQP.as_task_v2`; in Redis it is in kombu's envelope (`kombu/transport/virtual/base.py`,
 `Channel.prepare_message` and `_inplace_augment_message`).
 """
 
