@@ -91,7 +91,6 @@ class Overload:
     async def run(self) -> None:
         """Look once a second, until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
             try:
                 found, paused, self._bell.first_leases = await self._database.read(_look)
                 self.pause(paused)
@@ -100,6 +99,7 @@ class Overload:
                 self.look(found)
             except Exception as error:
                 log.warning("checking the realtime queues failed: %s", type(error).__name__)
+            await asyncio.sleep(LOOK_SECONDS)
 
     def pause(self, paused: Set[str]) -> None:
         """Take note of whom an operator has paused; queues that are resumed are counted, and measured, anew."""

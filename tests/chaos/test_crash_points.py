@@ -1,9 +1,12 @@
 """Every named crash point: a process dies there, another takes its place, and no promise is broken."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +67,22 @@ def jobs_of_all_kinds(stack: Stack, account: Account, mark: str) -> None:
     stack.submit(account, [chat(f"{mark} bad")])
     stack.submit(account, [chat(f"{mark} elsewhere", routing={"fallbacks": ["claude-3-sonnet"]})])
     stack.submit(account, [chat(f"{mark} {n}") for n in range(3)], test=True)
+
+
+def awaited_calls(stack: Stack, account: Account, mark: str) -> None:
+    """Callers who wait, so that doorbells are first leases; those of the slow calls are written late."""
+    stack.script({"fault": {"latency_seconds": 1.5}, "contains": f"{mark} slow"})
+    bodies = [chat(f"{mark} {'slow' if n % 2 else 'quick'} {n}") for n in range(6)]
+    ask = partial(stack.call, account.live_key, "POST", "/v1/chat/completions")
+    given = "SELECT id FROM jobs WHERE run_at > created_at AND account_id = :id"
+    stack.until(lambda: ask(_call(bodies[0])) and stack.rows(given, id=account.id), what="a first lease")
+    with ThreadPoolExecutor(len(bodies)) as callers:
+        answers = list(callers.map(ask, map(_call, bodies)))
+    assert all(answer["choices"] for answer in answers)
+
+
+def _call(job: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: job[name] for name in job if name != "type"}
 
 
 def retry_in_an_hour(stack: Stack, account: Account, mark: str) -> None:
@@ -214,6 +233,10 @@ CASES = (
     Case("feed.after_publish", "sweeper", jobs_of_all_kinds),
     Case("lease.before_commit", "worker", one_job),
     Case("lease.after_commit", "worker", jobs_of_all_kinds),
+    *(Case(f"lease.{place}", "worker", awaited_calls) for place in ("first", "before_late", "after_late")),
+    *(Case(point, "worker", awaited_calls) for point in ("call.before", "call.after", "settle.after_commit")),
+    *(Case(point, "web", awaited_calls) for point in ("accept.after_commit", "wake.after_publish")),
+    Case("settle.before_commit", "worker", awaited_calls),
     Case("call.before", "worker", jobs_of_all_kinds),
     Case("call.after", "worker", jobs_of_all_kinds),
     Case("requeue.after_commit", "worker", retry_in_an_hour),
@@ -268,6 +291,7 @@ CASES = (
 USUAL = (
     ("sqlite", "accept.after_commit", one_job),
     ("sqlite", "lease.after_commit", jobs_of_all_kinds),
+    ("sqlite", "lease.after_late", awaited_calls),
     ("sqlite", "settle.after_commit", jobs_of_all_kinds),
     ("sqlite", "requeue.after_commit", job_of_steps),
     ("sqlite", "deliver.after_send", failing_receiver),

@@ -166,7 +166,7 @@ def test_a_few_of_a_batch_wait_for_more_unless_somebody_waits_or_it_stops(
         await may.wait()
         return await good(ask)
 
-    def lease(connection: Connection, worker: str, wanted: Mapping[str, Sequence[str]]) -> list[Leased]:
+    def lease(connection: Connection, worker: str, wanted: Mapping[str, Sequence[str]], **more: Any) -> list[Leased]:
         asked.append(sum(map(len, wanted.values())))
         return leases.lease(connection, worker, wanted)
 
@@ -313,7 +313,7 @@ def test_jobs_that_could_not_be_leased_are_leased_once_they_can_be(
     for id in ids:
         world.change(database, id, woken_at=clock.now_micros())
 
-    def lease(connection: Connection, worker: str, wanted: Mapping[str, Sequence[str]]) -> list[Leased]:
+    def lease(connection: Connection, worker: str, wanted: Mapping[str, Sequence[str]], **more: Any) -> list[Leased]:
         asked.append(sum(map(len, wanted.values())))
         if len(asked) == 1:
             raise PoolTimeoutError("away") if away else RuntimeError("one is not what it should be")

@@ -1,6 +1,6 @@
 """A model of the lease protocol beside the real one: several workers, stale answers, sweeps, cancels, virtual time."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from producer.operations import jobs as jobs_ops
 from shared import clock
 from shared.db import Database
 from shared.db import models as m
+from shared.jobs import first_leases
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending, Requeue
 from shared.queues import PROBATION
@@ -23,6 +24,8 @@ from workers.running import lease
 
 #: Shifts of the clock: three of them outlive a lease of 30 s, two do not.
 STEP_MICROS = 11 * clock.MICROS
+#: For how long a job is its message's alone here: between one and two of those shifts, with seconds to spare.
+GIVEN_MICROS = 16 * clock.MICROS
 LEASE_MICROS = int(settings().lease_seconds * clock.MICROS)
 OPEN = ("queued", "running")
 
@@ -59,6 +62,8 @@ class Job:
     flagged: bool = False
     done: str = ""
     ended: int = 0
+    #: Its doorbell was its first lease, and is it as long as it has not been leased.
+    given: bool = False
 
     def end(self, status: str, *, takes: bool) -> None:
         assert self.status in OPEN, "a job ends once"
@@ -73,6 +78,12 @@ class Held:
 
     job: Leased = field(hash=False)
     worker: str
+    #: Of one that was begun on the word of its doorbell, when; None: its lease was written first.
+    began: int | None = None
+
+    @property
+    def unwritten(self) -> bool:
+        return self.began is not None and self.job.epoch == 0
 
 
 class LeaseMachine(RuleBasedStateMachine):
@@ -89,6 +100,8 @@ class LeaseMachine(RuleBasedStateMachine):
         self.jobs: dict[str, Job] = {}
         self.held: list[Held] = []
         self.epochs: dict[str, int] = {}
+        #: When those were begun that ended without that a lease was written.
+        self.begun: dict[str, int] = {}
         self.register(False)
         self.accept(3)
         self._lease(min(self.workers), sorted(self.jobs), None)
@@ -112,11 +125,15 @@ class LeaseMachine(RuleBasedStateMachine):
         mine = {key for key, job in self.jobs.items() if job.worker == id and job.flagged and job.status == "running"}
         assert flagged is not None and set(flagged) == mine
 
-    @rule(count=st.integers(1, 4))
-    def accept(self, count: int) -> None:
+    @rule(count=st.integers(1, 4), given=st.booleans())
+    def accept(self, count: int, given: bool = False) -> None:
         expires = clock.now_micros() + settings().job_expires_seconds * clock.MICROS
         for id in world.queued(self.database, self.holder, count, bound=10):
-            self.jobs[id] = Job(expires, queue=world.row(self.database, id)["queue"])
+            self.jobs[id] = Job(expires, queue=world.row(self.database, id)["queue"], given=given)
+            if given:
+                woken = clock.now_micros()
+                self.jobs[id].run_at = woken + GIVEN_MICROS
+                world.change(self.database, id, woken_at=woken, run_at=self.jobs[id].run_at)
 
     @rule()
     def time_passes(self) -> None:
@@ -155,6 +172,40 @@ class LeaseMachine(RuleBasedStateMachine):
             assert job.epoch == mine.epoch
             self.held.append(Held(job, id))
 
+    @precondition(lambda self: any(job.given and job.status == "queued" for job in self.jobs.values()))
+    @rule(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
+        """Workers begin what they were given, though it is given to several of them."""
+        given = [key for key, job in sorted(self.jobs.items()) if job.given]
+        ids = data.draw(st.lists(st.sampled_from(given), min_size=1, max_size=3, unique=True))
+        for worker in data.draw(st.lists(st.sampled_from(sorted(self.workers)), min_size=1, max_size=2, unique=True)):
+            wanted: dict[str, list[str]] = {}
+            for id in ids:
+                wanted.setdefault(self.jobs[id].queue, []).append(id)
+            at, begun = self.database.read_sync(first_leases.read, worker, wanted)
+            least = clock.now_micros() + first_leases.LEAST_SECONDS * clock.MICROS
+            mine = {id for id in ids if self._is_waiting(id) and self.jobs[id].run_at >= least}
+            assert {job.id for job in begun} == (mine if self.workers[worker].alive else set())
+            self.held += [Held(job, worker, at) for job in begun]
+
+    def _is_waiting(self, id: str) -> bool:
+        return self.jobs[id].status == "queued" and self.jobs[id].epoch == 0
+
+    @precondition(lambda self: any(held.unwritten for held in self.held))
+    @rule(data=st.data())
+    def write_late(self, data: st.DataObject) -> None:
+        """The lease of what was begun is written, or refused; again, should it not be known that it was."""
+        held = data.draw(st.sampled_from([held for held in self.held if held.unwritten]))
+        id, job = held.job.id, self.jobs[held.job.id]
+        if self._is_waiting(id) and self.workers[held.worker].alive:
+            job.status, job.worker, job.epoch = "running", held.worker, 1
+        mine = (job.status, job.worker, job.epoch) == ("running", held.worker, 1)
+        for _ in range(2):
+            written = self.database.write_sync(first_leases.write, held.worker, {id: held.began or 0})
+            assert written == ({id} if mine else set())
+        if mine:
+            held.job.epoch = 1
+
     @precondition(lambda self: self.held)
     @rule(data=st.data(), group=st.integers(1, 4))
     def answer(self, data: st.DataObject, group: int) -> None:
@@ -165,8 +216,13 @@ class LeaseMachine(RuleBasedStateMachine):
         outcomes: list[Any] = []
         for held in answers:
             job = held.job
-            kind = data.draw(st.sampled_from(["succeeded", "failed", "cancelled", "requeue", "requeue later"]))
-            outcomes.append(self._outcome(job, kind))
+            kinds = ["succeeded", "failed", "cancelled", *([] if held.unwritten else ["requeue", "requeue later"])]
+            kind = data.draw(st.sampled_from(kinds))
+            outcome = self._outcome(job, kind)
+            if held.unwritten and isinstance(outcome, Ending):
+                told = {"error": held.worker}
+                outcome = replace(outcome, came_from="queued", began_at=held.began, attempts=[told])
+            outcomes.append(outcome)
         verdicts = world.settle(self.database, *outcomes).verdicts
         for outcome in outcomes:
             assert verdicts[outcome.job_id] == self._expect(outcome), outcome
@@ -182,6 +238,13 @@ class LeaseMachine(RuleBasedStateMachine):
         """The verdict there must be; and the model follows."""
         job = self.jobs[outcome.job_id]
         what = "requeued" if isinstance(outcome, Requeue) else outcome.status
+        if isinstance(outcome, Ending) and outcome.began_at is not None:
+            what = f"{what} {outcome.attempts}"
+            if self._is_waiting(job_id := outcome.job_id):
+                job.end(outcome.status, takes=True)
+                job.done, self.begun[job_id] = what, outcome.began_at
+                return "done"
+            return "done" if job.done == what else "stale"
         if job.epoch != outcome.epoch:
             return "stale"
         if job.status == "running":
@@ -262,6 +325,7 @@ class LeaseMachine(RuleBasedStateMachine):
             job = self.jobs[row["id"]]
             assert (row["status"], row["lease_epoch"], row["worker_id"]) == (job.status, job.epoch, job.worker)
             assert (row["queue"], row["cohort"], row["cancel_requested"]) == (job.queue, job.cohort, job.flagged)
+            assert row["id"] not in self.begun or row["started_at"] == self.begun[row["id"]]
             assert row["lease_epoch"] >= self.epochs.get(row["id"], 0), "an epoch never goes back"
             self.epochs[row["id"]] = row["lease_epoch"]
 

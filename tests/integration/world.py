@@ -42,13 +42,16 @@ class RecordedBell(Bell):
 
     def __init__(self) -> None:
         self.rung: list[tuple[str, list[str]]] = []
+        #: Those that were rung for as their first lease.
+        self.first: list[str] = []
         self.depths: dict[str, int] = {}
         self.up = True
         self.room = True
 
-    def ring(self, queue: str, ids: Sequence[str]) -> "Future[bool]":
+    def ring(self, queue: str, ids: Sequence[str], *, first: bool = False) -> "Future[bool]":
         if self.up:
             self.rung.append((queue, list(ids)))
+            self.first += ids if first else []
         return _done(self.up)
 
     def depth(self, queue: str) -> "Future[int | None]":

@@ -153,7 +153,7 @@ class Leasing:
 
     async def _lease(self, taken: Mapping[str, Sequence[str]], *, early_micros: int = 0) -> None:
         try:
-            leased = await self._database.write(_lease, self._worker_id, taken, early_micros)
+            leased = await self._database.write(_lease, self._worker_id, taken, early_micros=early_micros)
         except Exception as error:
             log.warning("could not lease jobs, trying again: %s", logs.kind(error))
             for queue, ids in taken.items():
@@ -178,7 +178,7 @@ class Leasing:
 
 
 def _lease(
-    connection: Connection, worker_id: str, taken: Mapping[str, Sequence[str]], early_micros: int
+    connection: Connection, worker_id: str, taken: Mapping[str, Sequence[str]], *, early_micros: int
 ) -> list[Leased]:
     leased = leases.lease(connection, worker_id, taken, early_micros=early_micros)
     crash.point("lease.before_commit")
