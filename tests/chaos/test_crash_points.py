@@ -1,7 +1,7 @@
 """Every named crash point: a process dies there, another takes its place, and no promise is broken."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -73,16 +73,22 @@ def awaited_calls(stack: Stack, account: Account, mark: str) -> None:
     """Callers who wait, so that doorbells are first leases; those of the slow calls are written late."""
     stack.script({"fault": {"latency_seconds": 1.5}, "contains": f"{mark} slow"})
     bodies = [chat(f"{mark} {'slow' if n % 2 else 'quick'} {n}") for n in range(6)]
-    ask = partial(stack.call, account.live_key, "POST", "/v1/chat/completions")
-    given = "SELECT id FROM jobs WHERE run_at > created_at AND account_id = :id"
-    stack.until(lambda: ask(_call(bodies[0])) and stack.rows(given, id=account.id), what="a first lease")
+    ask, asked = partial(stack.call, account.live_key, "POST", "/v1/chat/completions"), 0
     with ThreadPoolExecutor(len(bodies)) as callers:
-        answers = list(callers.map(ask, map(_call, bodies)))
-    assert all(answer["choices"] for answer in answers)
 
+        def answered(jobs: Sequence[Mapping[str, Any]]) -> bool:
+            nonlocal asked
+            asked += len(jobs)
+            calls = [callers.submit(ask, {name: job[name] for name in job if name != "type"}) for job in jobs]
+            stack.until(lambda: all(call.done() for call in calls), seconds=120, what="the answers")
+            return all(call.result()["choices"] for call in calls)
 
-def _call(job: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: job[name] for name in job if name != "type"}
+        while not stack.rows("SELECT id FROM jobs WHERE run_at > created_at AND account_id = :id", id=account.id):
+            assert answered(bodies[:1])
+        assert answered(bodies)
+    made = [row.id for row in stack.rows("SELECT id FROM jobs WHERE account_id = :id", id=account.id)]
+    assert len(made) == asked, "each call has made one job"
+    stack.accepted += made
 
 
 def retry_in_an_hour(stack: Stack, account: Account, mark: str) -> None:

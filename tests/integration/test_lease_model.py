@@ -166,7 +166,7 @@ class LeaseMachine(RuleBasedStateMachine):
         now = clock.now_micros()
         due = {key for key in ids if self.jobs[key].status == "queued" and self.jobs[key].run_at <= now}
         assert {job.id for job in leased} == (due if self.workers[id].alive and not wrong_queue else set())
-        for job in leased:
+        for job in sorted(leased, key=lambda job: job.id):
             mine = self.jobs[job.id]
             mine.status, mine.worker, mine.epoch, mine.done = "running", id, mine.epoch + 1, ""
             assert job.epoch == mine.epoch
@@ -186,7 +186,7 @@ class LeaseMachine(RuleBasedStateMachine):
             least = clock.now_micros() + first_leases.LEAST_SECONDS * clock.MICROS
             mine = {id for id in ids if self._is_waiting(id) and self.jobs[id].run_at >= least}
             assert {job.id for job in begun} == (mine if self.workers[worker].alive else set())
-            self.held += [Held(job, worker, at) for job in begun]
+            self.held += [Held(job, worker, at) for job in sorted(begun, key=lambda job: job.id)]
 
     def _is_waiting(self, id: str) -> bool:
         return self.jobs[id].status == "queued" and self.jobs[id].epoch == 0
