@@ -19,9 +19,9 @@ from shared.batches import transitions
 from shared.db import at_once, counters, hot
 from shared.db.models import job_payloads, job_results, jobs
 from shared.db.models.jobs import QUEUED, RUNNING
-from shared.jobs import callbacks, job_steps, metrics, reasons, response_events
+from shared.jobs import callbacks, job_steps, metrics, reasons, relayed, response_events
 from shared.jobs.leases import held_at, holding
-from shared.jobs.outcomes import EVENTS, Ending, RelayedPart, Requeue, Settled, StepEnd, Verdict
+from shared.jobs.outcomes import EVENTS, Ending, Requeue, Settled, StepEnd, Verdict
 from shared.money import key_budgets, usage
 from shared.money.hold_ends import HoldEnds
 from shared.money.usage import Used
@@ -65,38 +65,6 @@ def _end_steps(
     return [step for _, step in last]
 
 
-def note_relayed(connection: Connection, progress: Sequence[RelayedPart]) -> None:
-    """Write down what has been sent on of answers in the making, so that it is paid for whoever ends their jobs.
-
-    Of a job that runs again the most that any run has sent on stands; what is not its holder's any more is left.
-    """
-    if progress:
-        rows = [
-            {"p_id": one.job_id, "p_epoch": one.epoch, "p_micros": one.charge_micros, "p_served": dumps(_served(one))}
-            for one in sorted(progress, key=lambda one: one.job_id)
-        ]
-        connection.execute(_NOTE_RELAYED, rows)
-
-
-def _served(part: RelayedPart) -> dict[str, Any]:
-    return {name: getattr(part, name) for name in _SERVED}
-
-
-_NOTE_RELAYED = (
-    update(jobs)
-    .where(
-        jobs.c.id == bindparam("p_id"),
-        jobs.c.lease_epoch == bindparam("p_epoch"),
-        text(RUNNING),
-        jobs.c.relayed_micros < bindparam("p_micros"),
-    )
-    .values(relayed_micros=bindparam("p_micros"), relayed=bindparam("p_served"))
-)
-
-#: What a job's row knows of an answer that was sent on, beside its price.
-_SERVED = ("provider", "model", "prompt_tokens", "completion_tokens")
-
-
 def event_data(job: Mapping[str, Any], status: str) -> dict[str, Any]:
     """What a job event says: ids, status, and where the rest is."""
     thin = {"id": job["id"], "object": "job", "type": job["type"], "status": status, "model": job["model"]}
@@ -122,7 +90,7 @@ def _requeue(connection: Connection, back: Requeue, steps: list[StepEnd]) -> boo
         )
     )
     if back.relayed is not None:
-        note_relayed(connection, [back.relayed])
+        relayed.note(connection, [back.relayed])
     if connection.execute(statement).rowcount:
         if back.attempts is not None:
             attempts = update(job_payloads).where(job_payloads.c.job_id == back.job_id)

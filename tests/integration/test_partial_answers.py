@@ -13,7 +13,7 @@ from shared import clock
 from shared.answers.streams import part
 from shared.db import Database
 from shared.errors import ProviderError
-from shared.jobs import transitions
+from shared.jobs import relayed, transitions
 from shared.jobs.outcomes import Ending, RelayedPart
 from shared.submissions.catalogue import Endpoint
 from shared.submissions.catalogue import Provider as CatalogueProvider
@@ -287,9 +287,9 @@ def test_a_stale_worker_s_note_changes_nothing(database: Database) -> None:
     (job,) = world.take(database, world.new_worker(database), [id])
     for epoch, told in ((job.epoch - 1, 0), (job.epoch, 70), (job.epoch, 70)):
         note = RelayedPart(id, epoch, "openai", "gpt-4", 1, 1, 70 if told != 70 or epoch == job.epoch else 0)
-        database.write_sync(transitions.note_relayed, [note])
+        database.write_sync(relayed.note, [note])
         assert world.row(database, id)["relayed_micros"] == told
-    database.write_sync(transitions.note_relayed, [RelayedPart(id, job.epoch, "openai", "gpt-4", 1, 1, 30)])
+    database.write_sync(relayed.note, [RelayedPart(id, job.epoch, "openai", "gpt-4", 1, 1, 30)])
     assert world.row(database, id)["relayed_micros"] == 70, "the most that was sent on stands"
 
 

@@ -15,7 +15,7 @@ from shared.answers.streams import part
 from shared.db import Database, counters
 from shared.db import models as m
 from shared.errors import ProviderError
-from shared.jobs import transitions
+from shared.jobs import relayed, transitions
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending, Requeue
 from shared.submissions.schemas import Usage
@@ -210,7 +210,7 @@ def test_what_was_sent_on_of_the_last_step_is_charged_with_those_before_it(datab
     sent.take({"id": "c", "created": 1, "model": MODEL}, [part(0, {"content": "Paris, I think."})])
     noted = outcomes.progress(job, partial)
     assert noted is not None and noted.completion_tokens == 4 and noted.prompt_tokens > 110
-    database.write_sync(transitions.note_relayed, [noted])
+    database.write_sync(relayed.note, [noted])
     settled(database, Ending(id, job.epoch, "expired", takes=True))
     (result,) = world.rows(database, m.job_results, job_id=id)
     assert result["charged_micros"] == noted.charge_micros == noted.prompt_tokens * 100 + 4 * 1200

@@ -22,8 +22,8 @@ from shared.db import Database, retention_marks
 from shared.db import models as m
 from shared.db.models.jobs import UNFINISHED
 from shared.files import blobs
+from shared.jobs import relayed
 from shared.jobs.outcomes import Ending, RelayedPart
-from shared.jobs.transitions import note_relayed
 from shared.money import corrections
 from shared.settings import settings
 from shared.strict_json import dumps
@@ -66,7 +66,7 @@ def scene(database: Database) -> None:
 def _odd_ends(database: Database, holder: world.KeyHolder) -> None:
     """A stream that was cut short, a cancelled job, a picture, a job of a test key; an answer that is kept."""
     (streamed,) = world.take(database, world.new_worker(database), world.queued(database, holder, 1, bound=90))
-    database.write_sync(note_relayed, [RelayedPart(streamed.id, 1, "openai", "gpt-4", 3, 4, 30)])
+    database.write_sync(relayed.note, [RelayedPart(streamed.id, 1, "openai", "gpt-4", 3, 4, 30)])
     part: dict[str, Any] = {"partial": '{"choices": []}', "relayed": True, "estimated": True}
     world.settle(database, _cancelled(streamed, charge_micros=30, prompt_tokens=3, completion_tokens=4, **part))
     (dropped,) = world.take(database, world.new_worker(database), world.queued(database, holder, 1, bound=90))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from shared import logs
 from shared.db import Database
-from shared.jobs import transitions
+from shared.jobs import relayed
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import RelayedPart
 from shared.slices import slices
@@ -74,7 +74,7 @@ class ProgressRecorder:
 
     async def _note(self, progress: Sequence[RelayedPart]) -> None:
         try:
-            await self.database.write(transitions.note_relayed, progress)
+            await self.database.write(relayed.note, progress)
         except Exception as error:
             log.warning("could not record the progress of %d streamed answers yet: %s", len(progress), logs.kind(error))
             return
