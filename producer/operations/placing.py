@@ -162,8 +162,11 @@ class Placer:
         """How a placed job stands when it has ended, or when its caller, or this server, waits no longer."""
         if (placed.accepted.replayed or placed.accepted.over) and (before := await self.states(placed.job_id)).over:
             return before
-        done, _ = await asyncio.wait([placed.ended], timeout=placed.left_seconds)
-        told = placed.ended.result() if done else None
+        until = asyncio.get_running_loop().call_later(placed.left_seconds, _wait_no_longer, placed.ended)
+        try:
+            told = await placed.ended
+        finally:
+            until.cancel()
         return told or await self.states(placed.job_id)
 
     def release(self, placed: Placed) -> None:
@@ -179,6 +182,11 @@ class Placer:
                 await asyncio.wait([future], timeout=seconds)
         finally:
             self.waiters.unregister(job_id, future)
+
+
+def _wait_no_longer(ended: Ended) -> None:
+    if not ended.done():
+        ended.set_result(None)
 
 
 def _cannot_wait() -> InvalidRequest:
