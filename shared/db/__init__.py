@@ -39,9 +39,6 @@ THREADS = 4
 #: How long a write waits for other writers before it gives up, in seconds.
 WRITE_DEADLINE_SECONDS = 15.0
 
-#: So often a writer of SQLite's looks again soon.
-_SOON_TRIES = 20
-
 #: A server that let us wait so long for a connection in vain is not asked again for so long, in seconds: whoever waits
 #: for a thread meanwhile hears at once that it is away, and not after everybody before them has waited as well.
 _SLOW_SECONDS, _AWAY_SECONDS = 1.0, 1.0
@@ -103,7 +100,7 @@ class Database:
 
     def write_sync(self, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """The same on the calling thread."""
-        deadline, tries = clock.monotonic() + WRITE_DEADLINE_SECONDS, 0
+        deadline = clock.monotonic() + WRITE_DEADLINE_SECONDS
         while True:
             try:
                 if self._write_lock is None:
@@ -113,8 +110,7 @@ class Database:
             except DBAPIError as error:
                 if not _may_run_again(error) or clock.monotonic() > deadline:
                     raise
-            tries += 1
-            threading.Event().wait(random.uniform(*(_soon(tries) if self.is_sqlite else (0.0005, 0.05))))
+            threading.Event().wait(random.uniform(0.0005, 0.003 if self.is_sqlite else 0.05))
 
     def read_sync(self, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """A read on the calling thread; tried once more when its connection turns out to be dead."""
@@ -166,15 +162,6 @@ class Database:
         self._writers.shutdown(wait=True)
         self._readers.shutdown(wait=True)
         self.engine.dispose()
-
-
-def _soon(tries: int) -> tuple[float, float]:
-    """How long a writer waits for SQLite's lock, in seconds: shortly at first, since most transactions are short.
-
-    Measured with 16 synchronous callers, three runs each in turn: with the longer waits alone the slowest hundredth of
-    the calls took 98 to 139 ms, so it takes 63 to 105.
-    """
-    return (0.0001, 0.0006) if tries <= _SOON_TRIES else (0.0005, 0.003)
 
 
 def now(connection: Connection) -> int:
