@@ -20,6 +20,7 @@ from shared.db.models import jobs
 from shared.db.models.jobs import TO_WAKE, WOKEN
 from shared.errors import Unavailable
 from shared.jobs import first_leases
+from shared.jobs.leases import GIVEN
 from shared.jobs.pauses import paused_providers
 from shared.queues import lane_of, provider_of
 from shared.submissions.catalogue import job_queues
@@ -91,6 +92,7 @@ class Overload:
     async def run(self) -> None:
         """Look once a second, until cancelled."""
         while True:
+            await asyncio.sleep(LOOK_SECONDS)
             try:
                 found, paused, self._bell.first_leases = await self._database.read(_look)
                 self.pause(paused)
@@ -99,7 +101,6 @@ class Overload:
                 self.look(found)
             except Exception as error:
                 log.warning("checking the realtime queues failed: %s", type(error).__name__)
-            await asyncio.sleep(LOOK_SECONDS)
 
     def pause(self, paused: Set[str]) -> None:
         """Take note of whom an operator has paused; queues that are resumed are counted, and measured, anew."""
@@ -130,7 +131,7 @@ def heads(connection: Connection) -> dict[str, int]:
     That is since it came, or its `run_at` after that: a job put back after a pause that a provider asked for has not
     waited for all of its life. One whose doorbell is its first lease waits from that on.
     """
-    given = and_(jobs.c.woken_at.is_not(None), jobs.c.woken_at < jobs.c.run_at)
+    given = and_(jobs.c.woken_at.is_not(None), text(GIVEN))
     came = case((jobs.c.run_at < jobs.c.created_at, jobs.c.created_at), else_=jobs.c.run_at)
     since = case((given, jobs.c.woken_at), else_=came)
     realtime = [queue for queue in job_queues() if lane_of(queue) == "realtime"]

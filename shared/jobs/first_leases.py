@@ -18,23 +18,19 @@ from shared.db.among import among
 from shared.db.at_once import listed
 from shared.db.models import job_payloads, jobs, workers
 from shared.db.models.jobs import QUEUED, RUNNING, WOKEN
-from shared.jobs.leases import LEASED, MAY_LEASE, PAYLOAD, SHORT, Leased, may_lease
+from shared.jobs.leases import GIVEN, GIVEN_MICROS, LEASED, MAY_LEASE, PAYLOAD, SHORT, Leased, may_lease
 from shared.queues import provider_of
 from shared.submissions.steps.course import COURSE
 
 #: For how long a job is its message's alone, in seconds; how much of that has to be left when it is begun.
-SECONDS: Final = 4.0
+SECONDS: Final = GIVEN_MICROS / clock.MICROS
 LEAST_SECONDS: Final = 2.0
-MICROS: Final = int(SECONDS * clock.MICROS)
-
-#: A job whose time has not come, though its doorbell has rung: it is its message's.
-GIVEN: Final = f"{WOKEN} AND woken_at < run_at"
 
 
 def give(row: dict[str, Any]) -> None:
     """Make the doorbell of a job that is about to be accepted its first lease; none of one that takes several calls."""
     if row["woken_at"] is not None and row["offer"] != COURSE:
-        row["run_at"] = row["woken_at"] + MICROS
+        row["run_at"] = row["woken_at"] + GIVEN_MICROS
 
 
 def is_given(row: Mapping[str, Any]) -> bool:
@@ -78,7 +74,7 @@ def _found_on_sqlite(
 
 _LEAST_MICROS = int(LEAST_SECONDS * clock.MICROS)
 #: What is given still; a request that is long is read by `leases.lease`.
-_TO_BEGIN = f"{GIVEN} AND lease_epoch = 0 AND length(request) <= {SHORT}"
+_TO_BEGIN = f"{WOKEN} AND {GIVEN} AND lease_epoch = 0 AND length(request) <= {SHORT}"
 
 
 def _find(dialect: str) -> Any:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, exists, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, exists, func, select, text, update
 
-from shared import db
+from shared import clock, db
 from shared.db import at_once, hot
 from shared.db.among import among, pair_among, pairs
 from shared.db.at_once import listed
@@ -59,6 +59,11 @@ class Leased:
         self.steps = ()
 
 
+#: For how long a job whose doorbell is its first lease is its message's alone, in microseconds; and which jobs are so
+#: (`first_leases`), of those that are woken.
+GIVEN_MICROS = 4 * clock.MICROS
+GIVEN = f"woken_at < run_at AND run_at <= woken_at + {GIVEN_MICROS}"
+
 #: What `Leased` has of a job's row, and of its payload, in this order.
 LEASED = (
     *("id", "lease_epoch", "account_id", "batch_id", "type", "model", "test", "queue", "lane", "offer"),
@@ -75,7 +80,7 @@ def lease(
     None of a queue whose provider an operator has paused. `early_micros`: they are due so much sooner than their rows
     say, for whoever has been given their first lease (`first_leases`).
 
-    Those that are still queued there and were refused though they are due are the feeder's again.
+    Those that are still queued there and were refused are the feeder's again, but for those that are somebody else's.
     """
     now = db.now(connection)
     take = _take_on_sqlite if connection.dialect.name == "sqlite" else _take
@@ -171,7 +176,8 @@ _TAKE = (
 
 def _refused(dialect: str) -> Any:
     named = among(dialect, jobs.c.id, "b_ids"), text(WOKEN), jobs.c.queue == bindparam("b_queue")
-    return update(jobs).where(*named, jobs.c.run_at <= bindparam("b_due")).values(**_left_to_the_feeder())
+    somebody_elses = and_(text(GIVEN), jobs.c.run_at > bindparam("b_due"))
+    return update(jobs).where(*named, ~somebody_elses).values(**_left_to_the_feeder())
 
 
 def _payloads(dialect: str) -> Any:
@@ -210,5 +216,4 @@ def _left_to_the_feeder() -> Mapping[str, Any]:
     """What is written of a job that is nobody's any more: one whose doorbell was its first lease is due at once, by no
     clock's leave.
     """
-    given = jobs.c.woken_at < jobs.c.run_at
-    return {"woken_at": None, "run_at": case((given, jobs.c.created_at - EARLIER_MICROS), else_=jobs.c.run_at)}
+    return {"woken_at": None, "run_at": case((text(GIVEN), jobs.c.created_at - EARLIER_MICROS), else_=jobs.c.run_at)}

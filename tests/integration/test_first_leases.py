@@ -12,6 +12,7 @@ from producer.operations import jobs as jobs_ops
 from shared import clock
 from shared.accounts import KeyHolder
 from shared.audit import Action
+from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import ProviderError
@@ -50,7 +51,7 @@ def ending(job: Any, at: int, mark: str, charge: int = 7) -> Ending:
 
 def test_a_job_that_ends_soon_is_never_leased(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     id, leased = given(database), list[Any]()
-    monkeypatch.setattr("workers.running.leasing._lease", lambda *args, **more: leased.append(args) or [])
+    monkeypatch.setattr("workers.running.leasing._lease", lambda *args, **more: leased.extend(args) or [])
     before = clock.now_micros()
 
     async def play(engine: Engine, slots: Slots) -> None:
@@ -146,7 +147,7 @@ def test_a_message_that_comes_late_leases_as_any_other(database: Database, ago: 
 def test_nobody_else_begins_it_in_its_time_and_all_may_after_it(database: Database, passing_time: None) -> None:
     id, worker = given(database), world.new_worker(database)
     assert world.take(database, worker, [id]) == [] and id in world.woken(database)
-    clock.shift(first_leases.MICROS)
+    clock.shift(leases.GIVEN_MICROS)
     assert begun(database, id) == []
     assert [job.epoch for job in world.take(database, worker, [id])] == [1]
 
@@ -222,7 +223,7 @@ def test_one_that_nobody_begins_is_a_backlog_from_its_doorbell_on(database: Data
 
 def test_the_bell_knows_whether_they_are_taken(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("producer.admission.overload.LOOK_SECONDS", 0.01)
-    bell = world.RecordedBell()
+    bell = Bell()
 
     async def looked() -> None:
         looking = asyncio.create_task(Overload(database, bell).run())

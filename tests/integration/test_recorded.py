@@ -232,7 +232,8 @@ def test_messages_of_any_version_are_understood(recorded: dict[str, Any], monkey
     heard: list[Any] = []
 
     class Runtime:
-        def offer(self, queue: str, ids: list[str]) -> None:
+        def offer(self, queue: str, ids: list[str], *, first: bool) -> None:
+            assert not first
             heard.append((queue, ids))
 
         def deliver(self, ids: list[str]) -> None:

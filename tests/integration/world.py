@@ -38,7 +38,12 @@ _BODIES: dict[str, dict[str, Any]] = {
 
 
 class RecordedBell(Bell):
-    """Rings nothing and remembers what was rung; `depths` and `up` are the broker as a test wants it."""
+    """Rings nothing and remembers what was rung; `depths` and `up` are the broker as a test wants it.
+
+    No doorbell is a first lease, whatever the rows say, so that a test may lease what was accepted.
+    """
+
+    first_leases = property(lambda self: False, lambda self, value: None)  # type: ignore[assignment]
 
     def __init__(self) -> None:
         self.rung: list[tuple[str, list[str]]] = []

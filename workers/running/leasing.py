@@ -149,7 +149,7 @@ class Leasing:
             self._begin_first(job, began_at)
         _, late = _divided(given, {job.id for job in jobs})
         if late:
-            await self._lease(late, early_micros=first_leases.MICROS)
+            await self._lease(late, early_micros=leases.GIVEN_MICROS)
 
     async def _lease(self, taken: Mapping[str, Sequence[str]], *, early_micros: int = 0) -> None:
         try:
