@@ -68,14 +68,7 @@ def composed(call: ProviderCall, sending: Sending) -> Body:
     for name in _chosen(call, sending)[0]:
         body[name] = request[name]
     if call.type == "chat.completion":
-        if "reasoning" in request:
-            _effort(body, call, sending)
-        if sending.defaults:
-            _add_defaults(body, sending)
-        if "tools" in request:
-            body.update(_beside_tools(call, sending))
-        body["max_tokens"] = request.get("max_tokens") or offer.max_output
-        body["messages"] = _messages(call, sending)
+        _complete(body, call, sending)
     if offer.service_tier and "service_tier" in body:
         body["service_tier"] = sending.tiers.get(offer.service_tier, offer.service_tier)
     if extras.KEY in request and (kept := extras.taken(request[extras.KEY] or {}, sending.takes)):
@@ -86,6 +79,19 @@ def composed(call: ProviderCall, sending: Sending) -> Body:
         if name in body:
             body[other] = body.pop(name)
     return body
+
+
+def _complete(body: Body, call: ProviderCall, sending: Sending) -> None:
+    """What only chats have: each step is passed over where nothing asks for it."""
+    request = call.request
+    if "reasoning" in request:
+        _effort(body, call, sending)
+    if sending.defaults:
+        _add_defaults(body, sending)
+    if "tools" in request:
+        body.update(_beside_tools(call, sending))
+    body["max_tokens"] = request.get("max_tokens") or call.offer.max_output
+    body["messages"] = _messages(call, sending)
 
 
 def ignored(call: ProviderCall) -> list[str]:
