@@ -1,23 +1,35 @@
 """Transfers as their rows: what a Book writes of the moves that it has decided, and what ends holds without one."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from shared import clock
 
 
-def ending(account_id: str, subject: tuple[str, str], held: int, charge: int, now: int) -> list[dict[str, Any]]:
-    """The transfers of the end of a hold: `charge` of it goes to revenue, the rest is available again."""
+def new_ids(count: int) -> list[str]:
+    """The ids of so many transfers."""
+    return clock.new_ids("tr", count)
+
+
+def ending(
+    ids: Sequence[str], account_id: str, subject: tuple[str, str], held: int, charge: int, now: int
+) -> list[dict[str, Any]]:
+    """The transfers of the end of a hold: `charge` of it goes to revenue, the rest is available again.
+
+    `ids`: two, of which one may not be needed.
+    """
     if not 0 <= charge <= held:
         raise ValueError(f"a charge of {charge} does not fit in a hold of {held}")
     made = []
     if charge:
-        made.append(transfer(account_id, "charge", "held", "revenue", charge, subject, now))
+        made.append(transfer(ids[0], account_id, "charge", "held", "revenue", charge, subject, now))
     if held > charge:
-        made.append(transfer(account_id, "release", "held", "available", held - charge, subject, now))
+        made.append(transfer(ids[1], account_id, "release", "held", "available", held - charge, subject, now))
     return made
 
 
 def transfer(
+    id: str,
     account_id: str,
     kind: str,
     from_purse: str,
@@ -29,7 +41,7 @@ def transfer(
 ) -> dict[str, Any]:
     """A transfer from one purse to another, as its row."""
     return {
-        "id": clock.new_id("tr"),
+        "id": id,
         "account_id": account_id,
         "kind": kind,
         "from_purse": from_purse,
