@@ -37,7 +37,7 @@ class HoldEnds:
         """Write the transfers."""
         ids, rows = iter(new_ids(2 * len(self._ended))), list[dict[str, Any]]()
         for account_id, subject, held, charge in self._ended:
-            rows += ending((next(ids), next(ids)), account_id, subject, held, charge, self._now)
+            rows += ending(account_id, subject, held, charge, self._now, (next(ids), next(ids)))
         db.insert_rows(self._connection, transfers, rows)
 
     def emit(self, account_id: str, type: str, data: Mapping[str, Any], *, test: bool = False) -> None:

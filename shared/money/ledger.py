@@ -18,7 +18,7 @@ from shared.db.at_once import listed
 from shared.db.models import accounts, jobs, transfers
 from shared.errors import NotFound
 from shared.money import thresholds, unspent
-from shared.money.transfers import ending, new_ids, transfer
+from shared.money.transfers import ending, transfer
 from shared.objects.amounts import credits
 from shared.webhooks import events
 
@@ -114,7 +114,7 @@ class Book:
 
     def settle(self, account_id: str, subject: tuple[str, str], *, held: int, charge: int) -> None:
         """End a hold: `charge` of it goes to revenue, the rest is available again."""
-        self._transfers += ending(new_ids(2), account_id, subject, held, charge, self.now)
+        self._transfers += ending(account_id, subject, held, charge, self.now)
         self.take_ended(account_id, held=held, charge=charge)
 
     def take_ended(self, account_id: str, *, held: int, charge: int) -> None:
@@ -216,8 +216,7 @@ class Book:
     ) -> None:
         self._balance(account_id).moved = True
         if micros:
-            row = transfer(new_ids(1)[0], account_id, kind, from_purse, to_purse, micros, subject, self.now, note)
-            self._transfers.append(row)
+            self._transfers.append(transfer(account_id, kind, from_purse, to_purse, micros, subject, self.now, note))
 
     def _give(
         self, account_id: str, kind: str, purse: str, micros: int, subject: tuple[str, str], note: str | None

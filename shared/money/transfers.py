@@ -12,24 +12,29 @@ def new_ids(count: int) -> list[str]:
 
 
 def ending(
-    ids: Sequence[str], account_id: str, subject: tuple[str, str], held: int, charge: int, now: int
+    account_id: str,
+    subject: tuple[str, str],
+    held: int,
+    charge: int,
+    now: int,
+    ids: Sequence[str] = ("", ""),
 ) -> list[dict[str, Any]]:
     """The transfers of the end of a hold: `charge` of it goes to revenue, the rest is available again.
 
-    `ids`: two, of which one may not be needed.
+    `ids`: for both, of which one may not be needed; empty: made here.
     """
     if not 0 <= charge <= held:
         raise ValueError(f"a charge of {charge} does not fit in a hold of {held}")
     made = []
     if charge:
-        made.append(transfer(ids[0], account_id, "charge", "held", "revenue", charge, subject, now))
+        made.append(transfer(account_id, "charge", "held", "revenue", charge, subject, now, id=ids[0]))
     if held > charge:
-        made.append(transfer(ids[1], account_id, "release", "held", "available", held - charge, subject, now))
+        rest = held - charge
+        made.append(transfer(account_id, "release", "held", "available", rest, subject, now, id=ids[1]))
     return made
 
 
 def transfer(
-    id: str,
     account_id: str,
     kind: str,
     from_purse: str,
@@ -38,10 +43,12 @@ def transfer(
     subject: tuple[str, str],
     now: int,
     note: str | None = None,
+    *,
+    id: str = "",
 ) -> dict[str, Any]:
     """A transfer from one purse to another, as its row."""
     return {
-        "id": id,
+        "id": id or clock.new_id("tr"),
         "account_id": account_id,
         "kind": kind,
         "from_purse": from_purse,
