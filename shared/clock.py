@@ -154,7 +154,14 @@ def new_id(prefix: str) -> str:
 
     Ids of one process sort in the order they were made, so that a B-tree appends and a list by id is a list by time.
     """
+    return new_ids(prefix, 1)[0]
+
+
+def new_ids(prefix: str, count: int) -> list[str]:
+    """So many of them, in the order in which they sort: half of what it takes to make each by itself."""
     global _last_id
     with _id_lock:
-        _last_id = number = max(_last_id + 1, now_micros() // 1000 << 16)
-    return f"{prefix}_{number << 64 | _random.getrandbits(64):032x}"
+        first = max(_last_id + 1, now_micros() // 1000 << 16)
+        _last_id = first + count - 1
+    bits = _random.getrandbits
+    return [f"{prefix}_{number << 64 | bits(64):032x}" for number in range(first, first + count)]

@@ -51,12 +51,12 @@ class Batcher(Generic[I, O]):
 
         Cancelling the caller does not cancel the flush. `patient`: it has time for more to come.
         """
-        waiting: _Waiting[I, O] = _Waiting(item, weight, asyncio.get_running_loop().create_future())
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        waiting: _Waiting[I, O] = _Waiting(item, weight, self._running.get_loop().create_future())
         self._waiting.append(waiting)
         if not patient or len(self._waiting) >= self._most:
             self._now.set()
-        if self._running is None:
-            self._running = asyncio.create_task(self._run())
         outcome = await waiting.answer
         if isinstance(outcome, Exception):
             raise outcome

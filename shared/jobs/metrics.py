@@ -20,6 +20,7 @@ BUCKETS: Final = (
     *(900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0, 259_200.0, 604_800.0, float("inf")),
 )
 _BUCKETS_MICROS: Final = [seconds * 1_000_000 for seconds in BUCKETS]
+_ENDS: Final = [str(seconds) for seconds in BUCKETS]
 
 #: In the place of a provider: of answers from the cache, whose tokens no provider has counted.
 CACHE: Final = "cache"
@@ -46,22 +47,35 @@ OUTCOMES: Final[Mapping[str, tuple[str, ...]]] = {
 def of_endings(ended: Iterable[tuple[Ending, Mapping[str, Any]]], now: int) -> dict[Key, int]:
     """What jobs that end at `now` add; each with its row's `queue`, `lane`, `model` and `created_at`."""
     sums: Counter[Key] = Counter()
+    kinds: dict[tuple[str, str, str, str], list[tuple[Ending, int]]] = {}
     for ending, job in ended:
         served_by = CACHE if ending.cached_from else ending.provider
         provider, lane = provider_label(served_by, job["queue"]), job["lane"]
-        micros = max(0, now - job["created_at"])
-        sums[key("jobs_settled", provider, lane, ending.status)] += 1
-        sums[key("job_seconds", provider, lane, bucket(micros))] += 1
-        sums[key("job_millis", provider, lane)] += (micros + 500) // 1000
-        if not ending.cached_from and (ending.prompt_tokens or ending.completion_tokens):
-            model = ending.model or job["model"]
-            sums[key("tokens", provider, model, "prompt")] += ending.prompt_tokens
-            sums[key("tokens", provider, model, "completion")] += ending.completion_tokens
-        for attempt in _retries(ending.attempts):
-            sums[key("job_retries", attempt.get("provider") or provider)] += 1
-        sums[key("charged_micros")] += ending.charge_micros
-        sums[key("excess_micros")] += ending.excess_micros
+        micros = now - job["created_at"]
+        kind = provider, lane, ending.status, ending.model or job["model"]
+        kinds.setdefault(kind, []).append((ending, micros if micros > 0 else 0))
+    for (provider, lane, status, model), some in kinds.items():  # the lines of a batch are of one kind, mostly
+        sums[key("jobs_settled", provider, lane, status)] += len(some)
+        sums[key("job_millis", provider, lane)] += sum([(micros + 500) // 1000 for _, micros in some])
+        for at, count in Counter([bisect_left(_BUCKETS_MICROS, micros) for _, micros in some]).items():
+            sums[key("job_seconds", provider, lane, _ENDS[at])] += count
+        _count_used(sums, provider, model, [ending for ending, _ in some])
     return dict(sums)
+
+
+def _count_used(sums: Counter[Key], provider: str, model: str, endings: Sequence[Ending]) -> None:
+    """What jobs that one provider's model has served used and were charged, and how often it was asked again."""
+    counted = [ending for ending in endings if not ending.cached_from]
+    prompt, completion = sum([one.prompt_tokens for one in counted]), sum([one.completion_tokens for one in counted])
+    if prompt or completion:
+        sums[key("tokens", provider, model, "prompt")] += prompt
+        sums[key("tokens", provider, model, "completion")] += completion
+    for ending in endings:
+        if len(ending.attempts) > 1:
+            for attempt in _retries(ending.attempts):
+                sums[key("job_retries", attempt.get("provider") or provider)] += 1
+    sums[key("charged_micros")] += sum([ending.charge_micros for ending in endings])
+    sums[key("excess_micros")] += sum([ending.excess_micros for ending in endings])
 
 
 def of_steps(ended: Iterable[StepEnd]) -> dict[Key, int]:
@@ -101,4 +115,4 @@ def bucket(micros: int) -> str:
     >>> bucket(50_000), bucket(50_001), bucket(10**12)
     ('0.05', '0.1', 'inf')
     """
-    return str(BUCKETS[bisect_left(_BUCKETS_MICROS, micros)])
+    return _ENDS[bisect_left(_BUCKETS_MICROS, micros)]

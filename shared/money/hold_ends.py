@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from shared import db
 from shared.db.models import transfers
 from shared.money.ledger import Book
-from shared.money.transfers import ending
+from shared.money.transfers import ending, new_ids
 from shared.webhooks import events
 
 
@@ -22,20 +22,23 @@ class HoldEnds:
     def __init__(self, connection: Connection, now: int) -> None:
         self._connection = connection
         self._now = now
-        self._transfers: list[dict[str, Any]] = []
+        self._ended: list[tuple[str, tuple[str, str], int, int]] = []
         #: By account: what was held, and what of it is charged.
         self._sums: dict[str, tuple[int, int]] = {}
         self._events: list[events.NewEvent] = []
 
     def settle(self, account_id: str, subject: tuple[str, str], *, held: int, charge: int) -> None:
         """End a hold; see `Book.settle`."""
-        self._transfers += ending(account_id, subject, held, charge, self._now)
+        self._ended.append((account_id, subject, held, charge))
         before = self._sums.get(account_id, (0, 0))
         self._sums[account_id] = before[0] + held, before[1] + charge
 
     def write(self) -> None:
         """Write the transfers."""
-        db.insert_rows(self._connection, transfers, self._transfers)
+        ids, rows = iter(new_ids(2 * len(self._ended))), list[dict[str, Any]]()
+        for account_id, subject, held, charge in self._ended:
+            rows += ending(account_id, subject, held, charge, self._now, (next(ids), next(ids)))
+        db.insert_rows(self._connection, transfers, rows)
 
     def emit(self, account_id: str, type: str, data: Mapping[str, Any], *, test: bool = False) -> None:
         """An event, which gets its number when the book is opened."""

@@ -105,9 +105,12 @@ class Overheads:
     image: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Amount:
-    """The countable parts of one request; of what was asked for (upper bounds) or of what was used."""
+    """The countable parts of one request; of what was asked for (upper bounds) or of what was used.
+
+    Nothing changes one; it is not frozen, since one is made for each job and freezing doubles what making one costs.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -144,30 +147,44 @@ class PricedCount:
 
 def priced_counts(amount: Amount, at: Price) -> list[PricedCount]:
     """The amount as disjoint counts, each with its price; an image size without a price is a KeyError, never free."""
-    return [PricedCount(*count) for count in _counts(amount, at)]
-
-
-def _counts(amount: Amount, at: Price) -> list[tuple[PricedKind, int, int, int]]:
-    """The same as plain tuples: each job that ends is priced."""
     prices = at.tokens(amount.input_tokens)
     cached = min(amount.cached_tokens, amount.input_tokens)
     written = min(amount.cache_creation_tokens, amount.input_tokens - cached)
     hour = min(amount.cache_creation_1h_tokens, written)
     reasoning = min(amount.reasoning_tokens, amount.output_tokens)
     write = _or(prices.cache_write, prices.input)
-    counts: list[tuple[PricedKind, int, int, int]] = [
-        ("input", amount.input_tokens - cached - written, prices.input, PER_TOKENS),
-        ("cached_input", cached, _or(prices.cached_input, prices.input), PER_TOKENS),
-        ("cache_write", written - hour, write, PER_TOKENS),
-        ("cache_write_1h", hour, _or(prices.cache_write_1h, write), PER_TOKENS),
-        ("output", amount.output_tokens - reasoning, prices.output, PER_TOKENS),
-        ("reasoning", reasoning, _or(prices.reasoning, prices.output), PER_TOKENS),
+    counts = [
+        PricedCount("input", amount.input_tokens - cached - written, prices.input),
+        PricedCount("cached_input", cached, _or(prices.cached_input, prices.input)),
+        PricedCount("cache_write", written - hour, write),
+        PricedCount("cache_write_1h", hour, _or(prices.cache_write_1h, write)),
+        PricedCount("output", amount.output_tokens - reasoning, prices.output),
+        PricedCount("reasoning", reasoning, _or(prices.reasoning, prices.output)),
     ]
     if amount.images:
-        counts.append(("images", amount.images, at.images[amount.size], 1))
+        counts.append(PricedCount("images", amount.images, at.images[amount.size], 1))
     if at.request:
-        counts.append(("request", 1, at.request, 1))
+        counts.append(PricedCount("request", 1, at.request, 1))
     return counts
+
+
+def _exact(amount: Amount, at: Price) -> int:
+    """What `priced_counts` come to, in millionths of a micro-credit: each job that ends is priced, mostly of two."""
+    prices, whole = at.tokens(amount.input_tokens), at.request
+    if amount.images:
+        whole += amount.images * at.images[amount.size]
+    plain, exact = amount.input_tokens, 0
+    if amount.cached_tokens or amount.cache_creation_tokens:
+        cached = min(amount.cached_tokens, plain)
+        written = min(amount.cache_creation_tokens, plain - cached)
+        hour, write = min(amount.cache_creation_1h_tokens, written), _or(prices.cache_write, prices.input)
+        plain -= cached + written
+        exact = cached * _or(prices.cached_input, prices.input) + (written - hour) * write
+        exact += hour * _or(prices.cache_write_1h, write)
+    reasoning = min(amount.reasoning_tokens, amount.output_tokens)
+    if reasoning:
+        exact += reasoning * _or(prices.reasoning, prices.output)
+    return exact + plain * prices.input + (amount.output_tokens - reasoning) * prices.output + whole * PER_TOKENS
 
 
 def _or(price: int | None, general: int) -> int:
@@ -191,8 +208,9 @@ def price_of_all(parts: Iterable[tuple[Amount, Price]]) -> int:
     >>> price_of_all([(Amount(1), Price("v", 600_000, 0)), (Amount(1), Price("v", 400_000, 0))])
     1
     """
-    parted = [one for amount, at in parts for one in _counts(amount, at)]
-    exact = sum([count * each * (PER_TOKENS // per) for _, count, each, per in parted if count])
+    exact = 0
+    for amount, at in parts:
+        exact += _exact(amount, at)
     return -(-exact // PER_TOKENS)
 
 

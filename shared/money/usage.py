@@ -1,6 +1,6 @@
 """Daily usage of each account and model, and of each key, added up in the transaction that settles the jobs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,9 @@ _SUMS = (*AMOUNTS, "single_jobs", *(f"batch_{name}" for name in AMOUNTS))
 _Rows = dict[tuple[Any, ...], dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Used:
-    """What one job that succeeded used, and what it was charged."""
+    """What one job that succeeded used, and what it was charged. Nothing changes it; not frozen, as `Ending` is not."""
 
     account_id: str
     test: bool
@@ -49,15 +49,15 @@ def added_up(used: Iterable[Used], now: int) -> Sums:
     day = clock.day(now)
     by_model: _Rows = {}
     by_key: _Rows = {}
-    for one in used:
-        place = (one.account_id, day, one.test, one.model)
+    for (account_id, test, model, key_id, of_batch), some in _alike(used).items():
+        place = (account_id, day, test, model)
         row = _row(by_model, _KEYS, place, _SUMS)
-        _add(row, "", one)
-        if one.of_batch:
-            _add(row, "batch_", one)
+        _add(row, "", some)
+        if of_batch:
+            _add(row, "batch_", some)
         else:
-            row["single_jobs"] += 1
-        _add(_row(by_key, _KEYS_BY_KEY, (*place, one.key_id), AMOUNTS), "", one)
+            row["single_jobs"] += len(some)
+        _add(_row(by_key, _KEYS_BY_KEY, (*place, key_id), AMOUNTS), "", some)
     return Sums([by_model[place] for place in sorted(by_model)], [by_key[place] for place in sorted(by_key)])
 
 
@@ -67,6 +67,14 @@ def record(connection: Connection, sums: Sums) -> None:
     db.add_rows(connection, key_usage, sums.by_key, keys=_KEYS_BY_KEY, sums=AMOUNTS)
 
 
+def _alike(used: Iterable[Used]) -> dict[tuple[str, bool, str, str, bool], list[Used]]:
+    """Jobs by whose they are and what served them: those that are settled together are few kinds."""
+    kinds: dict[tuple[str, bool, str, str, bool], list[Used]] = {}
+    for one in used:
+        kinds.setdefault((one.account_id, one.test, one.model, one.key_id, one.of_batch), []).append(one)
+    return kinds
+
+
 def _row(rows: _Rows, keys: tuple[str, ...], place: tuple[Any, ...], sums: tuple[str, ...]) -> dict[str, Any]:
     """The row of a place, made of zeros when it is the first time."""
     if (row := rows.get(place)) is None:
@@ -74,9 +82,9 @@ def _row(rows: _Rows, keys: tuple[str, ...], place: tuple[Any, ...], sums: tuple
     return row
 
 
-def _add(row: dict[str, Any], which: str, one: Used) -> None:
-    row[f"{which}jobs"] += 1
-    row[f"{which}prompt_tokens"] += one.prompt_tokens
-    row[f"{which}completion_tokens"] += one.completion_tokens
-    row[f"{which}images"] += one.images
-    row[f"{which}charged_micros"] += one.charged_micros
+def _add(row: dict[str, Any], which: str, some: Sequence[Used]) -> None:
+    row[f"{which}jobs"] += len(some)
+    row[f"{which}prompt_tokens"] += sum([one.prompt_tokens for one in some])
+    row[f"{which}completion_tokens"] += sum([one.completion_tokens for one in some])
+    row[f"{which}images"] += sum([one.images for one in some])
+    row[f"{which}charged_micros"] += sum([one.charged_micros for one in some])

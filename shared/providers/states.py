@@ -109,7 +109,9 @@ class ProviderState:
     @property
     def ceiling(self) -> float | None:
         """The calls a second that may be sent, over all workers; None: as many as are wanted."""
-        return min((rate for rate in (self.rate, self.told) if rate is not None), default=None)
+        if self.rate is None or self.told is None:
+            return self.told if self.rate is None else self.rate
+        return min(self.rate, self.told)
 
 
 _STATE = TypeAdapter(ProviderState)

@@ -40,9 +40,9 @@ TYPES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewEvent:
-    """An event that has its number, about to be written."""
+    """An event that has its number, about to be written. Nothing changes one; not frozen, as `Ending` is not."""
 
     account_id: str
     sequence: int
@@ -86,7 +86,7 @@ def drafted(connection: Connection, new: Sequence[NewEvent], now: int) -> list[D
     """The rows of events: one pending delivery each for each webhook that wants it."""
     if not new:
         return []
-    named = [(clock.new_id("evt"), event) for event in new]
+    named = list(zip(clock.new_ids("evt", len(new)), new, strict=True))
     due: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in _deliveries(connection, named):
         due[row["event_id"]].append(row)

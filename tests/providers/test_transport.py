@@ -4,14 +4,18 @@ import asyncio
 import gzip
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.receiver import Answer, Receiver
+from workers.upstream.exchange import Exchange
+from workers.upstream.post import post
+from workers.upstream.time_limits import TimeLimits
 from workers.upstream.transport import ProviderClient
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -130,11 +134,19 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
         assert proxy.connections == 0
 
 
-def test_connections_are_kept_for_the_next_calls() -> None:
+async def read_whole(client: ProviderClient, url: str) -> tuple[int, bytes]:
+    """The same as adapters ask for it, who do not close what they have read to its end."""
+    exchange = Exchange(TimeLimits(5.0, 5.0, 5.0))
+    with exchange:
+        return await post(client, url, {}, b"{}", exchange)
+
+
+@pytest.mark.parametrize("ask", [posted, read_whole])
+def test_connections_are_kept_for_the_next_calls(ask: Callable[..., Coroutine[Any, Any, Any]]) -> None:
     async def calls(url: str) -> None:
         async with ProviderClient(10) as client:
             for _ in range(4):
-                await asyncio.gather(*(posted(client, url) for _ in range(10)))
+                assert await asyncio.gather(*(ask(client, url) for _ in range(10))) == [(200, b"{}")] * 10
 
     with Receiver() as receiver:
         asyncio.run(calls(receiver.url))

@@ -155,7 +155,8 @@ def test_ids_of_many_threads_are_distinct() -> None:
     made: list[list[str]] = [[] for _ in range(8)]
 
     def make(into: list[str]) -> None:
-        into += [clock.new_id("x") for _ in range(2000)]
+        for count in range(40):
+            into += [clock.new_id("x"), *clock.new_ids("x", count), *(clock.new_id("x") for _ in range(49 - count))]
 
     threads = [threading.Thread(target=make, args=(into,)) for into in made]
     for thread in threads:
@@ -163,6 +164,7 @@ def test_ids_of_many_threads_are_distinct() -> None:
     for thread in threads:
         thread.join()
     assert len({id for ids in made for id in ids}) == 16_000
+    assert all(ids == sorted(ids) for ids in made), "those made together among them"
 
 
 def test_virtual_time_moves_the_wall_and_not_the_monotonic_clock() -> None:

@@ -55,6 +55,15 @@ def test_ids_beyond_the_list_come_back() -> None:
     assert slots.full("q") and not slots.hungry("q")
 
 
+def test_what_was_on_its_way_when_a_batch_queue_was_full_is_taken_up_to_a_slotful() -> None:
+    slots = Slots({"a.batch": 300, "a.realtime": 300})
+    assert slots.add("a.batch", map(str, range(700))) == [] and slots.full("a.batch")
+    assert slots.add("a.batch", map(str, range(700, 900))) == list(map(str, range(800, 900)))
+    assert slots.add("a.realtime", map(str, range(600))) == list(map(str, range(500, 600))), "others may be free"
+    slots.brake("a.batch", 0.0)
+    assert slots.add("a.batch", ["one"]) == ["one"]
+
+
 def test_an_id_that_waits_already_takes_no_second_place() -> None:
     slots = Slots({"q": 1})
     slots.add("q", ["j1"])

@@ -120,25 +120,23 @@ def _places(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _read(given: Mapping[str, Any]) -> Usage | None:
     """One object of usage. Parts that are more than their whole are not known."""
-    counts = _counted(given)
-    prompt, completion = counts.get("prompt"), counts.get("completion")
-    total = counts.get("total")
+    told = _counted(given).get
+    prompt, completion, total = told("prompt"), told("completion"), told("total")
     if prompt is None and total is not None and total >= (completion or 0):
         prompt = total - (completion or 0)
     if prompt is None and completion is None:
         return None
     prompt, completion = prompt or 0, completion or 0
-    apart = counts.get("read", 0) + counts.get("written", 0)
+    read, written, thoughts = told("read"), told("written"), told("reasoning")
+    apart = (read or 0) + (written or 0)
     if apart and (_excludes_cache(given) or total == prompt + completion + apart):
         prompt += apart
-    prompt += counts.get("by_tools", 0)
-    thoughts = counts.get("reasoning", 0)
+    prompt += told("by_tools", 0)
     if thoughts and (total == prompt + completion + thoughts or "candidatesTokenCount" in given):
         completion += thoughts
-    if max(prompt, completion) > MOST_TOKENS:
+    if prompt > MOST_TOKENS or completion > MOST_TOKENS:
         return None
-    cached = _most(counts.get("read"), counts.get("cached"))
-    written = _most(counts.get("written"), counts.get("created"))
+    cached, written = _most(read, told("cached")), _most(written, told("created"))
     if (cached or 0) + (written or 0) > prompt:
         cached = written = None
     return Usage(
@@ -146,11 +144,11 @@ def _read(given: Mapping[str, Any]) -> Usage | None:
         completion_tokens=completion,
         cached_tokens=cached,
         cache_creation_tokens=written,
-        cache_creation_1h_tokens=_within(written or 0, counts.get("hour")),
-        reasoning_tokens=_within(completion, counts.get("reasoning")),
-        service_tier=served_tier(given.get("service_tier")),
-        prompt_audio_tokens=_within(prompt, counts.get("heard")),
-        completion_audio_tokens=_within(completion, counts.get("said")),
+        cache_creation_1h_tokens=_within(written or 0, told("hour")),
+        reasoning_tokens=_within(completion, thoughts),
+        service_tier=served_tier(given["service_tier"]) if "service_tier" in given else "",
+        prompt_audio_tokens=_within(prompt, told("heard")),
+        completion_audio_tokens=_within(completion, told("said")),
     )
 
 

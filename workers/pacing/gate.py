@@ -44,9 +44,11 @@ MOST_OWED_IN_ALL = 600.0
 MOST_WAIT = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Go:
-    """The call may be made now; its end is reported to the gate. `probe`: it tries a paused provider."""
+    """The call may be made now; its end is reported to the gate. `probe`: it tries a paused provider. Not frozen, as
+    one is made for each call, and freezing doubles what that costs.
+    """
 
     version: int
     probe: bool = False

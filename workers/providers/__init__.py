@@ -71,6 +71,8 @@ class ProviderCall:
     on_whole: Callable[[], None] = lambda: None
     #: What its model is sent, once that was looked up (`openai.request.sending_of`): the same to its end.
     sending: Sending | None = field(default=None, init=False, repr=False)
+    #: Which fields of the request go on, and which are told of (`openai.request.Chosen`), once that was worked out.
+    chosen: tuple[tuple[str, ...], tuple[str, ...]] | None = field(default=None, init=False, repr=False)
 
     @property
     def service_tier(self) -> str | None:

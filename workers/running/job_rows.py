@@ -23,9 +23,12 @@ class UnreadableError(Exception):
     """Another version wrote this job, in a way that this one does not understand: it is for others to run."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Work:
-    """What is asked for, the offers that may serve it, and whether its stream begins only when the answer is whole."""
+    """What is asked for, the offers that may serve it, and whether its stream begins only when the answer is whole.
+
+    Nothing changes it; it is not frozen, since one is made for each job and freezing doubles what making one costs.
+    """
 
     request: dict[str, Any]
     offers: Sequence[Offer]

@@ -3,7 +3,8 @@
 Slots, not threads, bound the work of a process: a slow job holds one slot, a stalled provider its own, nobody else's.
 A job that has its answer needs no slot any more, only the database: another takes its place while it is written down,
 as long as what is being written is neither too many nor too much to keep in memory. Beside its slots each queue has a
-short list of offered ids that wait for one; while it is full nothing is consumed.
+short list of offered ids that wait for one; while it is full nothing is consumed, and what was on its way by then is
+taken all the same.
 """
 
 from collections import OrderedDict
@@ -32,6 +33,8 @@ class _Queue:
     #: Jobs that ended and are being written down, beside the slots.
     ended: int = 0
     waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    #: How many may wait beyond the list that were on their way when it was full.
+    late: int = 0
     #: Until when it is leased from slowly; when the present step began, and what may still be leased in it.
     braked_until: float = 0.0
     step_at: float = 0.0
@@ -44,6 +47,12 @@ class _Queue:
     def spare(self) -> int:
         """How many ids may wait: half a slotful, so that leasing never starves between two messages."""
         return BRAKED_LEASES * 2 if self.braked_until else max(200, self.capacity // 2)
+
+    @property
+    def room(self) -> int:
+        """How many more may be taken note of."""
+        late = 0 if self.braked_until else self.late
+        return self.spare + late + max(self.capacity - self.in_use, 0) - len(self.waiting)
 
     def allowed(self, now: float) -> int:
         """How many may be leased now."""
@@ -67,7 +76,9 @@ class Slots:
     """The slots of one process. All calls are from the event loop."""
 
     def __init__(self, capacities: Mapping[str, int]) -> None:
-        self._queues = {name: _Queue(capacity) for name, capacity in capacities.items()}
+        # What a busy worker refused was rung for anew, each time: two transactions and a message for a hundred jobs.
+        late = {name: capacity for name, capacity in capacities.items() if lane_of(name) == "batch"}
+        self._queues = {name: _Queue(capacity, late=late.get(name, 0)) for name, capacity in capacities.items()}
         first = [name for name in capacities if lane_of(name) == "realtime"]
         self._lanes = (first, [name for name in capacities if name not in first])
         self._turn = 0
@@ -79,7 +90,7 @@ class Slots:
         state = self._queues[queue]
         refused = []
         for id in ids:
-            if id in state.waiting or len(state.waiting) < state.spare + max(state.capacity - state.in_use, 0):
+            if id in state.waiting or state.room > 0:
                 state.waiting[id] = None
             else:
                 refused.append(id)

@@ -13,7 +13,9 @@ from workers.running import tiers
 
 def of_caller(job: Leased) -> float | None:
     """How many seconds the caller still waits; None: nobody does, or not any more."""
-    left = ((job.wait_until or 0) - clock.now_micros()) / clock.MICROS
+    if job.wait_until is None:
+        return None
+    left = (job.wait_until - clock.now_micros()) / clock.MICROS
     return left if left > 0 else None
 
 

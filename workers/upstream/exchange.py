@@ -130,7 +130,7 @@ class Exchange:
         assert task is not None
         self._task = task
         self._cancelling = task.cancelling()
-        self._loop = asyncio.get_running_loop()
+        self._loop = task.get_loop()
         now = self._loop.time()
         self._due = now + self._limits.first_seconds
         self._end = now + self._limits.whole_seconds

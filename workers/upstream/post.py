@@ -33,9 +33,11 @@ async def post(
         exchange.answered(answer, url, headers)
         if answer.status_code >= REFUSED_FROM:
             raise await refusal(answer, exchange)
-        return answer.status_code, await content(answer, exchange)
-    finally:
+        whole = await content(answer, exchange)
+    except BaseException:
         await answer.aclose()
+        raise
+    return answer.status_code, whole  # of an answer that was read to its end nothing is left to close
 
 
 async def content(answer: HttpAnswer, exchange: Exchange) -> bytes:

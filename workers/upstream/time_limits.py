@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from shared.settings import settings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TimeLimits:
-    """The three limits of one call.
+    """The three limits of one call. Nothing changes them; they are not frozen, as `ProviderCall` is not.
 
     `first_seconds`: until the answer begins, which is its head or, of a stream, the first event that has content.
     `idle_seconds`: the longest silence after that. `whole_seconds`: from the connecting to the last byte.

@@ -10,6 +10,7 @@ few cores, so it stays off.
 from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Self, cast
 
 import httpx
@@ -22,6 +23,7 @@ from pyreqwest.exceptions import (
     PyreqwestError,
     RequestTimeoutError,
 )
+from pyreqwest.http import HeaderMap, Url
 
 from shared import network
 from shared.network.proxies import Proxy
@@ -33,6 +35,8 @@ CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0
 #: By so much the transport's deadline is later than a call's own whole limit, which is to be the one that ends it.
 SPARE_SECONDS = 5.0
+#: Addresses with their headers that are kept as they were read.
+KEPT_READ = 256
 #: As whom we call.
 USER_AGENT = "FusionAI/1"
 #: How long a connection may be silent before the transport hangs up, by classes: each is a pool of connections of its
@@ -94,7 +98,8 @@ class ProviderClient:
             raise RuntimeError("the client is closed")
         proxy = network.routes().proxy(url)
         try:
-            request = self._pool(silence_seconds, proxy).request("POST", url).headers(headers).body_bytes(body)
+            pool, (at, head) = self._pool(silence_seconds, proxy), _read(url, tuple(headers.items()))
+            request = pool.request("POST", at).headers(head).body_bytes(body)
             # With nothing read ahead: pyreqwest would wait for 64 KB of an answer before it gave out its head.
             sent = request.streamed_read_buffer_limit(0).build_streamed()
             answer = TransportAnswer(sent, await sent.__aenter__())
@@ -142,6 +147,12 @@ class TransportAnswer:
     async def aclose(self) -> None:
         """Let its connection serve another call, or hang up when there is more of it."""
         await self._sent.__aexit__(None, None, None)
+
+
+@lru_cache(maxsize=KEPT_READ)
+def _read(url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Url, HeaderMap]:
+    """An address and headers as the transport reads them, which the calls of one model have in common; ValueError."""
+    return Url(url), HeaderMap(headers)
 
 
 def _pyreqwest(in_flight: int, call_seconds: float, silence_seconds: float | None, proxy: Proxy | None) -> Client:

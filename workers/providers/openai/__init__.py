@@ -38,6 +38,8 @@ class OpenAI:
         self._client = client
         self._endpoint = endpoint
         self._headers = {**headers, "content-type": "application/json"}
+        #: The addresses that were called, by the type of the call and the name of the model there.
+        self._urls: dict[tuple[str, str], str] = {}
 
     async def call(self, call: ProviderCall) -> ProviderAnswer:
         """One POST; see Upstream."""
@@ -63,7 +65,10 @@ class OpenAI:
         return judge(call, 200, found, exchange.limits)
 
     def _url(self, call: ProviderCall) -> str:
-        return self._endpoint.address(_PATHS[call.type], call.offer.upstream)
+        at = call.type, call.offer.upstream
+        if (url := self._urls.get(at)) is None:
+            url = self._urls[at] = self._endpoint.address(_PATHS[call.type], call.offer.upstream)
+        return url
 
 
 def read(call: ProviderCall, status: int, content: bytes, limits: RateLimits | None = None) -> ProviderAnswer:

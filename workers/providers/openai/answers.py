@@ -8,7 +8,7 @@ from shared.errors import ProviderError
 from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import Usage, picture_kind
 from workers.answers import estimates, reported, results, vectors
-from workers.answers.choice import ChoiceBuilder
+from workers.answers.choice import MORE_CHARACTERS, ChoiceBuilder
 from workers.answers.shape import place, wrong
 from workers.providers import ProviderCall
 
@@ -61,6 +61,8 @@ def _chat(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], 
 
 def _choice(call: ProviderCall, index: int, found: Mapping[str, Any]) -> dict[str, Any]:
     message = found.get("message")
+    if (plain := _plain(index, found, message)) is not None:
+        return plain
     if not isinstance(message, dict):
         raise wrong(f"choices[{index}].message", "is missing" if message is None else "is not an object")
     made = choice(call, index)
@@ -69,6 +71,22 @@ def _choice(call: ProviderCall, index: int, found: Mapping[str, Any]) -> dict[st
     made.end(found.get("finish_reason"))
     made.close()
     return made.shown()
+
+
+def _plain(index: int, found: Mapping[str, Any], message: Any) -> dict[str, Any] | None:
+    """A choice that has a text, has ended by itself and has nothing else, as most do: a short way to the same."""
+    if type(message) is not dict or found.get("finish_reason") != "stop" or found.get("logprobs") is not None:
+        return None
+    text = message.get("content")
+    if type(text) is not str or not 0 < len(text) <= MORE_CHARACTERS:
+        return None
+    if any([value for name, value in message.items() if name not in _ROLE_AND_TEXT]):
+        return None
+    said = {"role": "assistant", "content": text, "refusal": None}
+    return {"index": index, "message": said, "logprobs": None, "finish_reason": "stop"}
+
+
+_ROLE_AND_TEXT = frozenset({"role", "content"})
 
 
 def _embedding(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:

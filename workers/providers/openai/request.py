@@ -68,11 +68,7 @@ def composed(call: ProviderCall, sending: Sending) -> Body:
     for name in _chosen(call, sending)[0]:
         body[name] = request[name]
     if call.type == "chat.completion":
-        _effort(body, call, sending)
-        _add_defaults(body, sending)
-        body.update(_beside_tools(call, sending))
-        body["max_tokens"] = request.get("max_tokens") or offer.max_output
-        body["messages"] = _messages(call, sending)
+        _complete(body, call, sending)
     if offer.service_tier and "service_tier" in body:
         body["service_tier"] = sending.tiers.get(offer.service_tier, offer.service_tier)
     if extras.KEY in request and (kept := extras.taken(request[extras.KEY] or {}, sending.takes)):
@@ -85,6 +81,19 @@ def composed(call: ProviderCall, sending: Sending) -> Body:
     return body
 
 
+def _complete(body: Body, call: ProviderCall, sending: Sending) -> None:
+    """What only chats have: each step is passed over where nothing asks for it."""
+    request = call.request
+    if "reasoning" in request:
+        _effort(body, call, sending)
+    if sending.defaults:
+        _add_defaults(body, sending)
+    if "tools" in request:
+        body.update(_beside_tools(call, sending))
+    body["max_tokens"] = request.get("max_tokens") or call.offer.max_output
+    body["messages"] = _messages(call, sending)
+
+
 def ignored(call: ProviderCall) -> list[str]:
     """What of a request is not passed on, by its path."""
     left = list(left_out(call, sending_of(call)))
@@ -95,14 +104,14 @@ def ignored(call: ProviderCall) -> list[str]:
 def left_out(call: ProviderCall, sending: Sending) -> Iterator[str]:
     """The same, all of them."""
     left = _chosen(call, sending)[1]
-    fixed = _beside_tools(call, sending)
+    fixed = _beside_tools(call, sending) if "tools" in call.request else {}
     for name in call.request if fixed else left:
         if fixed and _is_overruled(name, fixed, call, sending):
             yield name
         elif name in left and not (name == "reasoning" and _has_effort(call, sending)):
             yield name
-    options = call.request.get("stream_options") or {}
-    yield from (f"stream_options.{name}" for name, value in options.items() if value and name != "include_usage")
+    if options := call.request.get("stream_options"):
+        yield from (f"stream_options.{name}" for name, value in options.items() if value and name != "include_usage")
     for name in sending.omit_of_messages:
         messages = enumerate(call.request.get("messages", ()))
         yield from (f"messages[{number}].{name}" for number, message in messages if name in message)
@@ -115,13 +124,16 @@ def _chosen(call: ProviderCall, sending: Sending) -> Chosen:
 
     The lines of a batch have the same fields, mostly: worked out once for all that have.
     """
+    if call.chosen is not None:
+        return call.chosen
     request = call.request
     tiers = "service_tier" in request and has_tiers(call)
     fixed = sending.omit, sending.takes, sending.either, tiers
     unasked = request.get(UNASKED, ())
     # A list of what was not asked for may be long, and is a request's own.
     choose = _choose.__wrapped__ if unasked else _choose
-    return choose(call.type, tuple(request), (*call.offer.omit, *unasked), *fixed, tuple(unasked))
+    call.chosen = choose(call.type, tuple(request), (*call.offer.omit, *unasked), *fixed, tuple(unasked))
+    return call.chosen
 
 
 @lru_cache(maxsize=1024)

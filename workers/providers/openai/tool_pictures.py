@@ -12,6 +12,8 @@ Message = dict[str, Any]
 
 def moved(messages: Sequence[Message]) -> list[Message]:
     """The messages with the pictures of each run of results in a message of the user behind it."""
+    if "tool" not in [message["role"] for message in messages]:  # as mostly
+        return list(messages)
     return list(_moved(messages)) if any(map(_shows, messages)) else list(messages)
 
 
