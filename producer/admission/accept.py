@@ -15,7 +15,6 @@ from producer.admission.cached_answers import CacheUse, Hit
 from producer.admission.idempotency import Claim, Kept
 from producer.admission.prepared import Accepted, PreparedJobs, shown
 from shared import clock, crash, db, logs
-from shared.accounts import KeyHolder
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db.batcher import Batcher
@@ -26,6 +25,7 @@ from shared.jobs import credit_waits, leases
 from shared.jobs.credit_waits import Lines
 from shared.jobs.outcomes import TERMINAL
 from shared.jobs.pauses import open_offer
+from shared.key_holders import KeyHolder
 from shared.money import key_budgets, shortage
 from shared.money.key_budgets import Excess, KeySpend
 from shared.money.ledger import Book

@@ -19,11 +19,11 @@ from producer.operations import usage, usage_csv
 from producer.operations.pages import PageQuery
 from producer.operations.usage import Period, Selection, read_period
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import InvalidRequest
 from shared.jobs.outcomes import Ending
+from shared.key_holders import KeyHolder
 from tests.integration import world
 from tests.integration.world import CREDIT
 
