@@ -81,7 +81,15 @@ class Sweeper:
 
     def run_once(self) -> None:
         """Everything once: lapses, expiries, cancels, lost doorbells, due deliveries, feeding, retention."""
-        every: dict[str, Callable[[], object]] = {
+        try:
+            steps({**self._repairs(), **self._slow_rounds()})
+        except Exception:
+            self._lapser.doubt()
+            raise
+
+    def _repairs(self) -> dict[str, Callable[[], object]]:
+        """What is done in each sweep, in this order, by its name in the log."""
+        return {
             "ending expired worker leases": self.lapse,
             "looking for what is to be done": self._look,
             "requeuing jobs of lost workers": self._if_seen("held", self.take_back),
@@ -98,16 +106,13 @@ class Sweeper:
             "feeding": self.feed,
             "purging": self._if_seen("purge", lambda: purge_all(self._database)),
         }
+
+    def _slow_rounds(self) -> dict[str, Callable[[], object]]:
+        """What goes on beside the sweeps of a process, and is done to its end by a single one."""
         if self._probation is None:
-            every.update({"retention": self.retention.run_once, "payments": self.payments.run_once})
-        else:
-            every.update({"retention": self.retention.turn, "payments": self.payments.turn})
-            every["probation"] = self._probation.run_once
-        try:
-            steps(every)
-        except Exception:
-            self._lapser.doubt()
-            raise
+            return {"retention": self.retention.run_once, "payments": self.payments.run_once}
+        turns = {"retention": self.retention.turn, "payments": self.payments.turn}
+        return {**turns, "probation": self._probation.run_once}
 
     def _look(self) -> None:
         self._seen = None
