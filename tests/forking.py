@@ -11,7 +11,7 @@ at the other end.
 
 import ctypes
 import gc
-import importlib
+import importlib.util
 import json
 import os
 import runpy
@@ -134,6 +134,15 @@ def become(order: dict[str, Any], streams: Sequence[int]) -> None:
     os.environ.clear()
     os.environ.update(order["env"])
     open_streams()
+    if order["host"]:
+        take_host(order["host"])
+
+
+def take_host(directory: str) -> None:
+    """Run what Python would have run when it started, had it found it there."""
+    spec = importlib.util.spec_from_file_location("host", f"{directory}/sitecustomize.py")
+    assert spec and spec.loader
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
 def open_streams() -> None:
