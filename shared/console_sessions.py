@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
 from shared import clock, key_secrets, operator_password
-from shared.accounts import KeyHolder, find_key_by_id, operator_as, read_account
+from shared.accounts import read_account
 from shared.db.models import api_keys, console_sessions
 from shared.errors import NotFound
+from shared.key_holders import KeyHolder, find_key_by_id, operator_as
 from shared.key_texts import Mode
 from shared.settings import settings
 

@@ -68,6 +68,11 @@ _PUT: Final = (
 )
 
 
+def under_any(hashes: Iterable[str]) -> ColumnElement[bool]:
+    """The row of the key that has one of these hashes, whichever secret it stands under."""
+    return or_(*(api_keys.c.hash == one for one in hashes))
+
+
 def left() -> ColumnElement[bool]:
     """Keys that are good and not known to stand under the secret in force, nor the next."""
     ours = [mark for mark, standing in standings().items() if standing in ("in_force", "next")]

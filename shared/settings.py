@@ -23,6 +23,7 @@ from shared.settings_faults import (
 from shared.settings_limits import LimitSettings
 from shared.settings_money import MoneySettings
 from shared.settings_outside import OutsideSettings
+from shared.settings_work import WorkSettings
 
 STATE_DIRECTORY = Path(".fusionai")
 #: The file of the state directory with the operator's password, and nothing else.
@@ -35,7 +36,7 @@ PUBLISHED_SECRET = "embedded-only-not-secret"
 _OF_STATE = ("key_secret", "key_secrets_old", "flower_password")
 
 
-class Settings(LimitSettings, OutsideSettings, MoneySettings):
+class Settings(WorkSettings, LimitSettings, OutsideSettings, MoneySettings):
     """Every setting, its unit and its default, with those of the parts. The defaults are the embedded mode's."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore")
@@ -112,37 +113,6 @@ class Settings(LimitSettings, OutsideSettings, MoneySettings):
     #: shared.network.proxies.
     ca_file: str = ""
 
-    #: The queues that a worker serves, separated by commas (`openai.realtime,openai.batch,webhooks`). Empty: all.
-    queues: str = ""
-    #: Concurrent calls per provider in one worker process, for realtime jobs and for batch jobs.
-    slots_realtime: int = Field(default=500, ge=1)
-    slots_batch: int = Field(default=2000, ge=1)
-    #: Additional processes that read the lines of large batch files; 0: the batches process reads them itself.
-    batch_readers: int = Field(default=2, ge=0, le=64)
-    #: Duration of a worker's lease, and the interval of its renewal. The lease expires after three failed renewals.
-    lease_seconds: float = Field(default=30.0, gt=0)
-    beat_seconds: float = Field(default=10.0, gt=0)
-    #: Interval of the sweep, and interval at which the feeder tops up the queues in the broker.
-    sweep_seconds: float = Field(default=1.0, gt=0)
-    feed_seconds: float = Field(default=0.25, gt=0)
-    #: How long a process that is shutting down continues its work: a worker its calls, before it returns the jobs to
-    #: the queue; a web process its responses, before it ends them with an error that says that the server is shutting
-    #: down.
-    drain_seconds: float = Field(default=20.0, ge=0)
-    #: How long of that time /readyz reports `stopping` while the web process still accepts connections, so that load
-    #: balancers stop using it first; at most a quarter of the drain time.
-    stop_notice_seconds: float = Field(default=2.0, ge=0)
-    #: A job that has not finished within this time ends as `expired`.
-    job_expires_seconds: int = Field(default=86_400, ge=1)
-    #: How long the answer to a deterministic request (`temperature: 0`) is cached, in the APIs that cache; 0: never.
-    cache_seconds: int = Field(default=3600, ge=0, le=604_800)
-    #: Retention in days; 0: keep forever. Jobs are kept after their end, with request and result; events with their
-    #: deliveries; files without an expiry of their own. Records of credits and invoices are always kept. Because an
-    #: Idempotency-Key is valid for a day and webhooks are retried for three, the minimum is 2 (events: 4).
-    keep_jobs_days: int = Field(default=0, ge=0)
-    keep_events_days: int = Field(default=0, ge=0)
-    keep_files_days: int = Field(default=0, ge=0)
-
     #: For chaos tests: `name:n` kills the process with SIGKILL when it reaches the crash point for the n-th time.
     crash_at: str = ""
     #: For chaos tests: a file to which a crash point appends its name before it kills the process.
@@ -160,14 +130,6 @@ class Settings(LimitSettings, OutsideSettings, MoneySettings):
         if not url.startswith(("sqlite:", "postgresql:", "postgresql+psycopg:")):
             raise ValueError("must begin with sqlite:/// or postgresql://")
         return url
-
-    @field_validator("keep_jobs_days", "keep_events_days")
-    @classmethod
-    def _is_long_enough(cls, days: int, info: ValidationInfo) -> int:
-        least = 2 if info.field_name == "keep_jobs_days" else 4
-        if 0 < days < least:
-            raise ValueError(f"must be 0 (forever) or at least {least}")
-        return days
 
     @model_validator(mode="after")
     def _keeps_events_while_they_are_sent(self) -> Self:
@@ -236,12 +198,20 @@ class Settings(LimitSettings, OutsideSettings, MoneySettings):
             for name, value in _secrets(self.state_directory / "secrets.json").items():
                 if name in _OF_STATE and name not in self.model_fields_set:
                     setattr(self, name, value)
-        elif "key_secret" not in self.model_fields_set:
+        return self
+
+    @model_validator(mode="after")
+    def _has_good_key_secrets(self) -> Self:
+        if self.environment != "embedded" and "key_secret" not in self.model_fields_set:
             raise ValueError(
                 "FUSIONAI_KEY_SECRET is missing: it is required outside embedded mode, for hashing API keys"
             )
         if fault := fault_of_key_secrets(self, LEAST_SECRET if self.environment == "production" else 0):
             raise ValueError(fault)
+        return self
+
+    @model_validator(mode="after")
+    def _has_its_database(self) -> Self:
         if self.environment == "production" and "database_url" not in self.model_fields_set:
             raise ValueError(
                 "FUSIONAI_DATABASE_URL is missing: it is required outside embedded mode; postgresql://…, or "

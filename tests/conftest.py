@@ -12,8 +12,12 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from shared import clock
-from shared.db import Database
+#: A session keeps hundreds of thousands of objects: to look for garbage among them as often as Python would is a
+#: twentieth of its work. What is left open by garbage is found all the same, at the end of the session at the latest.
+gc.set_threshold(20_000, 20, 10)
+
+from shared import clock  # noqa: E402
+from shared.db import Database  # noqa: E402
 
 #: An assertion that fails in a module beside the tests shows its values, as one in a test does.
 _BESIDE = [f"tests.{module.name}" for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
@@ -27,10 +31,6 @@ from tests.starting import fork_simulators  # noqa: E402
 read_once()
 compile_once()
 fork_simulators()
-
-#: A session keeps hundreds of thousands of objects: to look for garbage among them as often as Python would is a
-#: twentieth of its work. What is left open by garbage is found all the same, at the end of the session at the latest.
-gc.set_threshold(20_000, 20, 10)
 
 #: How long an example takes says nothing on a machine that has other things to do.
 hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -11,7 +11,7 @@ at the other end.
 
 import ctypes
 import gc
-import importlib
+import importlib.util
 import json
 import os
 import runpy
@@ -134,6 +134,15 @@ def become(order: dict[str, Any], streams: Sequence[int]) -> None:
     os.environ.clear()
     os.environ.update(order["env"])
     open_streams()
+    if order["host"]:
+        take_host(order["host"])
+
+
+def take_host(directory: str) -> None:
+    """Run what Python would have run when it started, had it found it there."""
+    spec = importlib.util.spec_from_file_location("host", f"{directory}/sitecustomize.py")
+    assert spec and spec.loader
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
 def open_streams() -> None:
@@ -161,7 +170,9 @@ def order_of(orders: socket.socket) -> tuple[dict[str, Any], Sequence[int]] | No
 def main() -> dict[str, Any] | None:
     """Fork as ordered until the socket is closed; in a forked process: the order for it."""
     with socket.socket(fileno=int(sys.argv[1])) as orders:
+        gc.disable()  # what is imported stays: to look for garbage among it is a sixth of the work
         preload()
+        gc.enable()
         gc.collect()
         gc.freeze()
         while order := order_of(orders):

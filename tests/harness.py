@@ -33,6 +33,7 @@ from shared.money import ledger
 from shared.money.budgets import BUDGET_PERIODS
 from shared.providers import states
 from shared.settings import settings
+from tests import starting
 from tests.chaos.audit import audit
 from tests.chaos.audit_batches import leftovers
 from tests.chaos.inbox import TEST, Inbox
@@ -54,9 +55,6 @@ SHORT = {
 HASTY = {"LEASE_SECONDS": "1.5", "BEAT_SECONDS": "0.25", "SWEEP_SECONDS": "0.25"}
 #: What a child may take from the environment of the test: nothing that could name a real provider.
 _INHERITED = ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
-
-#: Where Python finds what sets the clock of a process wrong.
-_HOSTS = Path(__file__).parent / "chaos" / "hosts"
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,7 @@ class Stack(Processes):
         env = self._env | {"FUSIONAI_CRASH_LOG": str(self.log(name, "crash"))}
         if skew := self._skews.get(name):
             env["HOST_SKEW_MICROS"] = str(skew)
-            env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_HOSTS), env.get("PYTHONPATH")]))
+            env["PYTHONPATH"] = starting.with_host(env.get("PYTHONPATH", ""))
         if source := self._sources.get(name):
             env["PYTHONPATH"] = str(source)
         if name.startswith("web"):

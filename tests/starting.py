@@ -26,6 +26,8 @@ from shared import processes
 from workers.simulator import server
 
 ROOT = Path(__file__).parents[1]
+#: Where Python finds what sets the clock of a process wrong, if that stands before the rest of its PYTHONPATH.
+HOSTS = ROOT / "tests" / "chaos" / "hosts"
 #: From <linux/prctl.h>: orphans among the descendants become children of this process.
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -105,7 +107,13 @@ def start_command(words: Sequence[object], env: Mapping[str, str], *streams: IO[
 
 def can_fork(env: Mapping[str, str]) -> bool:
     """Whether a process with this environment may be forked from one that has imported our modules."""
-    return sys.platform == "linux" and env.get("PYTHONPATH") == os.environ.get("PYTHONPATH")
+    theirs, ours = env.get("PYTHONPATH", ""), os.environ.get("PYTHONPATH", "")
+    return sys.platform == "linux" and theirs in (ours, with_host(ours))
+
+
+def with_host(path: str) -> str:
+    """A PYTHONPATH with what makes a host of its own before the rest."""
+    return os.pathsep.join(filter(None, [str(HOSTS), path]))
 
 
 def fork_simulators() -> None:
@@ -166,7 +174,8 @@ class Forker:
     def start(self, module: str, env: Mapping[str, str], arguments: Sequence[str], cwd: Path, *streams: int) -> Child:
         """Start `python -m module arguments` in `cwd`, with these for its streams; from the main thread."""
         place = {"cwd": str(cwd), "parent": os.getpid()}
-        order = {"module": module, "arguments": arguments, "env": dict(env), **place}
+        host = str(HOSTS) if env.get("PYTHONPATH", "").startswith(str(HOSTS)) else None
+        order = {"module": module, "arguments": arguments, "env": dict(env), "host": host, **place}
         return Child(self.fork(order, *streams))
 
     def fork(self, order: Mapping[str, Any], *streams: int) -> int:

@@ -17,7 +17,6 @@ from producer.admission.cached_answers import CacheUse, Hit
 from producer.admission.idempotency import Claim, Kept
 from producer.admission.prepared import Accepted, PreparedJobs, shown
 from shared import clock, crash, db, logs
-from shared.accounts import KeyHolder
 from shared.background import BackgroundTasks
 from shared.broker.bell import Bell
 from shared.db import Database
@@ -29,6 +28,7 @@ from shared.jobs import credit_waits, first_leases, leases
 from shared.jobs.credit_waits import Lines
 from shared.jobs.outcomes import TERMINAL
 from shared.jobs.pauses import open_offer
+from shared.key_holders import KeyHolder
 from shared.money import key_budgets, shortage
 from shared.money.key_budgets import Excess, KeySpend
 from shared.money.ledger import Book
@@ -86,8 +86,8 @@ class Acceptor:
     async def close(self) -> None:
         """Let what was accepted be woken."""
         await self._batcher.drain()
-        if self._rings:
-            await asyncio.wait([asyncio.wrap_future(ring) for ring in list(self._rings)])
+        if rings := list(self._rings):
+            await asyncio.wait([asyncio.wrap_future(ring) for ring in rings])
             await asyncio.sleep(0)  # what `_rung` has asked of the event loop is done by then
         if self._unwoken:
             await asyncio.wait(list(self._unwoken))

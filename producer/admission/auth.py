@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from producer.admission.fair_share import FairShare
 from shared import clock, key_standing
-from shared.accounts import KeyHolder, find_key, record_uses
 from shared.db import Database
 from shared.errors import Unauthorized
+from shared.key_holders import KeyHolder, find_key, record_uses
 from shared.key_standing import Count, Rehash
 from shared.key_texts import well_formed
 

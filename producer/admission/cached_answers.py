@@ -15,11 +15,11 @@ import orjson
 from sqlalchemy import Connection, bindparam, select, tuple_
 
 from shared import clock, db
-from shared.accounts import KeyHolder
 from shared.db import counters
 from shared.db import models as m
 from shared.jobs import metrics, transitions
 from shared.jobs.outcomes import Ending
+from shared.key_holders import KeyHolder
 from shared.objects.amounts import credits
 from shared.settings import settings
 from shared.strict_json import canonical, dumps

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.errors import RateLimited
+from shared.key_holders import KeyHolder
 from shared.settings import settings
 
 #: Callers remembered; when there are more, those are forgotten that have all of theirs again.

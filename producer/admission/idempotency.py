@@ -15,9 +15,9 @@ from sqlalchemy import Connection, bindparam, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from shared import clock, db
-from shared.accounts import KeyHolder
 from shared.db.models import idempotency_keys
 from shared.errors import IdempotencyMismatch, InvalidRequest
+from shared.key_holders import KeyHolder
 from shared.settings import settings
 from shared.strict_json import canonical
 

@@ -8,10 +8,10 @@ from typing import Final
 from producer.admission import idempotency
 from producer.admission.idempotency import Claim
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.batches.linked_lines import LinkedLines
 from shared.db import Database
 from shared.entities.resolving import Resolver
+from shared.key_holders import KeyHolder
 from shared.submissions import linked_context, linked_message
 from shared.submissions.linked_context import Entity, Key
 from shared.submissions.schemas import Submission

@@ -8,8 +8,8 @@ from producer.admission.audited import Entry
 from producer.admission.cached_answers import Caching, Hit
 from producer.admission.idempotency import Claim
 from producer.objects import queued_job
-from shared.accounts import KeyHolder
 from shared.jobs import credit_waits
+from shared.key_holders import KeyHolder
 from shared.money.shortage import Need
 from shared.strict_json import dumps
 

@@ -19,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 from producer.console.formats import MOST_SHOWN_BYTES
 from producer.web.operator import OPERATOR
 from producer.web.request import HOLDER
-from shared.accounts import KeyHolder
+from shared.key_holders import KeyHolder
 
 
 @dataclass(frozen=True, slots=True)

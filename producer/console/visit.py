@@ -17,8 +17,8 @@ from producer.console.api import Answer, Api, ApiError, Call
 from producer.console.navigation import PAGES, Page
 from producer.console.relaying import Relayed
 from producer.context import Context
-from shared.accounts import KeyHolder
 from shared.console_sessions import Session
+from shared.key_holders import KeyHolder
 from shared.settings import settings
 
 #: The cookie that carries a sentence to the page after a POST.

@@ -5,7 +5,7 @@ from typing import Final
 
 from producer.admission.limits import Limits
 from producer.admission.limits.rates import RateLimit
-from shared.accounts import KeyHolder
+from shared.key_holders import KeyHolder
 
 #: To one webhook, and of one account, however many it makes and deletes. One event that is sent again counts for each
 #: webhook that it goes to, at most `producer.operations.webhooks.MOST` and a callback.

@@ -10,9 +10,9 @@ from producer.admission.run_once import run_once
 from producer.operations import batches, files
 from producer.operations.batches import BatchSpec
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.files import blobs
+from shared.key_holders import KeyHolder
 
 
 async def make_once(

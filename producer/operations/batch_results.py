@@ -12,13 +12,13 @@ from producer.objects import List
 from producer.operations import batches
 from producer.operations.pages import PageQuery, owned_by
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.batches import result_lines
 from shared.clock import MICROS
 from shared.db.engines import LOCK_MILLIS
 from shared.db.models import jobs
 from shared.db.models.jobs import ENDED
 from shared.errors import InvalidRequest
+from shared.key_holders import KeyHolder
 from shared.objects.batches import BATCH_OVER, BatchResult
 
 #: While its batch runs, a line is shown so long after it ended: until then others may be written down whose ends are

@@ -19,7 +19,6 @@ from producer.operations import batches, files, retried_lines
 from producer.operations.batches import BatchSpec
 from producer.operations.retried_lines import Repeated
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.batches import states
 from shared.batches.linked_lines import LinkedLines
 from shared.batches.states import Row
@@ -27,6 +26,7 @@ from shared.db import Database, retention_periods
 from shared.db import models as m
 from shared.db.models.batches import unread
 from shared.errors import Conflict, InvalidRequest
+from shared.key_holders import KeyHolder
 from shared.money.shortage import Need
 from shared.network import receivers
 from shared.network.urls import URL_LIMIT

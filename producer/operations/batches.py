@@ -13,7 +13,6 @@ from producer.objects import Afforded, Batch, List, Quoted, Shortage
 from producer.operations import files
 from producer.operations.pages import SEARCHED, PageQuery, paged, searched
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.batches import json_lines, transitions
 from shared.batches.line_files import FaultError
 from shared.batches.lines import FileReading, Wanted, chunks, read
@@ -21,6 +20,7 @@ from shared.batches.linked_lines import LinkedLines
 from shared.db import models as m
 from shared.db.models.batches import UNREAD, Hold, unread
 from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.key_holders import KeyHolder
 from shared.money import estimates, key_budgets, shortage
 from shared.money.estimates import Past
 from shared.money.key_budgets import Counted, KeySpend

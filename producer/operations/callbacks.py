@@ -11,8 +11,8 @@ from producer.operations import batches, events, jobs
 from producer.operations.pages import PageQuery, owned_by, paged
 from producer.operations.webhooks import RotateSpec, with_event_type
 from shared import db
-from shared.accounts import KeyHolder
 from shared.db import models as m
+from shared.key_holders import KeyHolder
 from shared.objects.batches import BATCH_OVER
 from shared.webhooks import callback_secrets, event_search, signing
 from shared.webhooks import secrets as webhook_secrets

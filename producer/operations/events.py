@@ -9,9 +9,9 @@ from producer import objects
 from producer.objects import Event, List
 from producer.operations.pages import SEARCHED, PageQuery, owned_by, searched
 from shared import db
-from shared.accounts import KeyHolder
 from shared.db import models as m
 from shared.errors import InvalidRequest, NotFound
+from shared.key_holders import KeyHolder
 from shared.webhooks import event_search, events
 
 

@@ -16,12 +16,12 @@ from producer.admission.run_once import run_once
 from producer.objects import DeletedFile, File, List
 from producer.operations.pages import PageQuery, paged
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.db.models.batches import BEING_READ, MADE_BY_BATCHES
 from shared.errors import Conflict, Forbidden, InternalError, InvalidRequest, NotFound, StorageAway
 from shared.files import blobs
+from shared.key_holders import KeyHolder
 from shared.settings import settings
 
 P = ParamSpec("P")

@@ -12,7 +12,6 @@ from producer.objects.job_lists import JobsCancelled
 from producer.operations.job_filters import MOST_COUNTED, UNFINISHED_STATUSES, Found, JobFilter, find
 from producer.operations.pages import PageQuery, owned_by
 from shared import crash
-from shared.accounts import KeyHolder
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db import models as m
@@ -20,6 +19,7 @@ from shared.db.models.jobs import RUNNING
 from shared.errors import InvalidRequest
 from shared.jobs import transitions
 from shared.jobs.outcomes import Ending
+from shared.key_holders import KeyHolder
 from shared.notifier import CANCEL, DONE, Notifier
 
 #: Jobs cancelled in one transaction, and in one call; a dry run counts up to MOST_COUNTED.

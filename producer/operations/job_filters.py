@@ -16,12 +16,12 @@ from sqlalchemy import ColumnElement, Connection, select, text
 from producer.objects.job_lists import JobCount
 from producer.operations.pages import PageQuery, owned_by
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.clock import MICROS
 from shared.db import models as m
 from shared.db.models.jobs import OF_BATCHES, UNFINISHED, UNSUCCESSFUL, UNSUCCESSFUL_LINES
 from shared.errors import InvalidRequest
 from shared.jobs.outcomes import JobStatus
+from shared.key_holders import KeyHolder
 from shared.submissions.job_types import JOB_TYPES, JobType
 from shared.submissions.schemas import MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS, Shape
 

@@ -6,7 +6,7 @@ from typing import cast
 from producer.objects import Afforded, JobsDryRun
 from producer.operations import batches
 from producer.operations.placing import Placer
-from shared.accounts import KeyHolder
+from shared.key_holders import KeyHolder
 from shared.objects.amounts import credits
 from shared.submissions.schemas import Submission
 

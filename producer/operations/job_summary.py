@@ -10,10 +10,10 @@ from producer.operations.job_filters import JobFilter, count, find
 from producer.operations.kept_counts import KeptCounts
 from producer.operations.pages import PageQuery
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.db.models.batches import UNFINISHED
+from shared.key_holders import KeyHolder
 from shared.objects.batches import waits_for
 
 #: Seconds in which a job that failed is of late.

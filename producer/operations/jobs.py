@@ -13,7 +13,6 @@ from producer.objects import Job, JobInput, JobPage
 from producer.operations.job_filters import NOTHING, JobFilter, find
 from producer.operations.pages import PageQuery, owned_by, paged
 from shared import crash
-from shared.accounts import KeyHolder
 from shared.batches import line_requests
 from shared.broker.bell import Bell
 from shared.db import Database
@@ -22,6 +21,7 @@ from shared.db.models.jobs import RUNNING
 from shared.errors import Conflict, NotFound
 from shared.jobs import job_steps, transitions
 from shared.jobs.outcomes import TERMINAL, Ending
+from shared.key_holders import KeyHolder
 from shared.notifier import CANCEL, DONE, Notifier
 from shared.submissions.steps.course import has_course
 

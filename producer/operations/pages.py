@@ -7,8 +7,8 @@ from pydantic import Field
 from sqlalchemy import Table
 
 from producer.objects import List
-from shared.accounts import KeyHolder
 from shared.db import models as m
+from shared.key_holders import KeyHolder
 from shared.submissions.schemas import Shape
 from shared.submissions.sizes import MOST_PAGE
 

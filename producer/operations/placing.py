@@ -19,10 +19,10 @@ from producer.admission.thread_turns import Turns
 from producer.operations import jobs
 from producer.waiting.waiters import Ended, JobState, JobStates, Waiters
 from shared import clock, telemetry
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import first_leases
+from shared.key_holders import KeyHolder
 from shared.submissions.schemas import ON_SHORTAGE, Submission
 from shared.telemetry.names import messaging
 

@@ -10,9 +10,9 @@ from producer.objects import Redelivery
 from producer.operations import webhooks
 from producer.operations.pages import owned_by
 from shared import clock, db
-from shared.accounts import KeyHolder
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest
+from shared.key_holders import KeyHolder
 from shared.submissions.schemas import Shape
 from shared.webhooks import event_search, late_deliveries
 from shared.webhooks.events import delivery

@@ -14,10 +14,10 @@ from starlette.types import Receive, Scope, Send
 from producer.waiting.framing import Framing
 from producer.waiting.stream_relay import LEAVE_SECONDS, Sources, StreamRelay
 from producer.waiting.stream_starts import StreamLimits, about
-from shared.accounts import KeyHolder
 from shared.answers import streams
 from shared.db import is_away
 from shared.errors import Unavailable
+from shared.key_holders import KeyHolder
 from shared.settings import settings
 
 log = logging.getLogger(__name__)

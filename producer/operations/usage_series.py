@@ -14,11 +14,11 @@ from sqlalchemy import Connection, Table, case, func, select, text
 from producer.objects.usage_series import UsagePoint, UsageSeries, point
 from producer.operations.usage import DAY_MICROS
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.clock import MICROS
 from shared.db import models as m
 from shared.db.models.jobs import ENDED
 from shared.errors import InvalidRequest
+from shared.key_holders import KeyHolder
 
 Interval = Literal["minute", "hour", "day"]
 #: How long an interval is, how far back it is asked for usually, and at most, in seconds.

@@ -16,9 +16,9 @@ from producer import objects
 from producer.objects import DeletedWebhook, Delivery, List, NewSecret, Webhook
 from producer.operations.pages import PageQuery, owned_by, paged
 from shared import clock, db
-from shared.accounts import KeyHolder
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.key_holders import KeyHolder
 from shared.money.ledger import Book
 from shared.network import receivers
 from shared.submissions.schemas import Shape

@@ -14,12 +14,12 @@ from producer.waiting.stream_starts import StreamLimits, about, broken_off, chec
 from producer.waiting.thinking_framing import ThinkingFraming
 from producer.waiting.waiters import JobState, JobStates, Waiters
 from shared import clock, logs
-from shared.accounts import KeyHolder
 from shared.answers import streams
 from shared.answers.streams import FROM_RESULT, EventId, StreamProgress
 from shared.db import Database, is_away
 from shared.errors import FusionError, InternalError, Timeout, Unavailable
 from shared.jobs.outcomes import TERMINAL
+from shared.key_holders import KeyHolder
 from shared.objects.addresses import job_url, stream_url
 from shared.settings import settings
 from shared.submissions import answer_options

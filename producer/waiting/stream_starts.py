@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from shared.accounts import KeyHolder
 from shared.answers.streams import FROM_RESULT, EventId
 from shared.db.models import jobs
 from shared.errors import Conflict, FusionError, InvalidRequest, NotFound
 from shared.jobs.outcomes import TERMINAL
+from shared.key_holders import KeyHolder
 from shared.objects.addresses import stream_url
 
 #: A silence before a comment says that we are there, in seconds.

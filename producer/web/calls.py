@@ -20,11 +20,11 @@ from producer.web.dialect import dialect_of
 from producer.web.patience import Patience
 from producer.web.request import claim_of, enter_to_submit, limits_of, patience_of
 from producer.web.token_limit import take_tokens
-from shared.accounts import KeyHolder
 from shared.answers import thinking
 from shared.db import is_away
 from shared.dialects.translated import Translated, as_sent
 from shared.errors import FusionError, InvalidRequest, Refused, Timeout, Unavailable
+from shared.key_holders import KeyHolder
 from shared.network import receivers
 from shared.objects.addresses import job_url
 from shared.objects.amounts import credits_decimal

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from producer.web.rows import Row
-from shared.accounts import KeyHolder
 from shared.errors import Forbidden
+from shared.key_holders import KeyHolder
 from shared.permissions import Permission, Resource, allows, permission
 
 #: The cause of a refusal in one word.

@@ -21,8 +21,8 @@ from producer.web import patience, permissions
 from producer.web.address import address
 from producer.web.dialect import dialect_of
 from producer.web.patience import Patience
-from shared.accounts import KeyHolder
 from shared.errors import Forbidden, InvalidRequest, NotFound
+from shared.key_holders import KeyHolder
 from shared.settings import settings
 from shared.submissions.schemas import invalid
 from shared.submissions.sizes import MOST_PAGE

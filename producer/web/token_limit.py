@@ -12,8 +12,8 @@ from starlette.requests import Request
 from producer.admission.limits.rates import TOKENS_OF_KEY
 from producer.context import Context
 from producer.web.dialect import dialect_of
-from shared.accounts import KeyHolder
 from shared.errors import InvalidRequest
+from shared.key_holders import KeyHolder
 from shared.submissions import token_estimates
 from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import Submission

@@ -112,7 +112,7 @@ class Bell:
         if clock.monotonic() < self._down_until or queue not in self._app.amqp.queues:
             return False  # a queue of a provider that this process does not know is another version's to ring
         try:
-            self._ask(partial(self._send, task, queue, ids, first), partial(self._send, task, queue, ids, False))
+            self._ask(partial(self._send, task, queue, ids, first))
         except NotFound:  # of a queue that is not replicated, its node is away
             return False
         except Exception as error:
@@ -192,11 +192,8 @@ class Bell:
         self._depths[queue] = (depth, clock.monotonic())
         return depth
 
-    def _ask(self, work: Callable[[Any], T], again: Callable[[Any], T] | None = None) -> T:
-        """Do it with a producer; once more when its connection was dead: other nodes of the broker may be well.
-
-        `again`: what is done then, where that is not the same, since it may have been done.
-        """
+    def _ask(self, work: Callable[[Any], T]) -> T:
+        """Do it with a producer; once more when its connection was dead: other nodes of the broker may be well."""
         try:
             with self._producer() as producer:
                 return work(producer)
@@ -204,7 +201,7 @@ class Bell:
             if not outages.is_hung_up(error):
                 raise
         with self._producer() as producer:
-            return (again or work)(producer)
+            return work(producer)
 
     def _producer(self) -> Any:
         return self._app.producer_pool.acquire(block=True, timeout=PUBLISH_DEADLINE_SECONDS)

@@ -20,11 +20,12 @@ from shared.db.models import job_payloads, jobs, workers
 from shared.db.models.jobs import QUEUED, RUNNING, WOKEN
 from shared.jobs.leases import GIVEN, GIVEN_MICROS, LEASED, MAY_LEASE, PAYLOAD, SHORT, Leased, may_lease
 from shared.queues import provider_of
+from shared.submissions.rows import at_once as at_once_of
 from shared.submissions.steps.course import COURSE
 
 #: For how long a job is its message's alone, in seconds; how much of that has to be left when it is begun.
 SECONDS: Final = GIVEN_MICROS / clock.MICROS
-LEAST_SECONDS: Final = 2.0
+LEAST_SECONDS: Final = 3.0
 
 
 def give(row: dict[str, Any]) -> None:
@@ -55,8 +56,8 @@ def read(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[s
 def write(connection: Connection, worker_id: str, begun: Mapping[str, int]) -> set[str]:
     """Write the leases of jobs that this incarnation has begun, by when; those that are its own now. Repeatable."""
     now = db.now(connection)
-    given = [{"b_id": id, "b_began": at, "b_worker": worker_id, "b_now": now} for id, at in sorted(begun.items())]
-    _WRITE.each(connection, given)
+    told = {"b_worker": worker_id, "b_now": now, "b_at_once": at_once_of(now)}
+    _WRITE.each(connection, [{**told, "b_id": id, "b_began": at} for id, at in sorted(begun.items())])
     return {id for (id,) in _MINE.rows(connection, {"b_ids": listed(begun), "b_worker": worker_id})}
 
 
@@ -90,7 +91,7 @@ def _write(dialect: str) -> Any:
         .where(jobs.c.id == bindparam("b_id"), jobs.c.lease_epoch == 0, text(QUEUED))
         .where(exists().where(workers.c.id == bindparam("b_worker"), *lives))
         .values(status="running", lease_epoch=1, worker_id=bindparam("b_worker"), deferred_for=None)
-        .values(started_at=func.coalesce(jobs.c.started_at, bindparam("b_began")))
+        .values(started_at=func.coalesce(jobs.c.started_at, bindparam("b_began")), run_at=bindparam("b_at_once"))
     )
 
 

@@ -14,7 +14,7 @@ from shared.db.models import job_payloads, jobs, queue_pauses, workers
 from shared.db.models.jobs import QUEUED, RUNNING, WOKEN
 from shared.jobs import job_steps
 from shared.queues import provider_of
-from shared.submissions.rows import EARLIER_MICROS
+from shared.submissions.rows import at_once as at_once_of
 from shared.submissions.steps.course import has_course
 
 
@@ -88,7 +88,8 @@ def lease(
     for queue, ids in wanted.items():
         rows.update((row[0], row) for row in take(connection, worker_id, now, now + early_micros, queue, ids))
         if refused := [id for id in ids if id not in rows]:
-            _REFUSED.count(connection, {"b_queue": queue, "b_due": now + early_micros, "b_ids": listed(refused)})
+            given = {"b_queue": queue, "b_due": now + early_micros, "b_at_once": at_once_of(now)}
+            _REFUSED.count(connection, {**given, "b_ids": listed(refused)})
     if not rows:
         return []
     steps = job_steps.ended(connection, [id for id, row in rows.items() if has_course(row[_OFFER])])
@@ -209,11 +210,10 @@ def hand_back(connection: Connection, held: Sequence[tuple[str, int]]) -> int:
 
 def unwake(connection: Connection, ids: Sequence[str]) -> None:
     """Leave queued jobs to the feeder: their doorbell could not be rung, or nobody had room."""
-    connection.execute(update(jobs).where(jobs.c.id.in_(ids), text(QUEUED)).values(**_left_to_the_feeder()))
+    left = update(jobs).where(jobs.c.id.in_(ids), text(QUEUED)).values(**_left_to_the_feeder())
+    connection.execute(left, {"b_at_once": at_once_of(db.now(connection))})
 
 
 def _left_to_the_feeder() -> Mapping[str, Any]:
-    """What is written of a job that is nobody's any more: one whose doorbell was its first lease is due at once, by no
-    clock's leave.
-    """
-    return {"woken_at": None, "run_at": case((text(GIVEN), jobs.c.created_at - EARLIER_MICROS), else_=jobs.c.run_at)}
+    """What is written of a job that is nobody's any more: one whose doorbell was its first lease is due at once."""
+    return {"woken_at": None, "run_at": case((text(GIVEN), bindparam("b_at_once")), else_=jobs.c.run_at)}

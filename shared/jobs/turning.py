@@ -61,6 +61,7 @@ _TURN = (
     update(jobs)
     .where(jobs.c.id == bindparam("b_id"), text(QUEUED))
     .values(queue=bindparam("b_queue"), offer=bindparam("b_offer"), failures=0)
+    .values(lease_epoch=jobs.c.lease_epoch + 1)  # whoever should have begun it by a first lease calls another offer
 )
 
 

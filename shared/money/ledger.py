@@ -6,49 +6,18 @@ needs no balance is written before it is opened: `shared.money.hold_ends`.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection
 
 from shared import clock, db
-from shared.db import hot
-from shared.db.among import among
-from shared.db.at_once import listed
-from shared.db.models import accounts, jobs, transfers
+from shared.db.models import transfers
 from shared.errors import NotFound
-from shared.money import thresholds, unspent
+from shared.money import balances, thresholds, unspent
+from shared.money.balances import Balance
 from shared.money.transfers import ending, transfer
 from shared.objects.amounts import credits
 from shared.webhooks import events
-
-#: Whether credit has ended is judged by so many of the account's newest jobs.
-LATELY = 100
-
-
-@dataclass(slots=True)
-class _Balance:
-    """An account's locked row, as it stands after what the book has decided."""
-
-    available: int
-    held: int
-    sequence: int
-    test_sequence: int
-    exhausted_armed: bool
-    end_armed: bool
-    #: What has expired and jobs held at that time, as of the last look at it: at least what of it is frozen.
-    expired: int = 0
-    #: What of `available` has expired and may not be held; None: not looked up yet.
-    frozen: int | None = None
-    charged: int = 0
-    #: What remains is another amount than before.
-    changed: bool = False
-    #: Its row has to be written.
-    moved: bool = False
-
-    @property
-    def remaining(self) -> int:
-        return self.available + self.held
 
 
 class Book:
@@ -61,8 +30,7 @@ class Book:
         self._transfers: list[dict[str, Any]] = []
         self._events: list[events.NewEvent] = []
         self._drafted: list[events.Drafted] = []
-        rows = _LOCK.rows(connection, {"b_ids": listed(sorted(set(account_ids)))})
-        self._balances = {id: _Balance(*rest) for id, *rest in rows}
+        self._balances = balances.lock(connection, account_ids)
 
     def remaining(self, account_id: str) -> int:
         """What is available and held, in micro-credits."""
@@ -172,22 +140,7 @@ class Book:
         changes = {id: thresholds.Change(it.remaining, it.charged) for id, it in self._balances.items() if it.changed}
         for id, data in thresholds.crossed(self._connection, changes, clock.month(self.now)):
             self.emit(id, "credit.threshold", data)
-        moved = [
-            {
-                "b_id": id,
-                "available_micros": balance.available,
-                "held_micros": balance.held,
-                "sequence": balance.sequence,
-                "test_sequence": balance.test_sequence,
-                "exhausted_armed": balance.exhausted_armed,
-                "end_armed": balance.end_armed,
-                "expired_micros": balance.expired,
-            }
-            for id, balance in self._balances.items()
-            if balance.moved
-        ]
-        if moved:
-            _SET_BALANCES.each(self._connection, moved)
+        balances.write(self._connection, {id: it for id, it in self._balances.items() if it.moved})
         return events.write(self._connection, self._events, self.now, self._drafted)
 
     def _number(self, account_id: str, test: bool) -> int:
@@ -199,7 +152,7 @@ class Book:
         balance.sequence += 1
         return balance.sequence
 
-    def _balance(self, account_id: str) -> _Balance:
+    def _balance(self, account_id: str) -> Balance:
         if balance := self._balances.get(account_id):
             return balance
         raise NotFound(f"not found: account {account_id}")
@@ -239,28 +192,24 @@ class Book:
         self._reduced(account_id, balance)
         return True
 
-    def _reduced(self, account_id: str, balance: _Balance) -> None:
+    def _reduced(self, account_id: str, balance: Balance) -> None:
         """Less remains than before: if that is nothing, an event says so, once until a top-up."""
         balance.changed = True
         if not balance.remaining and (balance.end_armed or balance.exhausted_armed):
             balance.end_armed = balance.exhausted_armed = False
             self._exhausted(account_id, balance)
 
-    def _refused(self, account_id: str, balance: _Balance) -> None:
+    def _refused(self, account_id: str, balance: Balance) -> None:
         """A request did not fit: if credit has ended, an event says so, once until a top-up; and at the real end."""
         left = self.available(account_id)
         # An earlier version, which knows no `end_armed`, may have made the top-up.
         armed = balance.exhausted_armed or (balance.end_armed and not left)
-        if armed and (not left or left < self._least(account_id)):
+        if armed and (not left or left < balances.least_wanted(self._connection, account_id)):
             balance.end_armed = left > 0
             balance.exhausted_armed = False
             self._exhausted(account_id, balance)
 
-    def _least(self, account_id: str) -> int:
-        """The least that one of the account's newest jobs was to hold, in micro-credits; 0: it is not known."""
-        return int(self._connection.execute(_LEAST, {"b_account": account_id}).scalar() or 0)
-
-    def _frozen(self, account_id: str, balance: _Balance) -> int:
+    def _frozen(self, account_id: str, balance: Balance) -> int:
         if not balance.expired:
             return 0
         if balance.frozen is None:
@@ -269,7 +218,7 @@ class Book:
                 balance.expired, balance.moved = expired, True
         return balance.frozen
 
-    def _exhausted(self, account_id: str, balance: _Balance) -> None:
+    def _exhausted(self, account_id: str, balance: Balance) -> None:
         data = {
             "credits_remaining": credits(balance.remaining),
             "credits_available": credits(self.available(account_id)),
@@ -282,32 +231,3 @@ def grant(connection: Connection, account_id: str, micros: int, note: str | None
     book = Book(connection, [account_id])
     book.grant(account_id, micros, ("operator", clock.new_id("grant")), note)
     book.close()
-
-
-#: Made once: making a statement costs more than running it.
-_LOCK = hot.Statement(
-    lambda dialect: (
-        select(accounts.c.id, accounts.c.available_micros, accounts.c.held_micros, accounts.c.sequence)
-        .add_columns(accounts.c.test_sequence, accounts.c.exhausted_armed)
-        .add_columns(accounts.c.end_armed, accounts.c.expired_micros)
-        .where(among(dialect, accounts.c.id, "b_ids"))
-        .order_by(accounts.c.id)
-        .with_for_update()
-    )
-)
-_SET_BALANCES = hot.Statement(
-    lambda _: (
-        update(accounts)
-        .where(accounts.c.id == bindparam("b_id"))
-        .values({name: bindparam(name) for name in ("available_micros", "held_micros", "sequence", "test_sequence")})
-        .values({name: bindparam(name) for name in ("exhausted_armed", "end_armed", "expired_micros")})
-    )
-)
-_NEWEST = (
-    select(func.coalesce(jobs.c.wanted_micros, jobs.c.bound_micros).label("micros"))
-    .where(jobs.c.account_id == bindparam("b_account"), jobs.c.test.is_(False))
-    .order_by(jobs.c.id.desc())
-    .limit(LATELY)
-    .subquery()
-)
-_LEAST = select(func.min(_NEWEST.c.micros)).where(_NEWEST.c.micros > 0)

@@ -5,6 +5,7 @@ answer may have, and for no longer than a call may take, however slowly it comes
 """
 
 import ssl
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,13 +43,9 @@ class GuardedCalls:
         self._seconds, self._most_bytes = seconds, most_bytes
         guarded = GuardedBackend(allow_loopback=allow_loopback, allow_private=allow_private, lookup=lookup)
         self._deadlines = DeadlineBackend(guarded)
-        self._pool = httpcore.ConnectionPool(
-            _trust(),
-            max_connections=connections,
-            max_keepalive_connections=connections,
-            keepalive_expiry=30.0,
-            network_backend=self._deadlines,
-        )
+        self._connections = connections
+        self._made: httpcore.ConnectionPool | None = None
+        self._making = threading.Lock()
 
     def call(self, method: str, url: str, headers: Mapping[Any, Any], content: bytes | None = None) -> Answered:
         """Call on this thread; ValueError for an answer that is too large, httpcore's errors and AddressRefused."""
@@ -56,14 +53,28 @@ class GuardedCalls:
         extensions = {"timeout": timeout}
         with (
             self._deadlines.within(self._seconds),
-            self._pool.stream(method, url, headers=headers, content=content, extensions=extensions) as response,
+            self._pool().stream(method, url, headers=headers, content=content, extensions=extensions) as response,
         ):
             body = self._read(response) if response.status == 200 else b""
             return Answered(response.status, response.headers, body)
 
     def close(self) -> None:
         """Hang up."""
-        self._pool.close()
+        if self._made is not None:
+            self._made.close()
+
+    def _pool(self) -> httpcore.ConnectionPool:
+        """Its connections: made at the first call, since to read the certificate authorities takes 20 ms."""
+        with self._making:
+            if self._made is None:
+                self._made = httpcore.ConnectionPool(
+                    _trust(),
+                    max_connections=self._connections,
+                    max_keepalive_connections=self._connections,
+                    keepalive_expiry=30.0,
+                    network_backend=self._deadlines,
+                )
+            return self._made
 
     def _read(self, response: httpcore.Response) -> bytes:
         body = bytearray()

@@ -13,8 +13,9 @@ HOSTS = "fluence=api.fluence.ai, infuzu=chat.infuzu.com, euqai=api.euqai.eu"
 
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Stack]:
-    """The running stack; it ends with the package, for it is at work even when nothing is asked of it."""
-    with own_stack(tmp_path_factory.mktemp("stack"), redis_server, DIALECT_HOSTS=HOSTS) as running:
+    """The running stack, its console is on; it ends with the package, for it is at work even when nothing is asked."""
+    given = {"DIALECT_HOSTS": HOSTS, "CONSOLE": "true"}
+    with own_stack(tmp_path_factory.mktemp("stack"), redis_server, **given) as running:
         yield running
 
 

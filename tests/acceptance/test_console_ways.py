@@ -1,7 +1,6 @@
 """Ways through the console over HTTP: back and reload, nearly right addresses, signed out meanwhile, paying by hand."""
 
 import re
-from collections.abc import Iterator
 from html import unescape
 from typing import Any
 
@@ -10,18 +9,11 @@ import pytest
 from producer.console.pages import BUILT
 from shared import accounts, audit, clock, key_limits
 from shared.key_limits import Change
-from tests.acceptance.stack import Account, Stack, chat, own_stack
+from tests.acceptance.stack import Account, Stack, chat
 from tests.acceptance.test_console import PASSWORD, Browser, browser, closed
 from tests.conditions import await_condition
 
 __all__ = ["browser", "closed"]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack whose console is on; invoices are paid to its operator."""
-    with own_stack(tmp_path_factory.mktemp("ways"), CONSOLE="true") as running:
-        yield running
 
 
 @pytest.fixture

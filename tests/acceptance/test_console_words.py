@@ -1,25 +1,15 @@
 """What the console's pages say of jobs that failed, files with bad lines, lists that are narrowed, and models."""
 
 import re
-from collections.abc import Iterator
 from html import unescape
-
-import pytest
 
 from producer.console.formats import gist
 from tests.acceptance.command import Command
-from tests.acceptance.stack import Account, Stack, chat, own_stack
+from tests.acceptance.stack import Account, Stack, chat
 from tests.acceptance.test_console import PASSWORD, Browser, browser, closed
 from tests.conditions import await_condition
 
 __all__ = ["browser", "closed"]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack whose console is on."""
-    with own_stack(tmp_path_factory.mktemp("words"), CONSOLE="true") as running:
-        yield running
 
 
 def words(browser: Browser, path: str, **query: str) -> str:

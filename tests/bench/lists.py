@@ -10,10 +10,10 @@ from sqlalchemy import Connection, insert, text
 from producer.operations import jobs as jobs_ops
 from producer.operations.job_filters import read_filter
 from producer.operations.pages import PageQuery
-from shared import accounts, clock
-from shared.accounts import KeyHolder
+from shared import accounts, clock, key_holders
 from shared.db import Database
 from shared.db import models as m
+from shared.key_holders import KeyHolder
 from tests.bench.stack import temporary_directory
 from tests.bench.table import row
 from tests.servers import PostgresServer, migrated_sqlite
@@ -69,7 +69,7 @@ def _page(database: Database, holder: KeyHolder, given: Mapping[str, str]) -> tu
 
 def _open(connection: Connection) -> KeyHolder:
     account = accounts.create_account(connection, "lists", "enterprise")
-    found = accounts.find_key(connection, accounts.create_key(connection, account, "live")[1])
+    found = key_holders.find_key(connection, accounts.create_key(connection, account, "live")[1])
     assert found is not None
     return found
 

@@ -20,10 +20,11 @@ from producer.admission.accept import accept
 from producer.admission.prepared import Accepted, PreparedJobs
 from shared import clock, verify
 from shared import processes as lifeline
-from shared.accounts import KeyHolder, create_account, create_key
+from shared.accounts import create_account, create_key
 from shared.db import Database
 from shared.db.migrations import migrate
 from shared.db.models import batches, jobs
+from shared.key_holders import KeyHolder
 from shared.money.ledger import grant
 from shared.settings import settings
 from shared.submissions import quote, rows

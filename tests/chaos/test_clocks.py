@@ -1,11 +1,14 @@
 """Producer, worker and sweeper on hosts whose clocks differ: nothing waits for it, and nothing is lost by it."""
 
 import statistics
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shared import clock
+from shared.environment import inherited
+from tests import starting
 from tests.chaos.conftest import Stacks
 from tests.harness import chat, line
 from tests.marks import SHORT
@@ -47,6 +50,18 @@ def test_clocks_that_differ_cost_nothing(stacks: Stacks, kind: str, skews: dict[
         assert len(ids) == 20 and batch
         lags = sorted(_lags(stack))
         assert lags and lags[len(lags) // 2] < 2, "webhooks are delivered at once as well"
+
+
+def test_a_forked_process_has_the_clock_of_its_host(tmp_path: Path) -> None:
+    env = {**inherited(), "HOST_SKEW_MICROS": str(HOUR)}
+    env["PYTHONPATH"] = starting.with_host(env.get("PYTHONPATH", ""))
+    assert starting.can_fork(env) == starting.can_fork(inherited())
+    tell = "from shared import clock, crash; print(clock.wall_micros(), crash.point.__name__)"
+    with (tmp_path / "told").open("w+b") as told:
+        assert starting.start("timeit", env, told, "-n", "1", "-r", "1", "-s", tell).wait(30) == 0
+        told.seek(0)
+        at, point, *_ = told.read().decode().split()
+    assert abs(int(at) - clock.wall_micros() - HOUR) < 60 * clock.MICROS and point == "_point"
 
 
 def _lags(stack: Any) -> list[float]:

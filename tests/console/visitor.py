@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from sqlalchemy import Connection
 
 from shared import console_sessions
-from shared.accounts import find_key
+from shared.key_holders import find_key
 from tests.console.hostile import FOUND
 from tests.console.watching import Watch
 from tests.console.world import World

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workers.pacing import Pace, PaceStore
+from workers.pacing import Pace, PaceStore, Recorder
 from workers.running.attempts import Attempts
 from workers.running.publisher import Publisher
 
@@ -10,6 +10,12 @@ from workers.running.publisher import Publisher
 NOWHERE = "redis://127.0.0.1:1/0"
 
 
-def of(behave: Any, publisher: Publisher | None = None, *, provider: str = "openai") -> Attempts:
+def of(
+    behave: Any,
+    publisher: Publisher | None = None,
+    *,
+    provider: str = "openai",
+    statistics: Recorder | None = None,
+) -> Attempts:
     """Attempts at one provider that does what a test says; an object with `call`."""
-    return Attempts({provider: behave}, Pace(PaceStore(NOWHERE), "w"), publisher)
+    return Attempts({provider: behave}, Pace(PaceStore(NOWHERE), "w"), publisher, statistics=statistics)

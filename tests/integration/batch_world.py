@@ -11,10 +11,10 @@ from sqlalchemy import insert, select
 from producer.operations import batches as producer_batches
 from producer.operations.batches import BatchSpec
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.files import blobs
+from shared.key_holders import KeyHolder
 from shared.settings import settings
 from tests.integration import world
 from workers.batches.scheduler import BatchScheduler

@@ -14,8 +14,8 @@ from typing import IO
 from producer.admission.limits import Limits
 from producer.admission.limits.rates import requests_of_account
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.environment import inherited
+from shared.key_holders import KeyHolder
 from tests import starting
 
 #: Requests that come at once, and the pause between two such crowds, in seconds: far more than a limit allows.

@@ -5,9 +5,9 @@ from typing import Any
 from producer.operations import invoices as operations
 from producer.operations.invoices import PurchaseSpec
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
+from shared.key_holders import KeyHolder
 from shared.money import purchases
 from shared.payments.collecting import Collector
 from tests.integration import world

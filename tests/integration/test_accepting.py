@@ -14,11 +14,11 @@ from producer.admission.accept import Acceptor
 from producer.admission.idempotency import Claim
 from producer.admission.prepared import Accepted
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import AmbiguousCommitError, Database
 from shared.db import models as m
 from shared.errors import IdempotencyMismatch, InsufficientCredits
 from shared.jobs import leases
+from shared.key_holders import KeyHolder
 from tests.integration import world
 from workers.maintenance import purge
 

@@ -10,12 +10,12 @@ from sqlalchemy.exc import IntegrityError
 from producer.objects.batch_progress import progress_object
 from producer.operations import batch_progress, batches, files
 from producer.operations.batches import BatchSpec
-from shared.accounts import KeyHolder
 from shared.batches import credit, transitions
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest
 from shared.jobs import credit_waits
+from shared.key_holders import KeyHolder
 from shared.money import ledger
 from shared.submissions import quote
 from shared.submissions import rows as intake

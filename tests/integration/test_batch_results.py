@@ -10,11 +10,11 @@ from sqlalchemy import text
 from producer.operations import batch_results, batches
 from producer.operations.pages import PageQuery
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.batches import result_lines
 from shared.db import Database
 from shared.errors import InvalidRequest, NotFound
 from shared.jobs.outcomes import Ending
+from shared.key_holders import KeyHolder
 from tests import contract
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401

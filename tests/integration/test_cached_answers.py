@@ -18,12 +18,12 @@ from producer.context import Context
 from producer.objects.models import model_object
 from producer.operations import jobs
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import AmbiguousCommitError, Database, counters
 from shared.db import models as m
 from shared.errors import InsufficientCredits, Unavailable
 from shared.jobs import transitions
 from shared.jobs.outcomes import Ending
+from shared.key_holders import KeyHolder
 from shared.settings import settings
 from shared.submissions import catalogue
 from shared.submissions.catalogue import Catalogue

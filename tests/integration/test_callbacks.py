@@ -12,13 +12,13 @@ from producer.operations import webhooks as hooks
 from producer.operations.pages import PageQuery
 from producer.operations.webhooks import WebhookSpec
 from shared import clock, logs
-from shared.accounts import KeyHolder
 from shared.batches import transitions as batch_transitions
 from shared.batches.states import event_data
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import NotFound
 from shared.jobs import callbacks as job_callbacks
+from shared.key_holders import KeyHolder
 from shared.money.ledger import Book
 from shared.submissions.job_types import CALLBACK
 from shared.webhooks import event_search

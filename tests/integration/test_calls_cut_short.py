@@ -14,8 +14,8 @@ from producer.context import Context
 from producer.operations.placing import Placed, Placer
 from producer.waiting import waiters
 from shared import accounts
-from shared.accounts import KeyHolder
 from shared.db import Database
+from shared.key_holders import KeyHolder
 from tests.integration import world
 
 #: What is done to the server's task of a call once its job is accepted.

@@ -18,9 +18,9 @@ from producer.console.api import ApiError, Call
 from producer.console.visit import Visit
 from producer.context import Context
 from shared import audit, clock, console_sessions, crash
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
+from shared.key_holders import KeyHolder
 from shared.settings import settings
 from tests.integration import batch_world, world
 from tests.integration.batch_world import files_of_its_own  # noqa: F401

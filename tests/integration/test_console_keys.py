@@ -11,12 +11,12 @@ from starlette.responses import Response
 
 from producer.console.pages import keys
 from producer.console.visit import Visit
-from shared import accounts, key_limits
-from shared.accounts import KeyHolder
+from shared import accounts, key_holders, key_limits
 from shared.console_sessions import Session
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import NotFound
+from shared.key_holders import KeyHolder
 from tests.integration import world
 
 
@@ -39,7 +39,7 @@ def test_an_operator_makes_a_key_that_is_shown_once(database: Database) -> None:
     form |= {"requests_per_minute": "60", "permission": ["jobs:write", "billing:read"]}  # type: ignore[dict-item]
     made = answered(asyncio.run(keys.create(visit(database, holder, "ann", **form))))
     key = made.partition('<pre tabindex="0">')[2].partition("</pre>")[0]
-    found = database.read_sync(accounts.find_key, key)
+    found = database.read_sync(key_holders.find_key, key)
     assert found is not None and found.account_id == holder.account_id and found.expires_at is not None
     limits = found.limits
     assert limits.permissions == {"jobs:write", "billing:read"} and limits.rules.models == ("gpt-4", "claude-*")
@@ -76,9 +76,9 @@ def test_an_operator_revokes_a_key_of_the_account_alone(database: Database) -> N
     id, key = database.write_sync(accounts.create_key, holder.account_id, "live")
     with pytest.raises(NotFound):
         asyncio.run(keys.revoke(visit(database, other, "ann"), id))
-    assert database.read_sync(accounts.find_key, key) is not None
+    assert database.read_sync(key_holders.find_key, key) is not None
     assert asyncio.run(keys.revoke(visit(database, holder, "ann"), id)).status_code == 303
-    assert database.read_sync(accounts.find_key, key) is None
+    assert database.read_sync(key_holders.find_key, key) is None
     (entry,) = [row for row in world.rows(database, m.audit_log) if row["action"] == "console.keys.revoke"]
     assert (entry["operator"], entry["subject_id"]) == ("ann", id)
 

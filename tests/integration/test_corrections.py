@@ -11,11 +11,11 @@ from producer.operations import credits as credits_ops
 from producer.operations import jobs as jobs_ops
 from producer.operations.credits import ThresholdSpecs
 from shared import audit, key_limits
-from shared.accounts import KeyHolder
 from shared.audit import Action
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, NotFound
+from shared.key_holders import KeyHolder
 from shared.key_limits import Change
 from shared.money import corrections
 from shared.money.corrections import Done

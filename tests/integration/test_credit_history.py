@@ -9,10 +9,10 @@ from sqlalchemy import Connection, event
 from producer.operations import credit_history
 from producer.operations.usage import Period
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.audit import Action
 from shared.db import Database
 from shared.errors import InvalidRequest
+from shared.key_holders import KeyHolder
 from shared.money import corrections
 from tests.integration import world
 from tests.integration.world import CREDIT

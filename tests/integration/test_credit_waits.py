@@ -14,11 +14,11 @@ from producer.admission.idempotency import Claim
 from producer.admission.prepared import Accepted, PreparedJobs
 from producer.operations import jobs as jobs_ops
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import InsufficientCredits, InvalidRequest
 from shared.jobs import credit_waits
+from shared.key_holders import KeyHolder
 from shared.money import ledger
 from shared.submissions.schemas import read_submission
 from tests.integration import world

@@ -8,9 +8,9 @@ from producer.operations import events as events_ops
 from producer.operations import webhooks as hooks
 from producer.operations.webhooks import WebhookSpec
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
+from shared.key_holders import KeyHolder
 from shared.money.ledger import Book
 from shared.settings import settings
 from tests.integration import world

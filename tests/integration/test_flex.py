@@ -9,9 +9,9 @@ import redis
 
 from producer.operations import jobs as jobs_ops
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.errors import ProviderError
+from shared.key_holders import KeyHolder
 from shared.providers.statistics_watch import read_all
 from shared.settings import settings
 from shared.submissions import catalogue as catalogues

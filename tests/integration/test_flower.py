@@ -1,7 +1,8 @@
 """Flower as the Procfile starts it, with a real Redis and worker: behind its password, on loopback, seeing both."""
 
 import socket
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +38,19 @@ class Site:
         self._env |= {"FUSIONAI_FLOWER_PORT": str(self.port), "FLOWER_BASIC_AUTH": ":".join(USER), **given}
         self._processes: list[starting.Process] = []
 
-    def start(self, argv: Sequence[str]) -> None:
+    def start(self, module: str, *arguments: str) -> None:
         with self.log.open("ab") as output:
-            self._processes.append(processes.start(argv, self._env, output))
+            self._processes.append(starting.start(module, self._env, output, *arguments))
 
     def start_worker(self) -> None:
-        with self.log.open("ab") as output:
-            self._processes.append(starting.start("workers.app", self._env, output))
+        self.start("workers.app")
 
     def start_by_procfile(self) -> starting.Process:
         """By the Procfile's own line."""
         line = procfile.parse(procfile.find().read_text())["flower"]
-        self.start(procfile.expand(line, self._env))
+        python, option, *words = procfile.expand(line, self._env)
+        assert (python, option) == (sys.executable, "-m")
+        self.start(*words)
         return self._processes[-1]
 
     def start_flower(self) -> None:

@@ -8,11 +8,11 @@ from sqlalchemy import Connection, event, update
 
 from producer.operations import credits as credits_ops
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.audit import Action
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import InsufficientCredits
+from shared.key_holders import KeyHolder
 from shared.money import corrections, grants, ledger, shortage, unspent
 from tests.integration import batch_world, world
 from tests.integration.batch_world import files_of_its_own

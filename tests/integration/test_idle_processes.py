@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import Connection, event, func, insert, select, text, update
 
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
+from shared.key_holders import KeyHolder
 from tests.integration import batch_world, world
 from workers.batches.scheduler import BatchScheduler
 from workers.maintenance.purge import PURGED, purge_all

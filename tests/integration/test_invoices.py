@@ -8,10 +8,10 @@ from sqlalchemy import Connection
 
 from producer.operations.invoices import list_invoices, read_filters, show_invoice
 from producer.operations.pages import PageQuery
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import InvalidRequest, NotFound
+from shared.key_holders import KeyHolder
 from shared.money import invoices
 from shared.money.ledger import Book
 from tests.integration import world

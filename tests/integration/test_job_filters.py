@@ -11,10 +11,10 @@ from producer.operations.job_cancels import CancelSpec
 from producer.operations.job_filters import find, read_filter
 from producer.operations.pages import PageQuery
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import InvalidRequest
+from shared.key_holders import KeyHolder
 from shared.notifier import Notifier
 from tests.integration import world
 

@@ -17,11 +17,11 @@ from sqlalchemy import update
 
 from producer.admission.prepared import Accepted
 from shared import accounts, clock, key_limits
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import InsufficientCredits
 from shared.jobs.outcomes import Ending
+from shared.key_holders import KeyHolder
 from shared.key_limits import Change
 from shared.money.budget_periods import periods
 from shared.money.key_budgets import EXCEEDED

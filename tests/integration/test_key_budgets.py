@@ -7,14 +7,14 @@ import pytest
 from sqlalchemy import insert, update
 
 from producer.admission.prepared import Accepted
-from shared import accounts, clock, key_limits
-from shared.accounts import KeyHolder
+from shared import accounts, clock, key_holders, key_limits
 from shared.batches import key_holds, states, transitions
 from shared.batches.transitions import Plan
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import InsufficientCredits
 from shared.jobs.outcomes import Ending
+from shared.key_holders import KeyHolder
 from shared.key_limits import Change
 from shared.money import key_budgets, ledger
 from shared.money.shortage import Need
@@ -33,7 +33,7 @@ def budgeted(database: Database, *, credits: float = 1000, **budgets: int) -> Ke
         ledger.grant(connection, account, round(credits * CREDIT))
         id, key = accounts.create_key(connection, account, "live")
         key_limits.change(connection, id, Change(budgets=budgets))  # type: ignore[arg-type]
-        holder = accounts.find_key(connection, key)
+        holder = key_holders.find_key(connection, key)
         assert holder is not None
         return holder
 

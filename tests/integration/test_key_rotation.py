@@ -16,7 +16,7 @@ from producer.admission import auth, kept_secrets
 from producer.admission.auth import Keys
 from producer.operations import webhooks
 from producer.operations.webhooks import WebhookSpec
-from shared import accounts, console_sessions, key_secrets, key_standing
+from shared import accounts, console_sessions, key_holders, key_secrets, key_standing
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, Unauthorized
@@ -172,11 +172,11 @@ def test_two_that_put_a_key_do_it_once(database: Database, put: Put) -> None:
     put(OLD)
     id, key = new_key(database)
     put(*STEPS[2])
-    found = database.read_sync(accounts.find_key, key)
+    found = database.read_sync(key_holders.find_key, key)
     assert found is not None and found.rehash is not None
     for _ in range(2):
         database.write_sync(key_standing.put, [found.rehash])
-    assert database.read_sync(accounts.find_key, key) == found
+    assert database.read_sync(key_holders.find_key, key) == found
     put(OTHER, "", NEW.replace(" ", "_"))
     database.write_sync(key_standing.put, [found.rehash])  # what was noted before, and comes late
     assert mark_of(database, id) == key_secrets.mark(NEW)

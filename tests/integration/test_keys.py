@@ -16,11 +16,11 @@ from producer.app import make_app
 from producer.context import Context
 from producer.operations import jobs as jobs_ops
 from producer.operations.pages import PageQuery
-from shared import accounts, clock
-from shared.accounts import KeyHolder
+from shared import accounts, clock, key_holders
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import NotFound, Unauthorized
+from shared.key_holders import KeyHolder
 from shared.key_texts import Mode, well_formed
 from shared.key_texts import new_key as new_key_text
 from tests.integration import world
@@ -106,7 +106,7 @@ def test_nothing_in_a_dump_is_a_key_or_tells_one(database: Database) -> None:
     candidates = {piece for text in dump for piece in (text, *written.findall(text))}
     for text in candidates:
         assert not well_formed(text)
-        assert database.read_sync(accounts.find_key, text) is None
+        assert database.read_sync(key_holders.find_key, text) is None
     everything = "\n".join(dump)
     for key in keys:
         assert key[18:] not in everything and key[14:] not in everything
@@ -233,7 +233,7 @@ def test_two_processes_record_one_use_a_minute(database: Database) -> None:
     id, _ = new_key(database)
     now = clock.now_micros()
     for used, noted in [(now, now), (now + 59 * clock.MICROS, now), (now + 61 * clock.MICROS, now + 61 * clock.MICROS)]:
-        database.write_sync(accounts.record_uses, {id: used}, older_seconds=60)
+        database.write_sync(key_holders.record_uses, {id: used}, older_seconds=60)
         assert last_used(database, id) == noted
 
 

@@ -16,13 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from producer.admission.prepared import Accepted
 from producer.operations import jobs as jobs_ops
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.audit import Action
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, InsufficientCredits
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending
+from shared.key_holders import KeyHolder
 from shared.money import corrections, grants, ledger, unspent
 from tests.integration import world
 from tests.integration.world import CREDIT

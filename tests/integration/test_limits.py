@@ -13,7 +13,7 @@ from producer.admission.limits import STEPS, Limits, script
 from producer.admission.limits.allowances import Allowance
 from producer.admission.limits.rates import DIMENSIONS, Dimension, RateLimit, requests_of_account
 from shared import clock
-from shared.accounts import KeyHolder
+from shared.key_holders import KeyHolder
 from tests.integration.limit_crowd import crowd, most_within
 from tests.servers import RedisServer
 

@@ -13,11 +13,11 @@ from producer.dialects.messages.pages import PageAsked
 from producer.operations import retried_lines
 from producer.operations.batch_making import make_once
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.batches import result_lines
 from shared.db import Database
 from shared.errors import Conflict, NotFound
 from shared.jobs.outcomes import Ending
+from shared.key_holders import KeyHolder
 from tests.integration import batch_world, world
 from tests.integration.batch_world import files_of_its_own  # noqa: F401
 from workers.batches import merging

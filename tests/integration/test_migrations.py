@@ -1,7 +1,7 @@
 """The migrated schema is the models' schema, however often and by however many it is migrated."""
 
-import subprocess
-import sys
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from shared.db import Database, models
 from shared.db.migrations import config, migrate
 from shared.db.schema import NEWEST
 from shared.environment import inherited
+from tests import starting
 
 
 def options(index: Any) -> list[str]:
@@ -89,12 +90,21 @@ def test_migrating_again_changes_nothing(database_url: str, monkeypatch: pytest.
     opened.close()
 
 
+def _migrating(url: str, errors: Path) -> starting.Process:
+    env = {**inherited(), "FUSIONAI_DATABASE_URL": url}
+    with errors.open("wb") as file, open(os.devnull, "r+b") as nothing:
+        return starting.start_command(["migrate"], env, nothing, nothing, file)
+
+
 def test_two_processes_migrate_at_once(request: Any, tmp_path: Any) -> None:
     for url in (f"sqlite:///{tmp_path / 'new' / 'two.sqlite3'}", request.getfixturevalue("postgres").database()):
-        command = [sys.executable, "-c", f"from shared.db.migrations import migrate; migrate({url!r})"]
-        both = [subprocess.Popen(command, env=inherited(), stderr=subprocess.PIPE) for _ in range(2)]
-        assert [process.communicate(timeout=60)[1] for process in both] == [b"", b""]
-        assert [process.returncode for process in both] == [0, 0]
+        logs = [tmp_path / f"errors-{number}" for number in range(2)]
+        both = [_migrating(url, log) for log in logs]
+        assert [process.wait(60) for process in both] == [0, 0]
+        assert {log.read_text() for log in logs} <= {
+            "",
+            "Another `fusionai migrate` is at work: waiting for its end.\n",
+        }
         opened = Database(url)
         with opened.engine.connect() as connection:
             assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar_one() == 1

@@ -68,8 +68,7 @@ def run(
 
     async def main() -> None:
         publisher, recorder = Publisher(url), Recorder(statistics or url)
-        made = attempts.of(provider, publisher)
-        made.statistics = None if older else recorder
+        made = attempts.of(provider, publisher, statistics=None if older else recorder)
         slots, settler = Slots({world.QUEUE: 10}), Settler(database, Silent(), lambda deliveries: None)
         engine = Engine(database, world.new_worker(database), made, slots, settler)
         engine.start()

@@ -9,10 +9,10 @@ from sqlalchemy import Connection, text
 from producer.operations import invoices as operations
 from producer.operations.invoices import PurchaseSpec
 from producer.operations.pages import PageQuery
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.key_holders import KeyHolder
 from shared.money import payment_doubts, purchases
 from shared.money.invoices import state_month
 from shared.money.ledger import Book

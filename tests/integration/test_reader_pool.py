@@ -42,14 +42,20 @@ def _taken(parts: Iterator[lines.Part | None]) -> tuple[FileReading, bytes]:
     return reading, plan
 
 
-@pytest.fixture
-def readers() -> Iterator[ReaderPool]:
-    """ReaderPool that are up."""
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ReaderPool]:
+    """The readers of this module."""
     made = ReaderPool()
     made.ready()
-    await_condition(made.ready, what="the readers' start")
     yield made
     made.close()
+
+
+@pytest.fixture
+def readers(pool: ReaderPool) -> ReaderPool:
+    """The same, once they are up."""
+    await_condition(pool.ready, what="the readers' start")
+    return pool
 
 
 def test_side_by_side_is_as_one_after_the_other(readers: ReaderPool) -> None:

@@ -10,11 +10,11 @@ from sqlalchemy import Connection, insert, update
 
 from producer.operations import files
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, InternalError, NotFound, StorageAway
 from shared.files import blobs, images
+from shared.key_holders import KeyHolder
 from shared.settings import settings
 from tests.integration import world
 from workers.maintenance import retention

@@ -15,13 +15,13 @@ from producer.operations import files as producer_files
 from producer.operations.batch_retries import RetrySpec
 from producer.operations.pages import PageQuery
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.batches.linked_lines import LinkedLines
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.files import blobs
 from shared.jobs.outcomes import Ending
+from shared.key_holders import KeyHolder
 from shared.settings import settings
 from shared.submissions.schemas import read_submission
 from tests.integration import batch_world, world

@@ -14,9 +14,9 @@ from producer.admission.prepared import Accepted
 from producer.admission.run_once import _once
 from producer.dialects import fusionai
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
+from shared.key_holders import KeyHolder
 from tests.integration import world
 
 BODY = {"model": "gpt-4", "messages": []}

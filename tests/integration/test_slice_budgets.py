@@ -8,12 +8,12 @@ from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
 from producer.operations import batches
-from shared import accounts, clock, key_limits
-from shared.accounts import KeyHolder
+from shared import accounts, clock, key_holders, key_limits
 from shared.batches import credit, key_holds, states
 from shared.db import Database
 from shared.db import models as m
 from shared.jobs import credit_waits
+from shared.key_holders import KeyHolder
 from shared.key_limits import Change
 from shared.money import ledger
 from shared.money.key_budgets import Counted, KeySpend
@@ -139,7 +139,7 @@ def without_budget(database: Database, holder: KeyHolder) -> KeyHolder:
     """Another key of the account."""
 
     def make(connection: Any) -> KeyHolder:
-        found = accounts.find_key(connection, accounts.create_key(connection, holder.account_id, "live")[1])
+        found = key_holders.find_key(connection, accounts.create_key(connection, holder.account_id, "live")[1])
         assert found is not None
         return found
 

@@ -107,6 +107,24 @@ def up(directory: Path, procfile: str, *options: str, from_nothing: bool = False
         await_condition(lambda: not running.left(), what="the end of every process")
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A stack for the tests that leave it as it is, or as it will soon be again; the API's usual port was taken."""
+    workers = SLEEPER.replace("sleeper", "worker")
+    procfile = WEB + SLEEPER + workers + STUBBORN + "ghost: /nowhere/ghost\n"
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", 8000))
+            taken.listen(1)
+        except OSError:
+            pass  # somebody else has it: as good
+        with up(tmp_path_factory.mktemp("up"), procfile, "--workers", "3", FUSIONAI_DRAIN_SECONDS="1") as stack:
+            stack.stack()
+            yield stack
+            stack.end(signal.SIGTERM)  # the stubborn one's child would outlive SIGKILL
+
+
 def test_it_starts_tells_and_stops(tmp_path: Path) -> None:
     with up(tmp_path, WEB + SLEEPER, from_nothing=True) as running:
         stack = running.stack()
@@ -147,18 +165,17 @@ def test_the_same_account_is_shown_the_next_time(tmp_path: Path) -> None:
     assert shown[0] == shown[1]
 
 
-def test_what_dies_starts_again(tmp_path: Path) -> None:
-    with up(tmp_path, WEB + SLEEPER) as running:
-        first = running.stack()
-        for name in ("sleeper", "redis", "web"):
-            os.kill(first["pids"][name], signal.SIGKILL)
-        for name in ("sleeper", "redis", "web"):
-            await_condition(lambda name=name: running.pid(name) not in (0, first["pids"][name]), what=name)
-        client = redis.Redis.from_url(first["redis_url"])
-        await_condition(lambda: _answers(client), what="Redis on its old port")
-        client.close()
-        os.kill(running.pid("sleeper"), signal.SIGKILL)
-        await_condition(lambda: "sleeper ended (SIGKILL); starts again in 0.2 s" in running.output.read_text())
+def test_what_dies_starts_again(running: Up) -> None:
+    first = running.stack()
+    for name in ("sleeper", "redis", "web"):
+        os.kill(first["pids"][name], signal.SIGKILL)
+    for name in ("sleeper", "redis", "web"):
+        await_condition(lambda name=name: running.pid(name) not in (0, first["pids"][name]), what=name)
+    client = redis.Redis.from_url(first["redis_url"])
+    await_condition(lambda: _answers(client), what="Redis on its old port")
+    client.close()
+    os.kill(running.pid("sleeper"), signal.SIGKILL)
+    await_condition(lambda: "sleeper ended (SIGKILL); starts again in 0.2 s" in running.output.read_text())
 
 
 def _answers(client: redis.Redis) -> bool:
@@ -177,12 +194,11 @@ def test_the_stubborn_are_killed_in_time_with_their_children(tmp_path: Path) -> 
         assert "stubborn did not stop in time: killed" in running.output.read_text()
 
 
-def test_the_children_of_what_died_do_not_stay(tmp_path: Path) -> None:
-    with up(tmp_path, WEB + STUBBORN) as running:
-        stubborn = running.stack()["pids"]["stubborn"]
-        await_condition(lambda: len(_group(stubborn)) == 2, what="the stubborn child")
-        os.kill(stubborn, signal.SIGKILL)
-        await_condition(lambda: not _group(stubborn), what="the end of its child")
+def test_the_children_of_what_died_do_not_stay(running: Up) -> None:
+    stubborn = running.pid("stubborn")
+    await_condition(lambda: len(_group(stubborn)) == 2, what="the stubborn child")
+    os.kill(stubborn, signal.SIGKILL)
+    await_condition(lambda: not _group(stubborn), what="the end of its child")
 
 
 def _group(leader: int) -> list[int]:
@@ -208,13 +224,11 @@ def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
         running.stack()
 
 
-def test_one_directory_has_one_stack(tmp_path: Path) -> None:
-    with up(tmp_path, WEB) as running:
-        running.stack()
-        other = Up(tmp_path, WEB)
-        assert other.process.wait(20) == 1
-        assert f"already runs in {running.state} (process {running.process.pid})" in other.output.read_text()
-        assert running.process.poll() is None
+def test_one_directory_has_one_stack(running: Up) -> None:
+    other = Up(running.state.parent, WEB)
+    assert other.process.wait(20) == 1
+    assert f"already runs in {running.state} (process {running.process.pid})" in other.output.read_text()
+    assert running.process.poll() is None
 
 
 @pytest.mark.parametrize("how", ["option", "FUSIONAI_PORT", "FUSIONAI_METRICS_PORT"])
@@ -230,27 +244,21 @@ def test_a_fixed_port_that_is_taken_is_said(tmp_path: Path, how: str) -> None:
         assert not running.left()
 
 
-def test_a_usual_port_that_is_taken_is_passed_over(tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taken.bind(("127.0.0.1", 8000))
-            taken.listen(1)
-        except OSError:
-            pass  # somebody else has it: as good
-        with up(tmp_path, WEB) as running:
-            base_url = running.stack()["base_url"]
-            assert base_url != "http://127.0.0.1:8000/v1"
-            assert "port 8000 is taken: API listens on" in running.output.read_text()
+def test_a_usual_port_that_is_taken_is_passed_over(running: Up) -> None:
+    assert running.stack()["base_url"] != "http://127.0.0.1:8000/v1"
+    assert "port 8000 is taken: API listens on" in running.output.read_text()
 
 
-def test_workers_are_started_as_often_as_asked(tmp_path: Path) -> None:
-    with up(tmp_path, WEB + SLEEPER.replace("sleeper", "worker"), "--workers", "3") as running:
-        assert {name for name in running.stack()["pids"] if name.startswith("worker")} == {
-            "worker.1",
-            "worker.2",
-            "worker.3",
-        }
+def test_workers_are_started_as_often_as_asked(running: Up) -> None:
+    assert {name for name in running.stack()["pids"] if name.startswith("worker")} == {
+        "worker.1",
+        "worker.2",
+        "worker.3",
+    }
+
+
+def test_a_program_that_is_not_there_is_said_and_the_rest_runs(running: Up) -> None:
+    assert "ghost cannot start" in running.output.read_text()
 
 
 def test_json_is_the_only_output(tmp_path: Path) -> None:
@@ -264,12 +272,6 @@ def test_a_wrong_procfile_is_said(tmp_path: Path) -> None:
     running = Up(tmp_path, "web python\n")
     assert running.process.wait(20) == 1
     assert "line 1: expected `name: command`" in running.output.read_text()
-
-
-def test_a_program_that_is_not_there_is_said_and_the_rest_runs(tmp_path: Path) -> None:
-    with up(tmp_path, WEB + "ghost: /nowhere/ghost\n") as running:
-        running.stack()
-        assert "ghost cannot start" in running.output.read_text()
 
 
 @pytest.mark.parametrize(

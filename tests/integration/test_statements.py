@@ -14,10 +14,10 @@ from sqlalchemy import Connection, event, update
 from producer.operations.invoices import list_invoices
 from producer.operations.pages import PageQuery
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.audit import Action
 from shared.db import Database, retention_marks
 from shared.db import models as m
+from shared.key_holders import KeyHolder
 from shared.money import corrections, statements
 from shared.money.ledger import Book
 from shared.verify import verify

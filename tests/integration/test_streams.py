@@ -17,7 +17,6 @@ from producer.dialects.fusionai.manners import framing
 from producer.operations import stream
 from producer.waiting import stream_readers, stream_relay
 from producer.waiting.stream_starts import StreamLimits
-from shared.accounts import KeyHolder
 from shared.answers import streams
 from shared.answers.streams import part
 from shared.db import Database
@@ -25,6 +24,7 @@ from shared.errors import Conflict, FusionError, NotFound, Timeout, Unavailable
 from shared.jobs import transitions
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending
+from shared.key_holders import KeyHolder
 from shared.notifier import Notifier
 from shared.settings import settings
 from tests.acceptance.sse import added_up

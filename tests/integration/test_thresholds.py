@@ -9,9 +9,9 @@ from typing import Any
 from producer.operations import credits as credits_ops
 from producer.operations.credits import ThresholdSpecs
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
+from shared.key_holders import KeyHolder
 from shared.money import ledger
 from shared.money.ledger import Book
 from tests.integration import world

@@ -8,10 +8,10 @@ from sqlalchemy import Connection, event
 
 from producer.operations.auto_top_ups import AutoTopUpSpec, set_auto_top_up, show
 from producer.operations.invoices import void_invoice
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import InvalidRequest
+from shared.key_holders import KeyHolder
 from shared.money import purchases, top_ups
 from shared.payments.collecting import Collector
 from shared.settings import settings

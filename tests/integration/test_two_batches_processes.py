@@ -9,11 +9,11 @@ from sqlalchemy import delete, select
 
 from producer.operations import batches as producer_batches
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.batches import transitions
 from shared.db import AmbiguousCommitError, Database
 from shared.db import models as m
 from shared.files import blobs
+from shared.key_holders import KeyHolder
 from shared.settings import settings
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401

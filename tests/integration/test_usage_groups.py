@@ -9,11 +9,11 @@ from sqlalchemy import delete
 from producer.operations import usage_groups
 from producer.operations.pages import PageQuery
 from producer.operations.usage import Selection, read_period
-from shared import accounts, clock
-from shared.accounts import KeyHolder
+from shared import accounts, clock, key_holders
 from shared.db import Database, retention_marks
 from shared.db import models as m
 from shared.errors import InvalidRequest, RateLimited
+from shared.key_holders import KeyHolder
 from tests.integration import world
 
 
@@ -21,7 +21,9 @@ def another_key(database: Database, holder: KeyHolder, name: str) -> KeyHolder:
     """A second live key of the same account."""
 
     def make(connection: Any) -> KeyHolder:
-        found = accounts.find_key(connection, accounts.create_key(connection, holder.account_id, "live", name=name)[1])
+        found = key_holders.find_key(
+            connection, accounts.create_key(connection, holder.account_id, "live", name=name)[1]
+        )
         assert found is not None
         return found
 

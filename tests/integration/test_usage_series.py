@@ -7,11 +7,11 @@ from sqlalchemy import func, select
 
 from producer.operations import usage_series
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import InvalidRequest
 from shared.jobs.outcomes import Ending
+from shared.key_holders import KeyHolder
 from tests import contract
 from tests.integration import world
 

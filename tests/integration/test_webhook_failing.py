@@ -10,9 +10,9 @@ from producer import objects
 from producer.operations import webhooks as hooks
 from producer.operations.webhooks import WebhookChange, WebhookSpec
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
+from shared.key_holders import KeyHolder
 from shared.settings import settings
 from tests.contract import check_object
 from tests.integration import world

@@ -13,10 +13,10 @@ from producer.operations import webhooks as hooks
 from producer.operations.pages import PageQuery
 from producer.operations.webhooks import RotateSpec, WebhookChange, WebhookSpec
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, FusionError, InvalidRequest, NotFound
+from shared.key_holders import KeyHolder
 from shared.money.ledger import Book
 from shared.objects.events import event_object
 from shared.webhooks import events, signing

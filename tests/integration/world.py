@@ -13,14 +13,14 @@ from producer.admission import accept
 from producer.admission.accept import Acceptor
 from producer.admission.idempotency import Claim
 from producer.admission.prepared import Accepted, PreparedJobs
-from shared import accounts, clock
-from shared.accounts import KeyHolder
+from shared import accounts, clock, key_holders
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db import models as m
 from shared.jobs import leases, transitions
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending, Requeue, Settled
+from shared.key_holders import KeyHolder
 from shared.money import ledger
 from shared.settings import settings
 from shared.submissions.schemas import Submission, read_submission
@@ -103,7 +103,7 @@ def open_account(database: Database, credits: float = 1000, *, test: bool = Fals
         if credits:
             ledger.grant(connection, account, round(credits * CREDIT))
         _, key = accounts.create_key(connection, account, "test" if test else "live")
-        holder = accounts.find_key(connection, key)
+        holder = key_holders.find_key(connection, key)
         assert holder is not None
         return holder
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
 from shared import accounts, clock
-from shared.accounts import find_key
 from shared.db import Database
 from shared.db.models import api_keys, thresholds
 from shared.errors import InvalidRequest, NotFound
+from shared.key_holders import find_key
 from shared.key_texts import Mode, key_hash, new_key, well_formed
 from shared.money import ledger
 from shared.settings import settings

@@ -10,8 +10,8 @@ from producer.admission import fair_share
 from producer.admission.auth import Keys
 from producer.admission.fair_share import Buckets, FairShare
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.errors import RateLimited, Unauthorized
+from shared.key_holders import KeyHolder
 from shared.key_texts import new_key
 from shared.settings import settings
 

@@ -8,8 +8,8 @@ import pytest
 from producer.admission.limits import Limits
 from producer.admission.limits.rates import RateLimit
 from producer.dialects.fluence import DIALECT
-from shared.accounts import KeyHolder
 from shared.errors import RateLimited
+from shared.key_holders import KeyHolder
 
 HOLDER = KeyHolder("key_1", "acct_1", "live", None, 100)
 

@@ -13,8 +13,8 @@ from producer.admission.limits.allowances import Allowance, Ruling
 from producer.admission.limits.local import OwnLog
 from producer.admission.limits.rates import DIMENSIONS, TOKENS_OF_KEY, Dimension, RateLimit
 from producer.web.rate_headers import limit_headers
-from shared.accounts import KeyHolder
 from shared.errors import RateLimited
+from shared.key_holders import KeyHolder
 from shared.key_limits import KeyLimits
 from shared.money import plans
 

@@ -8,21 +8,31 @@ import pytest
 from click.testing import CliRunner
 
 from producer.cli import main
-from shared import environment, logs, settings, settings_faults, settings_limits, settings_money, settings_outside
+from shared import (
+    environment,
+    logs,
+    settings,
+    settings_faults,
+    settings_limits,
+    settings_money,
+    settings_outside,
+    settings_work,
+)
 from shared.settings import Settings, read_settings
 from shared.submissions.catalogue import SANDBOX, checked
 from shared.submissions.catalogue_files import joined
 from workers import app
 
 SOURCE = Path(settings.__file__)
-LIMITS, OUTSIDE, MONEY = (Path(str(one.__file__)) for one in (settings_limits, settings_outside, settings_money))
+PARTS_OF_IT = (settings_work, settings_limits, settings_outside, settings_money)
+WORK, LIMITS, OUTSIDE, MONEY = (Path(str(one.__file__)) for one in PARTS_OF_IT)
 TABLE = SOURCE.parents[1] / "deploy" / "settings.md"
 HEAD = """# Settings
 
 Environment variables, or lines of a `.env` file in the working directory; `deploy/operating.md` explains most.
 A `FUSIONAI_…` that is none of them changes nothing; commands and processes warn of it when they start.
-It is made of `shared/settings.py` and its parts `shared/settings_limits.py`, `shared/settings_outside.py` and
-`shared/settings_money.py`:
+It is made of `shared/settings.py` and its parts `shared/settings_work.py`, `shared/settings_limits.py`,
+`shared/settings_outside.py` and `shared/settings_money.py`:
 `SETTINGS_TABLE=write pytest tests/unit/test_settings.py` makes it anew.
 
 | variable | default | what |
@@ -34,7 +44,12 @@ PART = """
 | variable | default | what |
 |---|---|---|
 """
-PARTS = {"Limits and time-outs": LIMITS, "Webhooks, data hub and web search": OUTSIDE, "Payments and invoices": MONEY}
+PARTS = {
+    "Workers, leases and retention": WORK,
+    "Limits and time-outs": LIMITS,
+    "Webhooks, data hub and web search": OUTSIDE,
+    "Payments and invoices": MONEY,
+}
 PROVIDERS = """
 ## Providers
 
@@ -93,7 +108,9 @@ def _default(name: str) -> str:
 
 
 def test_each_setting_is_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [name for source in (MONEY, OUTSIDE, LIMITS, SOURCE) for names, _ in documented(source) for name in names]
+    found = [
+        name for source in (MONEY, OUTSIDE, LIMITS, WORK, SOURCE) for names, _ in documented(source) for name in names
+    ]
     assert found == list(Settings.model_fields)
     if environment.inherited().get("SETTINGS_TABLE") == "write":
         TABLE.write_text(table())

@@ -56,6 +56,7 @@ def test_without_a_variable_it_stays_off(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_without_the_packages_the_process_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "shared.telemetry.sdk", None)
+    monkeypatch.delattr("shared.telemetry.sdk", raising=False)  # another file of this session may have imported it
     with pytest.raises(Wrong, match=r"pip install 'fusionai\[otel\]'"):
         telemetry.start("test")
 

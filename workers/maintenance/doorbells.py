@@ -6,10 +6,11 @@ has been leased.
 
 from collections import deque
 from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, text
 
-from shared import clock
+from shared import clock, db
 from shared.db import models as m
 from shared.db.models.jobs import RUNNING, WOKEN
 from shared.jobs import leases
@@ -19,6 +20,8 @@ from workers.maintenance.chunks import MANY
 YOUNG_SECONDS = 3.0
 #: A doorbell this much older than one that has already been answered on the same queue is lost.
 OVERTAKEN_MICROS = 60 * clock.MICROS
+#: So long after a first lease was over, its job is nobody's.
+UNANSWERED_MICROS = clock.MICROS
 
 
 class DoorbellWatch:
@@ -37,7 +40,7 @@ class DoorbellWatch:
         self._newest = {queue: self._newest.get(queue, deque()) for queue in newest}
         old: dict[str, int] = {}
         for queue, looks in self._newest.items():
-            if looks and now < looks[-1][0]:
+            if looks and not 0 <= now - looks[-1][0] <= self._seconds:  # in between nobody has looked
                 looks.clear()
             looks.append((now, newest[queue]))
             while len(looks) > 1 and looks[1][0] <= now - self._seconds:
@@ -67,8 +70,23 @@ def lost_before(connection: Connection, woken_by: Mapping[str, int]) -> dict[str
 
 def unwake_lost(connection: Connection, queue: str, limit: int) -> int:
     """Leave up to MANY jobs to the feeder that were woken before then and not leased; how many."""
-    lost = select(m.jobs.c.id).where(m.jobs.c.queue == queue, text(WOKEN), m.jobs.c.woken_at < limit).limit(MANY)
-    ids = list(connection.execute(lost).scalars())
+    lost = select(m.jobs.c.id).where(m.jobs.c.queue == queue, text(WOKEN), m.jobs.c.woken_at < limit)
+    return _unwake(connection, lost.where(~_being_begun(db.now(connection))))
+
+
+def unwake_unanswered(connection: Connection) -> int:
+    """The same of jobs whose first lease nobody has taken, or has died with, a while after it was over; how many."""
+    late = db.now(connection) - UNANSWERED_MICROS
+    return _unwake(connection, select(m.jobs.c.id).where(text(WOKEN), text(leases.GIVEN), m.jobs.c.run_at < late))
+
+
+def _unwake(connection: Connection, lost: Select[Any]) -> int:
+    ids = list(connection.execute(lost.limit(MANY)).scalars())
     if ids:
         leases.unwake(connection, ids)
     return len(ids)
+
+
+def _being_begun(now: int) -> ColumnElement[bool]:
+    """The jobs that are their messages' still; of a clock that was set back since then nobody waits for the end."""
+    return and_(text(leases.GIVEN), m.jobs.c.run_at > now, m.jobs.c.woken_at <= now)

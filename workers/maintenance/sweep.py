@@ -8,7 +8,7 @@ import argparse
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from sqlalchemy import Connection
@@ -29,24 +29,30 @@ from shared.submissions.catalogue import job_queues
 from workers.maintenance import key_counts, recovery
 from workers.maintenance.chunks import in_chunks
 from workers.maintenance.credit_admission import CreditAdmission
-from workers.maintenance.doorbells import YOUNG_SECONDS, DoorbellWatch, lost_before, newest_doorbells, unwake_lost
+from workers.maintenance.doorbells import (
+    YOUNG_SECONDS,
+    DoorbellWatch,
+    lost_before,
+    newest_doorbells,
+    unwake_lost,
+    unwake_unanswered,
+)
 from workers.maintenance.feeder import Feeder
 from workers.maintenance.isolation import Isolator, steps
+from workers.maintenance.lapser import Lapser
 from workers.maintenance.overdue import CHUNK, end_overdue, overdue
 from workers.maintenance.payments import PaymentRounds
 from workers.maintenance.probation import ProbationSupervisor
 from workers.maintenance.purge import purge_all
 from workers.maintenance.retention import Retention
 from workers.maintenance.signs import Sign, seen
-from workers.maintenance.staleness import DueWatch, LeaseWatch, RingWatch
+from workers.maintenance.staleness import DueWatch, RingWatch
 from workers.maintenance.tally import Tally
 from workers.maintenance.turning import Turner
 from workers.webhooks.due import DUE_SECONDS, due_deliveries
 
 log = logging.getLogger(__name__)
 
-#: A sweeper that waited so long to write has others wait as well, in seconds.
-HELD_UP_SECONDS = 1.0
 #: What a sweeper counts: worker processes that had ended, their jobs, jobs past their deadline or cancelled, jobs and
 #: deliveries sent to the broker.
 DONE = ("workers_ended", "jobs_taken_back", "jobs_ended", "jobs_queued", "deliveries_queued")
@@ -64,9 +70,7 @@ class Sweeper:
         self._credit = CreditAdmission(database)
         self.retention = Retention(database)
         self.payments = PaymentRounds(database, ring)
-        self._leases = LeaseWatch()
-        #: Until when whoever falls silent is excused: the database could not be written to.
-        self._excused_until = 0.0
+        self._lapser = Lapser(database)
         self._doorbells = DoorbellWatch(YOUNG_SECONDS)
         self._due = DueWatch(DUE_SECONDS)
         self._rings = RingWatch()
@@ -84,7 +88,15 @@ class Sweeper:
 
     def run_once(self) -> None:
         """Everything once: lapses, expiries, cancels, lost doorbells, due deliveries, feeding, retention."""
-        every: dict[str, Callable[[], object]] = {
+        try:
+            steps({**self._repairs(), **self._slow_rounds()})
+        except Exception:
+            self._lapser.doubt()
+            raise
+
+    def _repairs(self) -> dict[str, Callable[[], object]]:
+        """What is done in each sweep, in this order, by its name in the log."""
+        return {
             "ending expired worker leases": self.lapse,
             "looking for what is to be done": self._look,
             "requeuing jobs of lost workers": self._if_seen("held", self.take_back),
@@ -101,16 +113,13 @@ class Sweeper:
             "feeding": self.feed,
             "purging": self._if_seen("purge", lambda: purge_all(self._database)),
         }
+
+    def _slow_rounds(self) -> dict[str, Callable[[], object]]:
+        """What goes on beside the sweeps of a process, and is done to its end by a single one."""
         if self._probation is None:
-            every.update({"retention": self.retention.run_once, "payments": self.payments.run_once})
-        else:
-            every.update({"retention": self.retention.turn, "payments": self.payments.turn})
-            every["probation"] = self._probation.run_once
-        try:
-            steps(every)
-        except Exception:
-            self._doubt()
-            raise
+            return {"retention": self.retention.run_once, "payments": self.payments.run_once}
+        turns = {"retention": self.retention.turn, "payments": self.payments.turn}
+        return {**turns, "probation": self._probation.run_once}
 
     def _look(self) -> None:
         self._seen = None
@@ -121,21 +130,8 @@ class Sweeper:
         return lambda: step() if self._seen is None or sign in self._seen else None
 
     def lapse(self) -> None:
-        """End incarnations that have been watched, without a pause, not to renew their lease for all its length."""
-        asked, whole = clock.elapsed(), settings().lease_seconds
-        leases = self._database.read_sync(recovery.living)
-        silent = self._leases.look(leases, asked, clock.elapsed())
-        over = {id: leases[id] for id, seconds in silent.items() if seconds >= whole}
-        if not over:
-            return
-        late = {id for id, seconds in silent.items() if seconds >= whole - self._beats()} - over.keys()
-        excused = asked < self._excused_until
-        lapsed = self._database.write_sync(_lapse, over, late, excused=excused, asked=clock.monotonic())
-        if lapsed is None:
-            self._doubt()
-        elif lapsed:
-            self.done["workers_ended"] += len(lapsed)
-            crash.point("lapse.after_commit")
+        """End the leases of workers that have fallen silent."""
+        self.done["workers_ended"] += self._lapser.run_once()
 
     def take_back(self) -> None:
         """Queue again what lapsed incarnations still hold."""
@@ -194,6 +190,7 @@ class Sweeper:
             limits = self._database.read_sync(lost_before, before)
             for queue, limit in sorted(limits.items()):
                 in_chunks(self._database, partial(unwake_lost, queue=queue, limit=limit))
+            in_chunks(self._database, unwake_unanswered)
 
     def ring_due_deliveries(self) -> None:
         """Ring for deliveries that nobody is sending, while their queue has room; seldom for what was rung already."""
@@ -235,24 +232,6 @@ class Sweeper:
         if deliveries := [id for _, due in done for id in due]:
             self._bell.ring(WEBHOOKS, deliveries).result()
         return sum(touched for touched, _ in done)
-
-    def _doubt(self) -> None:
-        """The database cannot be written to, so nobody can renew: give them a beat for it, and excuse who has ended."""
-        now, whole = clock.elapsed(), settings().lease_seconds
-        self._leases.doubt(whole - self._beats(), now)
-        self._excused_until = now + whole + self._beats()
-
-    def _beats(self) -> float:
-        return recovery.TOGETHER_BEATS * settings().beat_seconds
-
-
-def _lapse(
-    connection: Connection, over: Mapping[str, int], late: Collection[str], *, excused: bool, asked: float
-) -> list[str] | None:
-    """Lapse them, unless this very write was held up (None): so may have been theirs."""
-    if clock.monotonic() - asked > HELD_UP_SECONDS:
-        return None
-    return recovery.lapse(connection, over, late=late, excused=excused)
 
 
 def _expiring(connection: Connection, besides: Sequence[str]) -> list[str]:

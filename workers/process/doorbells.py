@@ -12,6 +12,7 @@ from typing import Any
 from celery.worker import state, strategy
 
 from shared import logs
+from shared.broker.doorbells import FIRST
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ def at_once(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[...,
         state.total_count[task.name] += 1
         try:
             args, kwargs, *_ = body
+            if message.delivery_info.get("redelivered"):  # whoever had it before may have begun these jobs
+                kwargs = {name: value for name, value in kwargs.items() if name != FIRST}
             task.run(*args, **kwargs)
         except Exception as error:  # whoever can write to the broker may have made it
             log.error("a message of task %s could not be taken: %s", task.name, logs.trace(error))

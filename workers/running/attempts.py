@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from shared import clock, crash
 from shared.errors import ProviderError, StorageAway
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending, Requeue
@@ -22,8 +21,9 @@ from shared.submissions.steps.grounding import SEARCH
 from workers.pacing import PATIENCE, Pace, Permit, Recorder, Wait
 from workers.providers import ProviderAnswer, ProviderCall, Upstream
 from workers.running import attempt_records as records
-from workers.running import counting, job_rows, outcomes, paused, requeues, stepping, tiers, time_left, traced
+from workers.running import counting, job_rows, outcomes, paused, requeues, stepping, tiers, time_left
 from workers.running.attempt_records import NO_ROOM
+from workers.running.caller import Caller
 from workers.running.fallback import choose
 from workers.running.images import ImageKeeper, links
 from workers.running.job_rows import Work
@@ -31,7 +31,7 @@ from workers.running.partial_answer import PartialAnswer
 from workers.running.publisher import HeldSink, Publisher
 from workers.running.retry import PAUSED, Defer, GiveUp, Retry, Situation, decide
 from workers.running.sinks import CallSink, lifetime, streaming
-from workers.upstream.faults import BAD_SIGNATURE, NOT_CONFIGURED, label
+from workers.upstream.faults import BAD_SIGNATURE, label
 
 #: How long a call waits here for its turn while another offer is left (else PATIENCE), in seconds.
 BRIEF_PATIENCE = 0.5
@@ -53,6 +53,10 @@ class Attempts:
     statistics: Recorder | None = None
     #: The providers that an operator has paused.
     paused: Callable[[], Collection[str]] = frozenset
+    caller: Caller = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.caller = Caller(self.upstreams, self.image_keeper, self.statistics)
 
     async def run(self, job: Leased, attempts: list[dict[str, Any]], partial: PartialAnswer) -> Ending | Requeue:
         """What comes of a job here.
@@ -121,7 +125,7 @@ class _Run:
             made = await self._once()
             if not isinstance(made, ProviderError) or not tiers.harmless(made, self.offer):
                 return made
-            wait = self._pause_for_room()
+            wait = paused.seconds_for_room(self.job, self.attempts)
             if self.lane == "batch" or wait > IN_PLACE_SECONDS:
                 return self._put_off(wait, NO_ROOM, failures)
             await asyncio.sleep(wait)
@@ -240,29 +244,10 @@ class _Run:
         return error
 
     async def _call(self, sink: CallSink | None, permit: Permit | None) -> ProviderAnswer:
-        """The call itself, whose end is reported to the pace."""
-        offer, whole = self.offer, self.partial.take_whole
         limits = time_left.limits(self.job, self.offers, streamed=sink is not None, turns_soon=self._turns_soon())
-        call = ProviderCall(self.job.id, self.job.type, self.request, offer, sink, limits, whole)
-        began = clock.monotonic()
-        try:
-            crash.point("call.before")
-            with traced.call(self.job, offer, self.request) as span:
-                answer = await self._upstream().call(call)
-                traced.answered(span, answer)
-            ended = clock.monotonic()
-        except BaseException as error:
-            if permit is not None:
-                permit.broken(error, harmless=isinstance(error, ProviderError) and tiers.harmless(error, offer))
-            raise
-        if permit is not None:
-            permit.answered(answer.limits, answer.usage.prompt_tokens + answer.usage.completion_tokens)
-        if self.job.type == "image":
-            await self.by.image_keeper.put_links(call, answer, of_batch=self.job.batch_id is not None)
-        if permit is not None:
-            counting.answered(self.by.statistics, offer, began, ended, sink)
-        crash.point("call.after")
-        return answer
+        whole = self.partial.take_whole
+        call = ProviderCall(self.job.id, self.job.type, self.request, self.offer, sink, limits, whole)
+        return await self.by.caller.call(call, self.job, sink, permit)
 
     def _turns_soon(self) -> bool:
         """Whether a silent provider is soon given up for another offer; one of a cheap tier is not."""
@@ -278,17 +263,6 @@ class _Run:
 
     def _step(self) -> str | None:
         return self.work.walk.step.name if self.work.walk is not None else None
-
-    def _pause_for_room(self) -> float:
-        """How long to wait for room in the cheap tier."""
-        refusals = records.refusals(self.attempts)
-        left, base = time_left.until_usual(self.job), settings().retry_base_seconds
-        return tiers.pause(max(refusals, 1), left, base_seconds=base, jitter=random.random())
-
-    def _upstream(self) -> Upstream:
-        if upstream := self.by.upstreams.get(self.offer.provider):
-            return upstream
-        raise ProviderError(f"provider {self.offer.provider} is not configured on this worker", code=NOT_CONFIGURED)
 
     def _sink(self) -> AbstractContextManager[CallSink | None]:
         """Where the answer goes as it comes."""

@@ -58,14 +58,17 @@ class Engine:
         self._at_once: dict[str, list[str]] = {}
         self._astray: set[tuple[str, int]] = set()
         self._recorder = ProgressRecorder(database)
+        #: Those of them that were begun by a first lease, until they are settled.
+        self._unsettled_first: set[str] = set()
         self._leasing = Leasing(
             *(database, worker_id, slots, consume),
             busy=lambda: len(self._running),
             begin=self._begin,
             begin_first=self._begin_first,
+            is_unwritten=lambda id: id in self._unsettled_first,
             leave=self._unwake,
         )
-        self._unwritten = UnwrittenLeases(database, worker_id, self._interrupt)
+        self._unwritten = UnwrittenLeases(database, worker_id, self._taken_away)
 
     def start(self) -> None:
         """Lease whatever is offered from now on."""
@@ -165,7 +168,13 @@ class Engine:
         self._calling.add(job.id)
         self._running[job.id] = asyncio.create_task(self._run(job))
 
+    def _taken_away(self, id: str) -> None:
+        """The lease of a job that was begun first is refused: others may run it, if it is still queued."""
+        self._interrupt(id)
+        self._unwake([id])
+
     def _begin_first(self, job: Leased, at: int) -> None:
+        self._unsettled_first.add(job.id)
         self._unwritten.add(job, at)
         self._begin(job)
 
@@ -187,6 +196,7 @@ class Engine:
             if self._running.get(job.id) is asyncio.current_task():
                 del self._running[job.id]
             self._cancelled.discard(job.id)
+            self._unsettled_first.discard(job.id)
             if freed is None:
                 self._slots.give_back(job.queue)
             else:

@@ -12,6 +12,7 @@ from shared.db import Database, is_away
 from shared.jobs import first_leases, leases
 from shared.jobs.leases import Leased
 from shared.queues import lane_of
+from shared.submissions.rows import EARLIER_MICROS
 from workers.running.slots import BRAKED_SECONDS, Slots
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class Leasing:
     """The leasing of one engine.
 
     `busy`: how many jobs run here; `begin` runs one that was leased, `begin_first` one whose lease is not written yet,
-    from an instant on; `leave` leaves ids to the feeder.
+    from an instant on; `is_unwritten`: it runs here so; `leave` leaves ids to the feeder.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Leasing:
         busy: Callable[[], int],
         begin: Callable[[Leased], None],
         begin_first: Callable[[Leased, int], None],
+        is_unwritten: Callable[[str], bool],
         leave: Callable[[Sequence[str]], None],
     ) -> None:
         self._database = database
@@ -51,6 +53,7 @@ class Leasing:
         self._busy = busy
         self._begin = begin
         self._begin_first = begin_first
+        self._is_unwritten = is_unwritten
         self._leave = leave
         self._paused: set[str] = set()
         #: Of the ids that wait, those whose first lease this process has been given.
@@ -129,12 +132,24 @@ class Leasing:
 
     async def lease(self, taken: Mapping[str, Sequence[str]]) -> None:
         """Lease what has got slots, by queue; what is not leased gives them back."""
+        taken = self._without_own(taken)
         if self._first:
             given, taken = _divided(taken, self._first)
             if given:
                 await self._take_first(given)
         if taken:
             await self._lease(taken)
+
+    def _without_own(self, taken: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+        """Without those that have been begun here by a first lease that is not written: their doorbell rang again."""
+        own = {id for ids in taken.values() for id in ids if self._is_unwritten(id)}
+        if not own:
+            return taken
+        self._first -= own
+        again, taken = _divided(taken, own)
+        for queue, ids in again.items():
+            self._slots.give_back(queue, len(ids))
+        return taken
 
     async def _take_first(self, given: Mapping[str, Sequence[str]]) -> None:
         """Begin those jobs whose first lease was given to this process; where that is too late, lease them."""
@@ -149,7 +164,7 @@ class Leasing:
             self._begin_first(job, began_at)
         _, late = _divided(given, {job.id for job in jobs})
         if late:
-            await self._lease(late, early_micros=leases.GIVEN_MICROS)
+            await self._lease(late, early_micros=leases.GIVEN_MICROS + EARLIER_MICROS)
 
     async def _lease(self, taken: Mapping[str, Sequence[str]], *, early_micros: int = 0) -> None:
         try:

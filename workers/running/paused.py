@@ -1,11 +1,16 @@
 """What a job does whose provider is not to be called just now: wait in its slot, be put off, or turn."""
 
-from typing import Final
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from shared.errors import ProviderError
+from shared.jobs.leases import Leased
 from shared.providers.states import words
 from shared.queues import Lane
+from shared.settings import settings
 from workers.pacing import PATIENCE, Wait
+from workers.running import attempt_records, tiers, time_left
 from workers.running.retry import BARRED, PAUSED
 
 #: How long a provider is down before a batch line turns to another offer without having called it: nearly a second, for
@@ -43,6 +48,12 @@ def turns(wait: Wait, lane: Lane, *, another_left: bool) -> bool:
 def seconds_put_off(wait: Wait, *, another_left: bool) -> float:
     """For how long a line is put off, which looks again early while it has another offer."""
     return min(wait.seconds, LASTED_SECONDS) if another_left else wait.seconds
+
+
+def seconds_for_room(job: Leased, attempts: Sequence[Mapping[str, Any]]) -> float:
+    """How long to wait for room in a cheap service tier, after those of these attempts that found none."""
+    refusals, left = attempt_records.refusals(attempts), time_left.until_usual(job)
+    return tiers.pause(max(refusals, 1), left, base_seconds=settings().retry_base_seconds, jitter=random.random())
 
 
 def failure(wait: Wait) -> ProviderError:

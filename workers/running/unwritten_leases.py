@@ -6,14 +6,15 @@ was begun; one that is refused, since its job was cancelled or is somebody else'
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from shared import crash, logs
 from shared.background import BackgroundTasks
-from shared.db import Database
+from shared.db import Database, is_away
+from shared.db.batcher import Batcher
 from shared.jobs import first_leases
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending
@@ -32,7 +33,7 @@ class _Begun:
     job: Leased
     at: int
     #: Its lease is being written.
-    written: "asyncio.Future[None] | None" = None
+    writing: "asyncio.Task[None] | None" = None
 
 
 class UnwrittenLeases:
@@ -44,7 +45,8 @@ class UnwrittenLeases:
         self._refused = refused
         self._begun: dict[str, _Begun] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._writing = BackgroundTasks(log, "could not write the leases of jobs that have begun: %s")
+        self._batcher: Batcher[_Begun, bool] = Batcher(self._flush)
+        self._writing = BackgroundTasks(log, "could not write the lease of a job that has begun: %s")
 
     def add(self, job: Leased, at: int) -> None:
         """A job has been begun, at an instant of the rows' time."""
@@ -55,52 +57,48 @@ class UnwrittenLeases:
     async def ended(self, job: Leased, outcome: JobOutcome) -> JobOutcome:
         """What came of a job, as it is to be settled: by the epoch that it has now, or with no lease ever written."""
         begun = self._begun.get(job.id)
-        if begun is not None and begun.job is job:
-            if begun.written is None and isinstance(outcome, Ending):
+        if begun is not None:
+            if begun.writing is None and isinstance(outcome, Ending):
                 del self._begun[job.id]
                 return replace(outcome, came_from="queued", began_at=begun.at)
-            await self._write({job.id: begun})
+            await asyncio.shield(self._write(begun))
         return outcome if outcome.epoch == job.epoch else replace(outcome, epoch=job.epoch)
 
     def _write_all(self) -> None:
         self._timer = None
-        if some := {id: begun for id, begun in self._begun.items() if begun.written is None}:
-            self._writing.start(self._write(some))
+        for begun in self._begun.values():
+            self._write(begun)
 
-    async def _write(self, some: Mapping[str, _Begun]) -> None:
-        """Write these leases, or wait until they are, however long the database is away."""
-        mine = {id: begun for id, begun in some.items() if begun.written is None}
-        if mine:
-            future = asyncio.get_running_loop().create_future()
-            for begun in mine.values():
-                begun.written = future
-            try:
-                self._note(mine, await self._written({id: begun.at for id, begun in mine.items()}))
-            finally:
-                future.set_result(None)
-        for begun in some.values():
-            if begun.written is not None:
-                await asyncio.shield(begun.written)
+    def _write(self, begun: _Begun) -> "asyncio.Task[None]":
+        """The writing of a lease, which is begun where it was not."""
+        if begun.writing is None:
+            begun.writing = self._writing.start(self._write_one(begun))
+        return begun.writing
 
-    async def _written(self, begun: Mapping[str, int]) -> set[str]:
+    async def _write_one(self, begun: _Begun) -> None:
+        written = await self._written(begun)
+        del self._begun[begun.job.id]
+        if written:
+            begun.job.epoch = 1
+        else:
+            log.info("job %s was cancelled, or is not this worker's any more: its call ends", begun.job.id)
+            self._refused(begun.job.id)
+
+    async def _written(self, begun: _Begun) -> bool:
+        """Whether its lease is written, however long the database is away."""
         while True:
             try:
-                written = await self._database.write(_write, self._worker_id, begun)
+                return await self._batcher(begun)
             except Exception as error:
-                log.warning("could not write the leases of %d jobs, trying again: %s", len(begun), logs.kind(error))
-                await asyncio.sleep(AGAIN_SECONDS)
-            else:
-                crash.point("lease.after_late")
-                return written
+                log.warning("could not write the lease of job %s yet: %s", begun.job.id, logs.kind(error))
+                if not is_away(error):
+                    return False
+            await asyncio.sleep(AGAIN_SECONDS)
 
-    def _note(self, begun: Mapping[str, _Begun], written: set[str]) -> None:
-        for id, one in begun.items():
-            del self._begun[id]
-            if id in written:
-                one.job.epoch = 1
-            else:
-                log.info("job %s was cancelled, or is not this worker's any more: its call ends", id)
-                self._refused(id)
+    async def _flush(self, some: Sequence[_Begun]) -> Sequence[bool]:
+        written = await self._database.write(_write, self._worker_id, {begun.job.id: begun.at for begun in some})
+        crash.point("lease.after_late")
+        return [begun.job.id in written for begun in some]
 
 
 def _write(connection: Connection, worker_id: str, begun: Mapping[str, int]) -> set[str]:

@@ -86,9 +86,10 @@ class _Target:
 class WebhookClient:
     """A process's connections to receivers; one a process, closed by its owner. Send with `post`, which bounds it."""
 
-    def __init__(self, backend: GuardedBackend, context: ssl.SSLContext) -> None:
+    def __init__(self, backend: GuardedBackend) -> None:
         self.backend = backend
-        self._context = context
+        #: What receivers over TLS are trusted by, once there is one.
+        self._context: ssl.SSLContext | None = None
         self._pool = Pool(self._connect)
 
     async def __aenter__(self) -> Self:
@@ -128,7 +129,13 @@ class WebhookClient:
 
     async def _connect(self, origin: Origin) -> Connection:
         scheme, host, port = origin
-        return await self.backend.connect_tcp(host, port, Connection, self._context if scheme == "https" else None)
+        return await self.backend.connect_tcp(host, port, Connection, await self._tls() if scheme == "https" else None)
+
+    async def _tls(self) -> ssl.SSLContext:
+        """What receivers are trusted by: read when the first is connected to, on a thread, since it takes 20 ms."""
+        if self._context is None:
+            self._context = await asyncio.to_thread(_trust)
+        return self._context
 
 
 async def _asked(connection: Connection, request: bytes) -> Connection:
@@ -153,9 +160,13 @@ def client(
     at once (`workers.webhooks.send_slots`), and some that are kept.
     """
     backend = GuardedBackend(resolver or NameResolver(), Permissions(allow_loopback, allow_private, listed))
+    return WebhookClient(backend)
+
+
+def _trust() -> ssl.SSLContext:
     context = authorities.trust(httpx.create_ssl_context(trust_env=False), authorities.more())
     context.set_alpn_protocols(["http/1.1"])
-    return WebhookClient(backend, context)
+    return context
 
 
 async def post(

@@ -21,8 +21,8 @@ from producer.admission.limits.allowances import Allowance, Ruling
 from producer.admission.limits.local import OwnLog
 from producer.admission.limits.rates import DIMENSIONS, Dimension, RateLimit
 from shared import clock, outages, redis_clients
-from shared.accounts import KeyHolder
 from shared.db.batcher import Batcher
+from shared.key_holders import KeyHolder
 from shared.settings import settings
 from shared.stopping import stop
 

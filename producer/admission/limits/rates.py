@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from shared.accounts import KeyHolder
+from shared.key_holders import KeyHolder
 
 MINUTE: Final = 60.0
 _WORDS: Final = {1.0: "second", MINUTE: "minute", 3600.0: "hour", 86_400.0: "day"}

@@ -12,8 +12,8 @@ from producer.console.router import PageRouter
 from producer.console.visit import Visit
 from producer.operations import keys
 from shared import accounts, audit, clock, key_limits
-from shared.accounts import KeyHolder
 from shared.errors import FusionError, InvalidRequest, NotFound
+from shared.key_holders import KeyHolder
 from shared.key_limits import Change
 from shared.key_texts import Mode
 from shared.money.budgets import BUDGET_PERIODS

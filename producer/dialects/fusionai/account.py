@@ -15,8 +15,8 @@ from producer.web.body import read_body
 from producer.web.request import answer, check_live, enter, page_of, valid
 from producer.web.router import Router
 from producer.web.rows import PAGE, Row, Schema, one, query
-from shared.accounts import KeyHolder
 from shared.errors import Forbidden, InvalidRequest, NotFound
+from shared.key_holders import KeyHolder
 from shared.providers.states import name_of
 from shared.providers.statistics import snapshot
 from shared.submissions.catalogue import Catalogue, catalogue

@@ -21,9 +21,9 @@ from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.request import answer, claim_of, enter, enter_to_submit, has_body, page_of, replayable, valid
 from producer.web.router import Router
 from producer.web.rows import PAGE, Row, one, query
-from shared.accounts import KeyHolder
 from shared.errors import Conflict, Forbidden, InvalidRequest, NotFound, StorageAway
 from shared.files import blobs
+from shared.key_holders import KeyHolder
 from shared.money.shortage import Need
 from shared.objects.batches import BatchStatus, ended_lines
 

@@ -15,8 +15,8 @@ from producer.web import formats
 from producer.web.request import answer, check_live, enter, page_of
 from producer.web.router import Router
 from producer.web.rows import JSON, PAGE, Answer, Row, Schema, binary, one, query
-from shared.accounts import KeyHolder
 from shared.errors import Forbidden, InvalidRequest, NotFound
+from shared.key_holders import KeyHolder
 
 router = Router()
 

@@ -13,8 +13,8 @@ from producer.web.body import read_body
 from producer.web.request import answer, claim_of, enter, has_body, page_of, replayable, valid
 from producer.web.router import Router
 from producer.web.rows import PAGE, Row, one
-from shared.accounts import KeyHolder
 from shared.errors import Conflict, NotFound
+from shared.key_holders import KeyHolder
 from shared.webhooks import events
 
 router = Router()

@@ -14,13 +14,13 @@ from typing_extensions import TypedDict
 from producer.dialects.messages import batch_making
 from producer.dialects.messages.batch_objects import end_of
 from producer.operations import files
-from shared.accounts import KeyHolder
 from shared.batches import json_lines
 from shared.db import Database
 from shared.dialects.messages import answers, errors
 from shared.dialects.messages.answers import MessageObject
 from shared.errors import NotFound
 from shared.files import blobs
+from shared.key_holders import KeyHolder
 
 #: Bytes of lines that are dressed at once.
 _CHUNK_BYTES: Final = 256 * 1024

@@ -20,11 +20,11 @@ from producer.operations import batches, files
 from producer.operations.batches import BatchSpec
 from producer.operations.pages import PageQuery, owned_by, paged
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.batches.transitions import KEEP_OUTPUT_SECONDS
 from shared.db import models as m
 from shared.dialects.messages.lines import LINES
 from shared.errors import Conflict, FusionError, InvalidRequest, NotFound
+from shared.key_holders import KeyHolder
 from shared.settings import settings
 
 _PATH: Final = "/v1/messages/batches"

@@ -28,8 +28,8 @@ from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.request import answer, claim_of, enter, enter_to_submit, replayable, valid
 from producer.web.router import Router
 from producer.web.rows import Answer, Row, one
-from shared.accounts import KeyHolder
 from shared.errors import Conflict, Forbidden, IdempotencyMismatch, InsufficientCredits, NotFound
+from shared.key_holders import KeyHolder
 from shared.money import shortage
 from shared.money.shortage import Need
 

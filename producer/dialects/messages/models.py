@@ -17,8 +17,8 @@ from producer.dialects.messages.document import BETA, VERSION
 from producer.web.request import answer, enter
 from producer.web.router import Router
 from producer.web.rows import Row, one
-from shared.accounts import KeyHolder
 from shared.errors import InvalidRequest, NotFound
+from shared.key_holders import KeyHolder
 from shared.objects.fields import Count
 from shared.submissions.catalogue import CatalogueModel, catalogue
 

@@ -14,8 +14,8 @@ from producer.web.calls import serve
 from producer.web.request import answer, enter
 from producer.web.router import Router
 from producer.web.rows import Row, one
-from shared.accounts import KeyHolder
 from shared.dialects.messages import answers, requests
+from shared.key_holders import KeyHolder
 from shared.submissions import token_estimates
 from shared.submissions.catalogue import catalogue
 from shared.submissions.quote import offers

@@ -7,10 +7,10 @@ from starlette.requests import Request
 from producer.dialects.responses import reading
 from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.request import enter
-from shared.accounts import KeyHolder
 from shared.dialects.responses import requests
 from shared.dialects.responses.objects import InputTokens
 from shared.errors import InvalidRequest, Refused
+from shared.key_holders import KeyHolder
 from shared.submissions import token_estimates
 from shared.submissions.catalogue import catalogue
 from shared.submissions.quote import offers

@@ -9,12 +9,12 @@ from sqlalchemy import Connection, func, select, update
 
 from producer.dialects.responses import history
 from producer.operations.pages import owned_by
-from shared.accounts import KeyHolder
 from shared.db import models as m
 from shared.dialects.responses import making
 from shared.dialects.responses.making import RESULT, kept
 from shared.dialects.responses.requests import Before
 from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.key_holders import KeyHolder
 from shared.strict_json import dumps
 from shared.submissions import extras
 from shared.submissions.schemas import NULLS

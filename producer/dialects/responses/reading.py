@@ -12,9 +12,9 @@ from starlette.requests import Request
 from producer.context import Context
 from producer.dialects.responses import lookup
 from producer.web.body import MOST_BYTES, add_bytes, large
-from shared.accounts import KeyHolder
 from shared.dialects.responses import requests, turns
 from shared.errors import PayloadTooLarge, Refused
+from shared.key_holders import KeyHolder
 from shared.submissions.schemas import Submission
 
 #: Items of earlier responses, by id.

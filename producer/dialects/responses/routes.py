@@ -15,10 +15,10 @@ from producer.web.call_rows import call
 from producer.web.request import answer, claim_of, enter, flag_of, page_of
 from producer.web.router import Router
 from producer.web.rows import JSON, PAGE, Answer, Row, one, query
-from shared.accounts import KeyHolder
 from shared.dialects.responses import making
 from shared.dialects.responses.objects import DeletedResponse, InputItem, InputTokens, Response, ResponseItems
 from shared.errors import Conflict, InvalidRequest, NotFound, Timeout, UpstreamError
+from shared.key_holders import KeyHolder
 
 router = Router()
 

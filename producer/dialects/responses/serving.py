@@ -19,9 +19,9 @@ from producer.web.calls import Call
 from producer.web.request import answer, enter_to_submit, limits_of
 from producer.web.token_limit import take_tokens
 from shared import logs
-from shared.accounts import KeyHolder
 from shared.dialects.responses import making, objects
 from shared.errors import FusionError, Refused
+from shared.key_holders import KeyHolder
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
