@@ -10,17 +10,18 @@ from sqlalchemy import update
 from producer.admission.overload import Overload, heads
 from producer.operations import jobs as jobs_ops
 from shared import clock
-from shared.accounts import KeyHolder
 from shared.audit import Action
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import ProviderError
-from shared.jobs import first_leases, leases, pauses
+from shared.jobs import first_leases, leases, pauses, turning
 from shared.jobs.outcomes import Ending
+from shared.key_holders import KeyHolder
 from tests.conditions import eventually
 from tests.integration import world
 from tests.integration.test_engine import forever, good, scene, statuses
+from workers.maintenance import doorbells
 from workers.providers import ProviderAnswer, ProviderCall
 from workers.running.engine import Engine
 from workers.running.slots import Slots
@@ -142,6 +143,117 @@ def test_a_message_that_comes_late_leases_as_any_other(database: Database, ago: 
 
     scene(database, play)
     assert statuses(database, [id]) == ["succeeded"] and world.violations(database) == []
+
+
+def test_its_message_twice_makes_one_call(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.running.unwritten_leases.WRITE_SECONDS", 0.05)
+    id, calls, may = given(database), list[str](), asyncio.Event()
+
+    async def counted(ask: ProviderCall) -> ProviderAnswer:
+        calls.append(ask.job_id)
+        await may.wait()
+        return await good(ask)
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        for _ in range(3):
+            engine.offer(world.QUEUE, [id], first=True)
+            engine.offer(world.QUEUE, [id])
+            await asyncio.sleep(0.05)
+        may.set()
+        await engine.quiet()
+
+    notifier = scene(database, play, counted)
+    assert calls == [id] and notifier.told == [id] and statuses(database, [id]) == ["succeeded"]
+
+
+def test_one_whose_lease_is_refused_is_the_feeders(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker's own lease looked over for a moment: nobody has the job, and its message is gone."""
+    monkeypatch.setattr("workers.running.unwritten_leases.WRITE_SECONDS", 0.05)
+    id = given(database)
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        engine.offer(world.QUEUE, [id], first=True)
+        while engine.busy < 1:
+            await asyncio.sleep(0.01)
+        over = update(m.workers).values(lease_until=clock.now_micros() - 1)
+        await engine._database.write(lambda connection: connection.execute(over).rowcount)
+        await engine.quiet()
+
+    scene(database, play, forever)
+    row = world.row(database, id)
+    assert (row["status"], row["lease_epoch"], row["woken_at"]) == ("queued", 0, None)
+    assert row["run_at"] <= clock.now_micros()
+
+
+def test_those_that_are_put_back_at_once_have_their_leases_written_together(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder, written, write = world.open_account(database), list[int](), first_leases.write
+    ids = [given(database, holder) for _ in range(10)]
+
+    def counted(connection: Any, worker: str, begun: Any) -> set[str]:
+        written.append(len(begun))
+        return write(connection, worker, begun)
+
+    monkeypatch.setattr("shared.jobs.first_leases.write", counted)
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        engine.offer(world.QUEUE, ids, first=True)
+        while engine.busy < 10:
+            await asyncio.sleep(0.01)
+        await engine.stop(0.01)
+
+    scene(database, play, forever)
+    assert sum(written) == 10 and len(written) <= 4 and set(statuses(database, ids)) == {"queued"}
+
+
+def test_one_with_a_long_request_is_leased_though_its_acceptor_s_clock_is_ahead(database: Database) -> None:
+    id = given(database, ago=-0.5)
+    long = update(m.job_payloads).values(request='{"messages": [{"role": "user", "content": "' + "x" * 20_000 + '"}]}')
+    database.write_sync(lambda connection: connection.execute(long).rowcount)
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        engine.offer(world.QUEUE, [id], first=True)
+        await engine.quiet()
+
+    scene(database, play)
+    assert world.row(database, id)["finished_at"] is not None
+
+
+def test_one_that_is_handed_back_is_due_at_once(database: Database) -> None:
+    id, worker = given(database), world.new_worker(database)
+    ((_, at, _),) = begun(database, id, worker)
+    assert database.write_sync(first_leases.write, worker, {id: at}) == {id}
+    assert database.write_sync(leases.hand_back, [(id, 1)]) == 1
+    assert [job.epoch for job in world.take(database, worker, [id])] == [2]
+
+
+def test_one_that_was_turned_to_another_offer_is_not_ended_by_who_began_it(database: Database) -> None:
+    id = given(database)
+    ((job, at, _),) = begun(database, id)
+    database.write_sync(leases.unwake, [id])
+    database.write_sync(
+        lambda connection: (
+            connection.execute(turning._TURN, [{"b_id": id, "b_queue": "google.realtime", "b_offer": 1}]).rowcount
+        )
+    )
+    assert world.settle(database, ending(job, at, "one")).verdicts == {id: "stale"}
+
+
+def test_a_lost_message_is_not_looked_for_in_its_time_and_found_after_it(
+    database: Database, passing_time: None
+) -> None:
+    id = given(database)
+    assert database.write_sync(doorbells.unwake_lost, world.QUEUE, 2**60) == 0
+    assert database.write_sync(doorbells.unwake_unanswered) == 0
+    clock.shift(leases.GIVEN_MICROS + doorbells.UNANSWERED_MICROS + clock.MICROS)
+    assert database.write_sync(doorbells.unwake_unanswered) == 1 and world.row(database, id)["woken_at"] is None
+
+
+def test_a_clock_that_was_set_back_keeps_none(database: Database) -> None:
+    id = given(database, ago=-3600)
+    assert database.write_sync(doorbells.unwake_lost, world.QUEUE, 2**60) == 1
+    assert len(world.take(database, world.new_worker(database), [id])) == 1
 
 
 def test_nobody_else_begins_it_in_its_time_and_all_may_after_it(database: Database, passing_time: None) -> None:

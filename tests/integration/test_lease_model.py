@@ -13,7 +13,7 @@ from producer.operations import jobs as jobs_ops
 from shared import clock
 from shared.db import Database
 from shared.db import models as m
-from shared.jobs import first_leases
+from shared.jobs import first_leases, leases
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending, Requeue
 from shared.queues import PROBATION
@@ -24,8 +24,6 @@ from workers.running import lease
 
 #: Shifts of the clock: three of them outlive a lease of 30 s, two do not.
 STEP_MICROS = 11 * clock.MICROS
-#: For how long a job is its message's alone here: between one and two of those shifts, with seconds to spare.
-GIVEN_MICROS = 16 * clock.MICROS
 LEASE_MICROS = int(settings().lease_seconds * clock.MICROS)
 OPEN = ("queued", "running")
 
@@ -131,9 +129,12 @@ class LeaseMachine(RuleBasedStateMachine):
         for id in world.queued(self.database, self.holder, count, bound=10):
             self.jobs[id] = Job(expires, queue=world.row(self.database, id)["queue"], given=given)
             if given:
-                woken = clock.now_micros()
-                self.jobs[id].run_at = woken + GIVEN_MICROS
-                world.change(self.database, id, woken_at=woken, run_at=self.jobs[id].run_at)
+                self._give(id)
+
+    def _give(self, id: str) -> None:
+        woken = clock.now_micros()
+        self.jobs[id].run_at = woken + leases.GIVEN_MICROS
+        world.change(self.database, id, woken_at=woken, run_at=self.jobs[id].run_at)
 
     @rule()
     def time_passes(self) -> None:
@@ -175,16 +176,17 @@ class LeaseMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(job.given and job.status == "queued" for job in self.jobs.values()))
     @rule(data=st.data())
     def begin(self, data: st.DataObject) -> None:
-        """Workers begin what they were given, though it is given to several of them."""
+        """Workers begin what they are given just now, though it is given to several of them."""
         given = [key for key, job in sorted(self.jobs.items()) if job.given]
         ids = data.draw(st.lists(st.sampled_from(given), min_size=1, max_size=3, unique=True))
+        for id in filter(self._is_waiting, ids):
+            self._give(id)
         for worker in data.draw(st.lists(st.sampled_from(sorted(self.workers)), min_size=1, max_size=2, unique=True)):
             wanted: dict[str, list[str]] = {}
             for id in ids:
                 wanted.setdefault(self.jobs[id].queue, []).append(id)
             at, begun = self.database.read_sync(first_leases.read, worker, wanted)
-            least = clock.now_micros() + first_leases.LEAST_SECONDS * clock.MICROS
-            mine = {id for id in ids if self._is_waiting(id) and self.jobs[id].run_at >= least}
+            mine = set(filter(self._is_waiting, ids))
             assert {job.id for job in begun} == (mine if self.workers[worker].alive else set())
             self.held += [Held(job, worker, at) for job in sorted(begun, key=lambda job: job.id)]
 
@@ -198,7 +200,7 @@ class LeaseMachine(RuleBasedStateMachine):
         held = data.draw(st.sampled_from([held for held in self.held if held.unwritten]))
         id, job = held.job.id, self.jobs[held.job.id]
         if self._is_waiting(id) and self.workers[held.worker].alive:
-            job.status, job.worker, job.epoch = "running", held.worker, 1
+            job.status, job.worker, job.epoch, job.run_at = "running", held.worker, 1, 0
         mine = (job.status, job.worker, job.epoch) == ("running", held.worker, 1)
         for _ in range(2):
             written = self.database.write_sync(first_leases.write, held.worker, {id: held.began or 0})

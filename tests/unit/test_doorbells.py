@@ -49,6 +49,7 @@ class Message:
 
     def __init__(self, payload: Any, **headers: Any) -> None:
         self.payload, self.headers = payload, headers
+        self.delivery_info: dict[str, Any] = {}
 
 
 @pytest.fixture
@@ -64,8 +65,8 @@ def taken(events: Any = None) -> tuple[Callable[[Message], Any], list[Any], list
     run: list[Any] = []
     order: list[str] = []
 
-    def task_run(queue: str, ids: Any, *_: Any) -> None:
-        order.append("run")
+    def task_run(queue: str, ids: Any, *_: Any, first: bool = False) -> None:
+        order.append("begin" if first else "run")
         run.append((queue, ids))
 
     task = SimpleNamespace(name=OFFER, run=task_run)
@@ -83,6 +84,16 @@ def test_it_is_acknowledged_and_run_by_the_thread_that_reads_it(usual: list[Any]
     take(Message(((QUEUE, IDS), {}, {})))
     take(Message(((QUEUE, IDS, {"of": "a later version"}), {}, {}, "more")))
     assert run == [(QUEUE, IDS)] * 2 and order == ["acknowledged", "run"] * 2 and not usual
+
+
+def test_a_first_lease_that_is_delivered_again_is_none(usual: list[Any]) -> None:
+    """Whoever had the message before may have begun its jobs (RabbitMQ sends again what was not acknowledged in time)."""
+    take, _, order = taken()
+    for redelivered in (False, True):
+        message = Message(((QUEUE, IDS), {"first": True}, {}))
+        message.delivery_info["redelivered"] = redelivered
+        take(message)
+    assert order == ["acknowledged", "begin", "acknowledged", "run"]
 
 
 @pytest.mark.parametrize("payload", [None, [], "text", [[], {}, {}], [[QUEUE], {}, {}], [[QUEUE, IDS], {"x": 1}, {}]])
