@@ -87,7 +87,7 @@ def test_it_is_acknowledged_and_run_by_the_thread_that_reads_it(usual: list[Any]
 
 
 def test_a_first_lease_that_is_delivered_again_is_none(usual: list[Any]) -> None:
-    """Whoever had the message before may have begun its jobs (RabbitMQ sends again what was not acknowledged in time)."""
+    """Whoever had the message before may have begun its jobs (RabbitMQ sends it again)."""
     take, _, order = taken()
     for redelivered in (False, True):
         message = Message(((QUEUE, IDS), {"first": True}, {}))
