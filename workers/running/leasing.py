@@ -22,6 +22,8 @@ LEASE_MOST = 400
 #: While many run, fewer jobs of batches than these wait for more to be leased with them, for so long: a transaction
 #: costs what some fifty jobs in it do.
 LEASE_LEAST, GATHER_SECONDS = 200, 0.05
+#: As many jobs are read on the event loop itself.
+AT_ONCE = 8
 #: While so many jobs run here, those of batches wait a moment for each other to be leased, and to be settled.
 MANY = 100
 
@@ -155,7 +157,7 @@ class Leasing:
         """Begin those jobs whose first lease was given to this process; where that is too late, lease them."""
         self._first.difference_update(*given.values())
         try:
-            began_at, jobs = await self._database.read(first_leases.read, self._worker_id, given)
+            began_at, jobs = await self._read_first(given)
         except Exception as error:
             log.warning("could not read jobs that are given to this worker, leasing them: %s", logs.kind(error))
             began_at, jobs = 0, []
@@ -165,6 +167,12 @@ class Leasing:
         _, late = _divided(given, {job.id for job in jobs})
         if late:
             await self._lease(late, early_micros=leases.GIVEN_MICROS + EARLIER_MICROS)
+
+    async def _read_first(self, given: Mapping[str, Sequence[str]]) -> tuple[int, list[Leased]]:
+        """Few of them on the spot where that is reading a file: waking a thread for it takes longer than the reading."""
+        if self._database.is_sqlite and sum(map(len, given.values())) <= AT_ONCE:
+            return self._database.read_sync(first_leases.read, self._worker_id, given)
+        return await self._database.read(first_leases.read, self._worker_id, given)
 
     async def _lease(self, taken: Mapping[str, Sequence[str]], *, early_micros: int = 0) -> None:
         try:
