@@ -169,7 +169,7 @@ class Leasing:
             await self._lease(late, early_micros=leases.GIVEN_MICROS + EARLIER_MICROS)
 
     async def _read_first(self, given: Mapping[str, Sequence[str]]) -> tuple[int, list[Leased]]:
-        """Few of them on the spot where that is reading a file: waking a thread for it takes longer than the reading."""
+        """Few of them on the spot where that is reading a file: waking a thread takes longer than the reading."""
         if self._database.is_sqlite and sum(map(len, given.values())) <= AT_ONCE:
             return self._database.read_sync(first_leases.read, self._worker_id, given)
         return await self._database.read(first_leases.read, self._worker_id, given)
