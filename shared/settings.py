@@ -110,7 +110,7 @@ class Settings(WorkSettings, LimitSettings, OutsideSettings, MoneySettings):
     umask: str = Field(default="077", pattern="^0?[0-7]{3}$")
     #: Additional certificate authorities (a PEM file, or a directory of PEM files) trusted for providers, webhooks, and
     #: Redis and RabbitMQ over TLS. Empty: SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE. For proxies, see
-    #: shared.network.proxies.
+    #: deploy/operating.md.
     ca_file: str = ""
 
     #: For chaos tests: `name:n` kills the process with SIGKILL when it reaches the crash point for the n-th time.

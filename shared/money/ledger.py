@@ -227,7 +227,7 @@ class Book:
 
 
 def grant(connection: Connection, account_id: str, micros: int, note: str | None = None) -> None:
-    """Give an account prepaid credit, by the operator's hand."""
+    """Give an account prepaid credit that nobody has bought."""
     book = Book(connection, [account_id])
     book.grant(account_id, micros, ("operator", clock.new_id("grant")), note)
     book.close()

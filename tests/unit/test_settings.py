@@ -31,7 +31,7 @@ HEAD = """# Settings
 
 Environment variables, or lines of a `.env` file in the working directory; `deploy/operating.md` explains most.
 A `FUSIONAI_…` that is none of them changes nothing; commands and processes warn of it when they start.
-It is made of `shared/settings.py` and its parts `shared/settings_work.py`, `shared/settings_limits.py`,
+This page is made of `shared/settings.py` and its parts `shared/settings_work.py`, `shared/settings_limits.py`,
 `shared/settings_outside.py` and `shared/settings_money.py`:
 `SETTINGS_TABLE=write pytest tests/unit/test_settings.py` makes it anew.
 
@@ -55,7 +55,7 @@ PROVIDERS = """
 
 Of each provider in the catalog: the variable of its API key, and those of its base URL (the first one that is set).
 `NAME` in `FUSIONAI_PROVIDER_NAME_URL` is the provider's, in capitals; it takes the place of any address, for a proxy of
-your own. To a base URL what stands behind it is added unless it ends so.
+your own. Where a path stands behind it, that path is added to a base URL unless the URL already ends with it.
 
 | provider | key | base URL |
 |---|---|---|
