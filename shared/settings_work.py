@@ -14,7 +14,8 @@ class WorkSettings(BaseSettings):
     slots_batch: int = Field(default=2000, ge=1)
     #: Additional processes that read the lines of large batch files; 0: the batches process reads them itself.
     batch_readers: int = Field(default=2, ge=0, le=64)
-    #: Duration of a worker's lease, and the interval of its renewal. With these, a lease expires after three failed renewals.
+    #: Duration of a worker's lease, and the interval of its renewal. With these, a lease expires after three failed
+    #: renewals.
     lease_seconds: float = Field(default=30.0, gt=0)
     beat_seconds: float = Field(default=10.0, gt=0)
     #: Interval of the sweep, and interval at which the feeder tops up the queues in the broker.
