@@ -50,7 +50,8 @@ GAUGES: Final[tuple[tuple[str, Labels, str], ...]] = (
     ("provider_answer_seconds", ("provider", "model"), "Mean seconds from a recent call to the end of its answer."),
 )
 
-#: Name shown, name kept, how many of what is kept are one of what is shown, meaning; labels are `shared.jobs.metrics.LABELS`.
+#: Name shown, name kept, how many of what is kept are one of what is shown, meaning; labels are those in
+#: `shared.jobs.metrics.LABELS`.
 COUNTERS: Final = (
     (
         "jobs_settled",
