@@ -88,7 +88,7 @@ class Acceptor:
         await self._batcher.drain()
         if rings := list(self._rings):
             await asyncio.wait([asyncio.wrap_future(ring) for ring in rings])
-            await asyncio.sleep(0)  # what `_rung` has asked of the event loop is done by then
+        await asyncio.sleep(0)  # what `_rung` has asked of the event loop is done by then
         if self._unwoken:
             await asyncio.wait(list(self._unwoken))
 

@@ -11,7 +11,7 @@ from collections.abc import Set
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, case, func, or_, select, text
+from sqlalchemy import Connection, and_, case, func, select, text
 
 from shared import clock
 from shared.broker.bell import Bell
@@ -34,6 +34,8 @@ BACKLOG_SECONDS = 5.0
 #: When a caller is to come again while the broker is away, and while an operator has paused the provider, in seconds.
 AWAY_SECONDS = 2
 PAUSED_SECONDS = 10
+#: So long after its first lease is over, a job is taken for one that waits, in microseconds: the sweeper gives it up.
+LATE_MICROS = 2 * clock.MICROS
 #: The share of an estimate that the newest look has.
 NEWEST = 0.5
 
@@ -129,9 +131,10 @@ def heads(connection: Connection) -> dict[str, int]:
     """Since when the oldest due job of each realtime queue that has one waits on it, in microseconds.
 
     That is since it came, or its `run_at` after that: a job put back after a pause that a provider asked for has not
-    waited for all of its life. One whose doorbell is its first lease waits from that on.
+    waited for all of its life. One whose doorbell is its first lease waits from that on; it is called, mostly, and no
+    head before it is so late that nobody calls it.
     """
-    given = and_(jobs.c.woken_at.is_not(None), text(GIVEN))
+    given, now = and_(jobs.c.woken_at.is_not(None), text(GIVEN)), clock.now_micros()
     came = case((jobs.c.run_at < jobs.c.created_at, jobs.c.created_at), else_=jobs.c.run_at)
     since = case((given, jobs.c.woken_at), else_=came)
     realtime = [queue for queue in job_queues() if lane_of(queue) == "realtime"]
@@ -139,7 +142,11 @@ def heads(connection: Connection) -> dict[str, int]:
     for condition in (TO_WAKE, WOKEN):
         statement = (
             select(jobs.c.queue, func.min(since))
-            .where(jobs.c.queue.in_(realtime), text(condition), or_(given, jobs.c.run_at <= clock.now_micros()))
+            .where(
+                jobs.c.queue.in_(realtime),
+                text(condition),
+                jobs.c.run_at <= case((given, now - LATE_MICROS), else_=now),
+            )
             .group_by(jobs.c.queue)
         )
         for queue, arrived in connection.execute(statement):

@@ -82,7 +82,7 @@ class Placer:
         if insists:
             payload["wait_until"] = row["created_at"] + int(waits * clock.MICROS)
             if self._first_leases and not submission.request.get("stream"):
-                first_leases.give(row)
+                first_leases.give(row, payload["request"])
             await self._check_room(str(row["queue"]), waits, prepared)
         id = str(row["id"])
         ended = self.waiters.register(id)  # before the commit: a quick job's hint must find it

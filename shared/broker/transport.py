@@ -7,9 +7,10 @@ also nothing to restore, in which Celery 5.7 workers die when Redis goes away (d
 
 import logging
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.utils.json import dumps
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +57,9 @@ class Channel(redis.Channel):
             client.lpush(queue, envelope)
 
     def put_back(self, message: Any) -> None:
-        """Make a message the next one of its queue again."""
-        where, restore = message.delivery_info, cast(Any, self._do_restore_message)
+        """Make a message the next one of its queue again, as it was: nobody has had it."""
         with self.conn_or_acquire() as client:
-            restore(message.serializable(), where["exchange"], where["routing_key"], client)
+            client.rpush(message.delivery_info["routing_key"], dumps(message.serializable()))
 
 
 class RedisTransport(redis.Transport):

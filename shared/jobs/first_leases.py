@@ -4,7 +4,7 @@ Its row says until when nobody else may begin it (`run_at`, SECONDS after it cam
 row, calls at once, and ends the job by the epoch that it has read; only of a call that takes longer is the lease
 written, by the same compare-and-set. So one of three write transactions falls away. A message that is lost, or whose
 taker dies, costs the rest of that time; one that comes late or twice finds a row that says so. Two processes may call
-for one job only where one of them stood still for all of that time; the row still takes one answer.
+for one job where one of them stood still for all of that time, or the message came to both; the row takes one answer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,9 +28,11 @@ SECONDS: Final = GIVEN_MICROS / clock.MICROS
 LEAST_SECONDS: Final = 3.0
 
 
-def give(row: dict[str, Any]) -> None:
-    """Make the doorbell of a job that is about to be accepted its first lease; none of one that takes several calls."""
-    if row["woken_at"] is not None and row["offer"] != COURSE:
+def give(row: dict[str, Any], request: str) -> None:
+    """Make the doorbell of a job that is about to be accepted its first lease; none of one that takes several calls, or
+    whose request is long.
+    """
+    if row["woken_at"] is not None and row["offer"] != COURSE and len(request) <= SHORT:
         row["run_at"] = row["woken_at"] + GIVEN_MICROS
 
 

@@ -4,7 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, exists, func, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from shared import clock, db
 from shared.db import at_once, hot
@@ -14,6 +27,7 @@ from shared.db.models import job_payloads, jobs, queue_pauses, workers
 from shared.db.models.jobs import QUEUED, RUNNING, WOKEN
 from shared.jobs import job_steps
 from shared.queues import provider_of
+from shared.submissions.rows import EARLIER_MICROS
 from shared.submissions.rows import at_once as at_once_of
 from shared.submissions.steps.course import has_course
 
@@ -77,8 +91,8 @@ def lease(
 ) -> list[Leased]:
     """Take those of the wanted ids (by queue) that are still queued and due, if this incarnation is still alive.
 
-    None of a queue whose provider an operator has paused. `early_micros`: they are due so much sooner than their rows
-    say, for whoever has been given their first lease (`first_leases`).
+    None of a queue whose provider an operator has paused. `early_micros`: those whose doorbell is their first lease
+    (`first_leases`) are due so much sooner than their rows say, for whoever has taken it.
 
     Those that are still queued there and were refused are the feeder's again, but for those that are somebody else's.
     """
@@ -117,7 +131,7 @@ def _take_on_sqlite(
     connection: Connection, worker: str, now: int, due: int, queue: str, ids: Sequence[str]
 ) -> list[Sequence[Any]]:
     """The same there, where no other transaction can change them between the two statements."""
-    given = (at_once.listed(dict.fromkeys(ids)), queue, worker, now, provider_of(queue), due)
+    given = (at_once.listed(dict.fromkeys(ids)), queue, worker, now, provider_of(queue), now, due)
     found = at_once.rows(connection, _DUE, given)
     if not found:
         return []
@@ -149,7 +163,8 @@ def may_lease(dialect: str) -> Sequence[Any]:
 def _lease(dialect: str) -> Any:
     return (
         update(jobs)
-        .where(*may_lease(dialect), jobs.c.run_at <= bindparam("b_due"))
+        .where(*may_lease(dialect))
+        .where(or_(jobs.c.run_at <= bindparam("b_now"), and_(text(GIVEN), jobs.c.run_at <= bindparam("b_due"))))
         .values(status="running", lease_epoch=jobs.c.lease_epoch + 1, worker_id=bindparam("b_worker"))
         .values(started_at=func.coalesce(jobs.c.started_at, bindparam("b_now")), deferred_for=None)
         .returning(*(jobs.c[name] for name in LEASED))
@@ -168,7 +183,7 @@ MAY_LEASE = (
     " AND EXISTS (SELECT 1 FROM workers WHERE workers.id = ? AND lapsed_at IS NULL AND lease_until > ?)"
     " AND NOT EXISTS (SELECT 1 FROM queue_pauses WHERE provider = ?)"
 )
-_DUE = f"{MAY_LEASE} AND jobs.run_at <= ?"
+_DUE = f"{MAY_LEASE} AND (jobs.run_at <= ? OR {GIVEN} AND jobs.run_at <= ?)"
 _TAKE = (
     f"UPDATE jobs SET {RUNNING}, lease_epoch = lease_epoch + 1, worker_id = ?,"
     " started_at = coalesce(started_at, ?), deferred_for = NULL WHERE id IN (SELECT value FROM json_each(?))"
@@ -215,5 +230,7 @@ def unwake(connection: Connection, ids: Sequence[str]) -> None:
 
 
 def _left_to_the_feeder() -> Mapping[str, Any]:
-    """What is written of a job that is nobody's any more: one whose doorbell was its first lease is due at once."""
-    return {"woken_at": None, "run_at": case((text(GIVEN), bindparam("b_at_once")), else_=jobs.c.run_at)}
+    """What is written of a job that is nobody's any more: one whose doorbell was its first lease is due since then."""
+    rang, now = jobs.c.woken_at - EARLIER_MICROS, bindparam("b_at_once", type_=BigInteger)
+    at_once = case((now < rang, now), else_=rang)
+    return {"woken_at": None, "run_at": case((text(GIVEN), at_once), else_=jobs.c.run_at)}

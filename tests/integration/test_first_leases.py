@@ -32,7 +32,7 @@ def given(database: Database, holder: KeyHolder | None = None, *, ago: float = 0
     (id,) = world.queued(database, holder or world.open_account(database))
     at = clock.now_micros() - int(ago * clock.MICROS)
     row = {"woken_at": at, "offer": 0}
-    first_leases.give(row)
+    first_leases.give(row, "{}")
     world.change(database, id, created_at=at, woken_at=at, run_at=row["run_at"])
     return id
 
@@ -166,6 +166,70 @@ def test_its_message_twice_makes_one_call(database: Database, monkeypatch: pytes
     assert calls == [id] and notifier.told == [id] and statuses(database, [id]) == ["succeeded"]
 
 
+def test_a_doorbell_that_rings_while_it_is_settled_is_answered_then(database: Database) -> None:
+    """It was put back, and rung for, before the worker had let go of it."""
+    id, asked = given(database), list[str]()
+
+    async def busy_once(ask: ProviderCall) -> ProviderAnswer:
+        asked.append(ask.job_id)
+        if len(asked) == 1:
+            engines[0].offer(world.QUEUE, [id])
+            await asyncio.sleep(0.05)
+            world.change(database, id, status="queued", lease_epoch=7, run_at=0)
+            return await good(ask)
+        return await good(ask)
+
+    engines: list[Engine] = []
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        engines.append(engine)
+        engine.offer(world.QUEUE, [id], first=True)
+        await engine.quiet()
+
+    scene(database, play, busy_once)
+    row = world.row(database, id)
+    assert (len(asked), row["status"], row["lease_epoch"]) == (2, "succeeded", 8)
+    assert world.violations(database) == []
+
+
+def test_an_answer_that_is_there_when_the_lease_is_refused_is_taken_if_nobody_else_has_the_job(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.running.unwritten_leases.WRITE_SECONDS", 0.01)
+    id, may, refused = given(database), asyncio.Event(), asyncio.Event()
+
+    async def slow(ask: ProviderCall) -> ProviderAnswer:
+        await may.wait()
+        return await good(ask)
+
+    def refuse(*args: Any) -> set[str]:
+        loops[0].call_soon_threadsafe(may.set)
+        return set()
+
+    loops: list[Any] = []
+    monkeypatch.setattr("workers.running.unwritten_leases._write", refuse)
+    monkeypatch.setattr(Engine, "_interrupt", lambda *_: refused.set())
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        loops.append(asyncio.get_running_loop())
+        engine.offer(world.QUEUE, [id], first=True)
+        await engine.quiet()
+
+    scene(database, play, slow)
+    assert refused.is_set() and statuses(database, [id]) == ["succeeded"] and world.violations(database) == []
+
+
+def test_what_was_put_off_meanwhile_is_not_leased_before_its_time(database: Database) -> None:
+    """A first message that waited in a worker's list while another had the job, and its provider asked for a pause."""
+    id = given(database)
+    later = clock.now_micros() + 3 * clock.MICROS
+    world.change(database, id, woken_at=None, run_at=later, deferred_for="429", lease_epoch=1)
+    wanted = {world.QUEUE: [id]}
+    early = leases.GIVEN_MICROS + clock.MICROS
+    leased = database.write_sync(leases.lease, world.new_worker(database), wanted, early_micros=early)
+    assert leased == [] and world.row(database, id)["deferred_for"] == "429"
+
+
 def test_one_whose_lease_is_refused_is_the_feeders(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its worker's own lease looked over for a moment: nobody has the job, and its message is gone."""
     monkeypatch.setattr("workers.running.unwritten_leases.WRITE_SECONDS", 0.05)
@@ -245,9 +309,9 @@ def test_a_lost_message_is_not_looked_for_in_its_time_and_found_after_it(
 ) -> None:
     id = given(database)
     assert database.write_sync(doorbells.unwake_lost, world.QUEUE, 2**60) == 0
-    assert database.write_sync(doorbells.unwake_unanswered) == 0
+    assert database.read_sync(doorbells.unanswered) == []
     clock.shift(leases.GIVEN_MICROS + doorbells.UNANSWERED_MICROS + clock.MICROS)
-    assert database.write_sync(doorbells.unwake_unanswered) == 1 and world.row(database, id)["woken_at"] is None
+    assert database.read_sync(doorbells.unanswered) == [id]
 
 
 def test_a_clock_that_was_set_back_keeps_none(database: Database) -> None:
@@ -328,9 +392,13 @@ def test_none_is_given_while_a_worker_of_an_earlier_version_lives(database: Data
 
 
 def test_one_that_nobody_begins_is_a_backlog_from_its_doorbell_on(database: Database) -> None:
-    id = given(database, ago=3)
-    row = world.row(database, id)
-    assert row["run_at"] > clock.now_micros() and database.read_sync(heads) == {world.QUEUE: row["woken_at"]}
+    id = given(database, ago=5)
+    assert database.read_sync(heads) == {}, "somebody calls it, mostly"
+    late = given(database, ago=7)
+    since = world.row(database, late)["woken_at"]
+    assert database.read_sync(heads) == {world.QUEUE: since}
+    database.write_sync(leases.unwake, [id, late])
+    assert database.read_sync(heads) == {world.QUEUE: since}, "it has waited as long though it is the feeder's"
 
 
 def test_the_bell_knows_whether_they_are_taken(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,14 +6,15 @@ has been leased.
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, text
+from sqlalchemy import ColumnElement, Connection, and_, func, select, text
 
 from shared import clock, db
 from shared.db import models as m
 from shared.db.models.jobs import RUNNING, WOKEN
 from shared.jobs import leases
+from shared.queues import lane_of
+from shared.submissions.catalogue import job_queues
 from workers.maintenance.chunks import MANY
 
 #: A doorbell rung less than so many seconds ago is not looked for.
@@ -40,7 +41,7 @@ class DoorbellWatch:
         self._newest = {queue: self._newest.get(queue, deque()) for queue in newest}
         old: dict[str, int] = {}
         for queue, looks in self._newest.items():
-            if looks and not 0 <= now - looks[-1][0] <= self._seconds:  # in between nobody has looked
+            if looks and now < looks[-1][0]:
                 looks.clear()
             looks.append((now, newest[queue]))
             while len(looks) > 1 and looks[1][0] <= now - self._seconds:
@@ -49,6 +50,10 @@ class DoorbellWatch:
                 old[queue] = looks[0][1]
                 looks.clear()
         return old
+
+    def forget(self) -> None:
+        """Nobody could look: what was seen before says nothing, and workers could not write down what they did."""
+        self._newest.clear()
 
 
 def newest_doorbells(connection: Connection) -> dict[str, int]:
@@ -71,20 +76,21 @@ def lost_before(connection: Connection, woken_by: Mapping[str, int]) -> dict[str
 def unwake_lost(connection: Connection, queue: str, limit: int) -> int:
     """Leave up to MANY jobs to the feeder that were woken before then and not leased; how many."""
     lost = select(m.jobs.c.id).where(m.jobs.c.queue == queue, text(WOKEN), m.jobs.c.woken_at < limit)
-    return _unwake(connection, lost.where(~_being_begun(db.now(connection))))
-
-
-def unwake_unanswered(connection: Connection) -> int:
-    """The same of jobs whose first lease nobody has taken, or has died with, a while after it was over; how many."""
-    late = db.now(connection) - UNANSWERED_MICROS
-    return _unwake(connection, select(m.jobs.c.id).where(text(WOKEN), text(leases.GIVEN), m.jobs.c.run_at < late))
-
-
-def _unwake(connection: Connection, lost: Select[Any]) -> int:
-    ids = list(connection.execute(lost.limit(MANY)).scalars())
+    ids = list(connection.execute(lost.where(~_being_begun(db.now(connection))).limit(MANY)).scalars())
     if ids:
         leases.unwake(connection, ids)
     return len(ids)
+
+
+def unanswered(connection: Connection) -> list[str]:
+    """Up to MANY jobs whose first lease nobody has taken, or has died with, a while after it was over."""
+    late, realtime = (
+        db.now(connection) - UNANSWERED_MICROS,
+        [name for name in job_queues() if lane_of(name) == "realtime"],
+    )
+    woken = text(WOKEN), m.jobs.c.queue.in_(realtime), m.jobs.c.woken_at < late  # as the index has them
+    found = select(m.jobs.c.id).where(*woken, text(leases.GIVEN), m.jobs.c.run_at < late).limit(MANY)
+    return list(connection.execute(found).scalars())
 
 
 def _being_begun(now: int) -> ColumnElement[bool]:

@@ -19,7 +19,7 @@ from shared.batches import key_holds
 from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database, schema
 from shared.jobs import callbacks as job_callbacks
-from shared.jobs import response_events
+from shared.jobs import leases, response_events
 from shared.jobs.pauses import paused_providers
 from shared.money import grants
 from shared.queues import WEBHOOKS
@@ -34,8 +34,8 @@ from workers.maintenance.doorbells import (
     DoorbellWatch,
     lost_before,
     newest_doorbells,
+    unanswered,
     unwake_lost,
-    unwake_unanswered,
 )
 from workers.maintenance.feeder import Feeder
 from workers.maintenance.isolation import Isolator, steps
@@ -182,15 +182,22 @@ class Sweeper:
                 break
 
     def find_lost_doorbells(self) -> None:
-        """Leave jobs whose message is lost to the feeder: queue empty at every look for a while, or overtaken."""
-        newest = self._database.read_sync(newest_doorbells)
+        """Leave jobs whose message is lost to the feeder: queue empty at every look for a while, or overtaken; or their
+        first lease is over, and nobody has written it.
+        """
+        try:
+            newest = self._database.read_sync(newest_doorbells)
+        except Exception:
+            self._doorbells.forget()
+            raise
         empty = {queue: at for queue, at in newest.items() if self._bell.depth(queue).result() == 0}
         before = self._doorbells.look(empty, clock.elapsed())
         if newest:
             limits = self._database.read_sync(lost_before, before)
             for queue, limit in sorted(limits.items()):
                 in_chunks(self._database, partial(unwake_lost, queue=queue, limit=limit))
-            in_chunks(self._database, unwake_unanswered)
+            while late := self._database.read_sync(unanswered):
+                self._database.write_sync(leases.unwake, late)
 
     def ring_due_deliveries(self) -> None:
         """Ring for deliveries that nobody is sending, while their queue has room; seldom for what was rung already."""

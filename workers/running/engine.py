@@ -65,7 +65,7 @@ class Engine:
             busy=lambda: len(self._running),
             begin=self._begin,
             begin_first=self._begin_first,
-            is_unwritten=lambda id: id in self._unsettled_first,
+            is_first=lambda id: id in self._unsettled_first,
             leave=self._unwake,
         )
         self._unwritten = UnwrittenLeases(database, worker_id, self._taken_away)
@@ -196,7 +196,9 @@ class Engine:
             if self._running.get(job.id) is asyncio.current_task():
                 del self._running[job.id]
             self._cancelled.discard(job.id)
-            self._unsettled_first.discard(job.id)
+            if job.id in self._unsettled_first:
+                self._unsettled_first.discard(job.id)
+                self._leasing.settled(job.id)
             if freed is None:
                 self._slots.give_back(job.queue)
             else:

@@ -32,7 +32,7 @@ class Leasing:
     """The leasing of one engine.
 
     `busy`: how many jobs run here; `begin` runs one that was leased, `begin_first` one whose lease is not written yet,
-    from an instant on; `is_unwritten`: it runs here so; `leave` leaves ids to the feeder.
+    from an instant on; `is_first`: it runs here so; `leave` leaves ids to the feeder.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Leasing:
         busy: Callable[[], int],
         begin: Callable[[Leased], None],
         begin_first: Callable[[Leased, int], None],
-        is_unwritten: Callable[[str], bool],
+        is_first: Callable[[str], bool],
         leave: Callable[[Sequence[str]], None],
     ) -> None:
         self._database = database
@@ -55,11 +55,13 @@ class Leasing:
         self._busy = busy
         self._begin = begin
         self._begin_first = begin_first
-        self._is_unwritten = is_unwritten
+        self._is_first = is_first
         self._leave = leave
         self._paused: set[str] = set()
         #: Of the ids that wait, those whose first lease this process has been given.
         self._first: set[str] = set()
+        #: Doorbells that rang for jobs while they ran here by a first lease, by id.
+        self._rung_again: dict[str, str] = {}
         self._work = asyncio.Event()
         #: Somebody may wait for a job that was offered, or there is nothing to wait for any more.
         self._hurry = asyncio.Event()
@@ -143,15 +145,23 @@ class Leasing:
             await self._lease(taken)
 
     def _without_own(self, taken: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-        """Without those that have been begun here by a first lease that is not written: their doorbell rang again."""
-        own = {id for ids in taken.values() for id in ids if self._is_unwritten(id)}
+        """Without those that have been begun here by a first lease and not settled: their doorbell rang again. Should they
+        be queued after that, it is answered then (`settled`).
+        """
+        own = {id for ids in taken.values() for id in ids if self._is_first(id)}
         if not own:
             return taken
         self._first -= own
         again, taken = _divided(taken, own)
         for queue, ids in again.items():
             self._slots.give_back(queue, len(ids))
+            self._rung_again.update(dict.fromkeys(ids, queue))
         return taken
+
+    def settled(self, id: str) -> None:
+        """A job that was begun by a first lease runs here no more."""
+        if (queue := self._rung_again.pop(id, None)) is not None:
+            self.offer(queue, [id])
 
     async def _take_first(self, given: Mapping[str, Sequence[str]]) -> None:
         """Begin those jobs whose first lease was given to this process; where that is too late, lease them."""

@@ -60,8 +60,10 @@ class UnwrittenLeases:
         if begun is not None:
             if begun.writing is None and isinstance(outcome, Ending):
                 del self._begun[job.id]
+            else:
+                await asyncio.shield(self._write(begun))
+            if job.epoch == 0 and isinstance(outcome, Ending):  # refused, it may be queued still: the row decides
                 return replace(outcome, came_from="queued", began_at=begun.at)
-            await asyncio.shield(self._write(begun))
         return outcome if outcome.epoch == job.epoch else replace(outcome, epoch=job.epoch)
 
     def _write_all(self) -> None:
