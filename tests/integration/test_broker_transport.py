@@ -1,6 +1,7 @@
 """Messages on a real Redis are fetched without an account of what is unacknowledged."""
 
 import contextlib
+from typing import Any
 
 import pytest
 import redis
@@ -61,7 +62,12 @@ def test_a_message_that_nobody_knows_the_task_of_is_dropped(redis_server: RedisS
 
 def test_a_message_that_comes_after_its_queue_was_turned_off_stays_the_next_one(redis_server: RedisServer) -> None:
     """Celery's event loop has asked Redis for the next message when a queue is turned off; the answer comes later."""
-    client, taken = redis.from_url(redis_server.url), []
+    client, taken, marked = redis.from_url(redis_server.url), [], []
+
+    def take(body: object, message: Any) -> None:
+        taken.append(body)
+        marked.append(message.delivery_info.get("redelivered"))
+
     client.flushall()
     exchange = Exchange("", type="direct")
     queue, other = (Queue(name, exchange, routing_key=name) for name in ("some.batch", "some.realtime"))
@@ -69,7 +75,7 @@ def test_a_message_that_comes_after_its_queue_was_turned_off_stays_the_next_one(
         producer, hub = another.Producer(), Hub()
         connection.register_with_event_loop(hub)
         turns = hub.create_loop()
-        consumer = connection.Consumer([queue, other], callbacks=[lambda body, _: taken.append(body)])
+        consumer = connection.Consumer([queue, other], callbacks=[take])
         consumer.consume()
         for begin in list(hub.on_tick):
             begin()  # Redis is asked
@@ -82,6 +88,7 @@ def test_a_message_that_comes_after_its_queue_was_turned_off_stays_the_next_one(
         await_condition(lambda: next(turns) or len(taken) == 2, what="both messages")
         hub.close()
     assert taken == ["the first", "the second"] and not client.keys("unacked*")
+    assert not any(marked), "nobody has had it before"
 
 
 def test_what_stands_in_the_place_of_a_queue_is_set_aside_and_not_lost(

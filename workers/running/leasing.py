@@ -145,8 +145,8 @@ class Leasing:
             await self._lease(taken)
 
     def _without_own(self, taken: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-        """Without those that have been begun here by a first lease and not settled: their doorbell rang again. Should they
-        be queued after that, it is answered then (`settled`).
+        """Without those that were begun here by a first lease and are not settled: their doorbell rang again. Should
+        they be queued after that, it is answered then (`settled`).
         """
         own = {id for ids in taken.values() for id in ids if self._is_first(id)}
         if not own:
