@@ -26,8 +26,11 @@ from workers.providers import ProviderAnswer, ProviderCall
 from workers.running.engine import Engine
 from workers.running.slots import Slots
 
+#: A doorbell that rings in two seconds leaves a machine that stands still for a while the time to begin.
+SOON = -2.0
 
-def given(database: Database, holder: KeyHolder | None = None, *, ago: float = 0.0) -> str:
+
+def given(database: Database, holder: KeyHolder | None = None, *, ago: float = SOON) -> str:
     """A job whose doorbell is its first lease, and has rung so many seconds ago."""
     (id,) = world.queued(database, holder or world.open_account(database))
     at = clock.now_micros() - int(ago * clock.MICROS)
@@ -307,7 +310,7 @@ def test_one_that_was_turned_to_another_offer_is_not_ended_by_who_began_it(datab
 def test_a_lost_message_is_not_looked_for_in_its_time_and_found_after_it(
     database: Database, passing_time: None
 ) -> None:
-    id = given(database)
+    id = given(database, ago=0)
     assert database.write_sync(doorbells.unwake_lost, world.QUEUE, 2**60) == 0
     assert database.read_sync(doorbells.unanswered) == []
     clock.shift(leases.GIVEN_MICROS + doorbells.UNANSWERED_MICROS + clock.MICROS)
@@ -321,7 +324,7 @@ def test_a_clock_that_was_set_back_keeps_none(database: Database) -> None:
 
 
 def test_nobody_else_begins_it_in_its_time_and_all_may_after_it(database: Database, passing_time: None) -> None:
-    id, worker = given(database), world.new_worker(database)
+    id, worker = given(database, ago=0), world.new_worker(database)
     assert world.take(database, worker, [id]) == [] and id in world.woken(database)
     clock.shift(leases.GIVEN_MICROS)
     assert begun(database, id) == []
