@@ -11,7 +11,7 @@ from collections.abc import Set
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, case, func, select, text
+from sqlalchemy import Connection, case, func, select, text
 
 from shared import clock
 from shared.broker.bell import Bell
@@ -134,7 +134,7 @@ def heads(connection: Connection) -> dict[str, int]:
     waited for all of its life. One whose doorbell is its first lease waits from that on; it is called, mostly, and no
     head before it is so late that nobody calls it.
     """
-    given, now = and_(jobs.c.woken_at.is_not(None), text(GIVEN)), clock.now_micros()
+    given, now = text(GIVEN), clock.now_micros()
     came = case((jobs.c.run_at < jobs.c.created_at, jobs.c.created_at), else_=jobs.c.run_at)
     since = case((given, jobs.c.woken_at), else_=came)
     realtime = [queue for queue in job_queues() if lane_of(queue) == "realtime"]

@@ -17,7 +17,7 @@ from shared.db import models as m
 from shared.db.models.batches import TO_READ, UNFINISHED
 from shared.db.models.events import PENDING
 from shared.db.models.jobs import DEFERRED, RUNNING, TO_WAKE, WOKEN
-from shared.jobs import metrics
+from shared.jobs import leases, metrics
 from shared.jobs.pauses import BY_OPERATOR, paused_providers
 from shared.providers import states, statistics_watch
 from shared.queues import PROBATION, lane_of, provider_of
@@ -59,7 +59,7 @@ def read_providers(connection: Any) -> Mapping[str, Values]:
 
 def read(connection: Connection) -> Reading:
     """One reading, in one transaction."""
-    alive = select(func.count()).where(m.workers.c.lapsed_at.is_(None), m.workers.c.lease_until > db.now(connection))
+    alive = select(func.count()).where(*leases.alive(db.now(connection)))
     pending, due = connection.execute(_PENDING).one()
     oldest = min((at for at in (due, connection.execute(_NEWLY_PENDING).scalar()) if at is not None), default=None)
     late = max(0, clock.now_micros() - oldest) if oldest is not None else 0

@@ -16,7 +16,7 @@ from shared.clock import MICROS
 from shared.db import models as m
 from shared.db.models.jobs import DEFERRED, RUNNING, TO_WAKE, WOKEN
 from shared.errors import NotFound
-from shared.jobs import pauses
+from shared.jobs import leases, pauses
 from shared.jobs.pauses import Pause
 from shared.providers import states
 from shared.providers.states import ProviderState, Standing
@@ -140,7 +140,7 @@ def pause_object(pause: Pause) -> QueuePause:
 
 def read_workers(connection: Connection) -> list[Worker]:
     """The worker processes that live, the oldest first."""
-    alive = (m.workers.c.lapsed_at.is_(None), m.workers.c.lease_until > db.now(connection))
+    alive = leases.alive(db.now(connection))
     rows = connection.execute(select(m.workers).where(*alive).order_by(m.workers.c.id)).mappings().all()
     held = select(m.jobs.c.worker_id, func.count()).where(text(RUNNING)).group_by(m.jobs.c.worker_id)
     jobs: dict[str, int] = {worker: count for worker, count in connection.execute(held)}

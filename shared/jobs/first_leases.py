@@ -1,7 +1,7 @@
 """First leases: a job whose caller waits for its whole answer is begun on the word of its doorbell.
 
-Its row says until when nobody else may begin it (`run_at`, SECONDS after it came). Whoever takes the message reads the
-row, calls at once, and ends the job by the epoch that it has read; only of a call that takes longer is the lease
+Its row says until when nobody else may begin it (`run_at`, GIVEN_MICROS after it came). Whoever takes the message reads
+the row, calls at once, and ends the job by the epoch that it has read; only of a call that takes longer is the lease
 written, by the same compare-and-set. So one of three write transactions falls away. A message that is lost, or whose
 taker dies, costs the rest of that time; one that comes late or twice finds a row that says so. Two processes may call
 for one job where one of them stood still for all of that time, or the message came to both; the row takes one answer.
@@ -10,7 +10,7 @@ for one job where one of them stood still for all of that time, or the message c
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, exists, func, select, text, update
+from sqlalchemy import Connection, bindparam, func, select, text, update
 
 from shared import clock, db
 from shared.db import at_once, hot
@@ -18,13 +18,23 @@ from shared.db.among import among
 from shared.db.at_once import listed
 from shared.db.models import job_payloads, jobs, workers
 from shared.db.models.jobs import QUEUED, RUNNING, WOKEN
-from shared.jobs.leases import GIVEN, GIVEN_MICROS, LEASED, MAY_LEASE, PAYLOAD, SHORT, Leased, may_lease
+from shared.jobs.leases import (
+    GIVEN,
+    GIVEN_MICROS,
+    LEASED,
+    MAY_LEASE,
+    PAYLOAD,
+    SHORT,
+    Leased,
+    alive,
+    is_alive,
+    may_lease,
+)
 from shared.queues import provider_of
 from shared.submissions.rows import at_once as at_once_of
 from shared.submissions.steps.course import COURSE
 
-#: For how long a job is its message's alone, in seconds; how much of that has to be left when it is begun.
-SECONDS: Final = GIVEN_MICROS / clock.MICROS
+#: Of the time for which a job is its message's alone, so much has to be left when it is begun, in seconds.
 LEAST_SECONDS: Final = 3.0
 
 
@@ -43,8 +53,8 @@ def is_given(row: Mapping[str, Any]) -> bool:
 
 def are_taken(connection: Connection) -> bool:
     """Whether every worker that lives takes first leases: one of an earlier version leaves such jobs to the feeder."""
-    lives = workers.c.lapsed_at.is_(None), workers.c.lease_until > db.now(connection)
-    return connection.execute(select(workers.c.id).where(*lives, ~workers.c.first_leases).limit(1)).first() is None
+    earlier = select(workers.c.id).where(*alive(db.now(connection)), ~workers.c.first_leases)
+    return connection.execute(earlier.limit(1)).first() is None
 
 
 def read(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[str]]) -> tuple[int, list[Leased]]:
@@ -87,11 +97,9 @@ def _find(dialect: str) -> Any:
 
 
 def _write(dialect: str) -> Any:
-    lives = workers.c.lapsed_at.is_(None), workers.c.lease_until > bindparam("b_now")
     return (
         update(jobs)
-        .where(jobs.c.id == bindparam("b_id"), jobs.c.lease_epoch == 0, text(QUEUED))
-        .where(exists().where(workers.c.id == bindparam("b_worker"), *lives))
+        .where(jobs.c.id == bindparam("b_id"), jobs.c.lease_epoch == 0, text(QUEUED), is_alive())
         .values(status="running", lease_epoch=1, worker_id=bindparam("b_worker"), deferred_for=None)
         .values(started_at=func.coalesce(jobs.c.started_at, bindparam("b_began")), run_at=bindparam("b_at_once"))
     )

@@ -150,14 +150,23 @@ def _take_on_sqlite(
 
 def may_lease(dialect: str) -> Sequence[Any]:
     """The conditions of the jobs `b_ids` that wait on a queue, for a worker that lives; they need not be due."""
-    alive = workers.c.lapsed_at.is_(None), workers.c.lease_until > bindparam("b_now")
     return (
         among(dialect, jobs.c.id, "b_ids"),
         text(QUEUED),
         jobs.c.queue == bindparam("b_queue"),
-        exists().where(workers.c.id == bindparam("b_worker"), *alive),
+        is_alive(),
         ~exists().where(queue_pauses.c.provider == bindparam("b_provider")),
     )
+
+
+def alive(now: Any) -> tuple[ColumnElement[bool], ...]:
+    """The incarnations whose own lease runs at an instant of the rows' time."""
+    return workers.c.lapsed_at.is_(None), workers.c.lease_until > now
+
+
+def is_alive() -> ColumnElement[bool]:
+    """That `b_worker` is one of them, at `b_now`."""
+    return exists().where(workers.c.id == bindparam("b_worker"), *alive(bindparam("b_now")))
 
 
 def _lease(dialect: str) -> Any:

@@ -135,7 +135,7 @@ def test_one_that_is_put_back_is_put_back_by_its_holder(database: Database, stop
     assert (row["run_at"] == 0) == stops and world.violations(database) == []
 
 
-@pytest.mark.parametrize("ago", [first_leases.SECONDS - first_leases.LEAST_SECONDS + 0.1, 60])
+@pytest.mark.parametrize("ago", [leases.GIVEN_MICROS / clock.MICROS - first_leases.LEAST_SECONDS + 0.1, 60])
 def test_a_message_that_comes_late_leases_as_any_other(database: Database, ago: float) -> None:
     id = given(database, ago=ago)
     assert begun(database, id) == []

@@ -142,7 +142,7 @@ class Leasing:
             if given:
                 await self._take_first(given)
         if taken:
-            await self._lease(taken)
+            await self._write_leases(taken)
 
     def _without_own(self, taken: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
         """Without those that were begun here by a first lease and are not settled: their doorbell rang again. Should
@@ -176,7 +176,7 @@ class Leasing:
             self._begin_first(job, began_at)
         _, late = _divided(given, {job.id for job in jobs})
         if late:
-            await self._lease(late, early_micros=leases.GIVEN_MICROS + EARLIER_MICROS)
+            await self._write_leases(late, early_micros=leases.GIVEN_MICROS + EARLIER_MICROS)
 
     async def _read_first(self, given: Mapping[str, Sequence[str]]) -> tuple[int, list[Leased]]:
         """Few of them on the spot where that is reading a file: waking a thread takes longer than the reading."""
@@ -184,7 +184,7 @@ class Leasing:
             return self._database.read_sync(first_leases.read, self._worker_id, given)
         return await self._database.read(first_leases.read, self._worker_id, given)
 
-    async def _lease(self, taken: Mapping[str, Sequence[str]], *, early_micros: int = 0) -> None:
+    async def _write_leases(self, taken: Mapping[str, Sequence[str]], *, early_micros: int = 0) -> None:
         try:
             leased = await self._database.write(_lease, self._worker_id, taken, early_micros=early_micros)
         except Exception as error:
