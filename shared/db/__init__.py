@@ -78,7 +78,7 @@ class Database:
         self.engine = engine(url, threads)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._write_lock = threading.Lock() if self.is_sqlite else None
-        self._away_until = 0.0
+        self._away_until = self._reached_at = 0.0
         writers = 1 if self.is_sqlite else threads
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="db-write")
         self._readers = ThreadPoolExecutor(threads, thread_name_prefix="db-read")
@@ -150,12 +150,15 @@ class Database:
         if began < self._away_until:
             raise OperationalError("connect", None, psycopg.OperationalError("the database does not answer"))
         try:
-            return self.engine.connect()
+            connection = self.engine.connect()
         except DBAPIError as error:
             silent = "FATAL" not in str(error.orig)  # else the server refuses: it is full, or starts
-            if silent and clock.monotonic() - began > _SLOW_SECONDS:
+            answered = self._reached_at > began  # somebody else, meanwhile: it is back
+            if silent and not answered and clock.monotonic() - began > _SLOW_SECONDS:
                 self._away_until = clock.monotonic() + _AWAY_SECONDS
             raise
+        self._reached_at, self._away_until = clock.monotonic(), 0.0
+        return connection
 
     def close(self) -> None:
         """Let running transactions end, then close every connection."""

@@ -1,10 +1,13 @@
 """A database that goes without a word: what connections to it are told, and how long those who ask wait."""
 
 import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import OperationalError
@@ -85,6 +88,60 @@ def test_those_who_wait_for_a_silent_server_hear_of_it_together() -> None:
         assert all(isinstance(error, OperationalError) and is_away(error) for error in errors)
         assert clock.monotonic() - began < 8, "of a few times two seconds"
         database.close()
+
+
+def test_who_connects_in_vain_while_another_is_answered_keeps_nobody_waiting(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is back answers a new connection while older ones still wait for their packets to be sent again.
+
+    Their end, later, says nothing about the server: whoever asks then is answered.
+    """
+    database, connect = Database(postgres.database()), psycopg.connect
+    waiting, may_end = threading.Event(), threading.Event()
+
+    def in_vain(*args: Any, **more: Any) -> Any:
+        if threading.current_thread() is not old:
+            return connect(*args, **more)
+        waiting.set()
+        assert may_end.wait(20)
+        raise psycopg.OperationalError("connection timeout expired")
+
+    monkeypatch.setattr(psycopg, "connect", in_vain)
+    monkeypatch.setattr("shared.db._SLOW_SECONDS", 0)
+    refused: list[Exception] = []
+
+    def ask_of_old() -> None:
+        try:
+            with database._connect():
+                pass
+        except OperationalError as error:
+            refused.append(error)
+
+    old = threading.Thread(target=ask_of_old)
+    old.start()
+    assert waiting.wait(20)
+    assert database.read_sync(ask) == 1
+    may_end.set()
+    old.join()
+    assert refused and database.read_sync(ask) == 1
+    database.close()
+
+
+def test_a_server_that_answers_is_away_no_longer(postgres: PostgresServer) -> None:
+    """Whoever began before it was known to be away, and is answered, has everybody else ask it again."""
+    database = Database(postgres.database())
+    connect = database.engine.connect
+
+    def found_silent_meanwhile() -> Connection:
+        database._away_until = clock.monotonic() + 3600
+        return connect()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database.engine, "connect", found_silent_meanwhile)
+        assert database.read_sync(ask) == 1
+    assert database.read_sync(ask) == 1
+    database.close()
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg"])
