@@ -23,6 +23,7 @@ from shared.db import Database
 from shared.db.batcher import Batcher
 from shared.db.models import job_payloads
 from shared.db.models import jobs as jobs_table
+from shared.db.on_the_spot import is_little
 from shared.errors import IdempotencyMismatch, InsufficientCredits, Unavailable
 from shared.jobs import credit_waits, first_leases, leases
 from shared.jobs.credit_waits import Lines
@@ -140,12 +141,14 @@ class Acceptor:
         return prepared
 
     async def _flush(self, requests: Sequence[PreparedJobs]) -> Sequence[Accepted | Exception]:
-        return await self.database.on_writer(self._write_and_ring, requests, asyncio.get_running_loop())
+        write = partial(self._write_and_ring, requests, asyncio.get_running_loop())
+        sizes = [len(payload["request"]) for prepared in requests for payload in prepared.payloads]
+        return await self.database.on_writer(write, little=is_little(len(sizes), sizes))
 
     def _write_and_ring(
         self, requests: Sequence[PreparedJobs], loop: asyncio.AbstractEventLoop
     ) -> Sequence[Accepted | Exception]:
-        """On the database's thread, which is a wait for the event loop sooner; the bell has a thread of its own."""
+        """On the thread that has written them, which is a wait for the event loop sooner; the bell has its own."""
         outcomes = self._write(requests)
         crash.point("accept.after_commit")
         wake: defaultdict[tuple[str, bool], list[str]] = defaultdict(list)

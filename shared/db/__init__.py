@@ -7,8 +7,9 @@ statements, so a group commit costs one thread hop. deploy/adr/0001-sync-sql-on-
 import asyncio
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
@@ -23,7 +24,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared import clock
 from shared.db import hot
-from shared.db.engines import engine
+from shared.db.engines import SOON_TRIES, engine
+from shared.db.on_the_spot import TRIES, WAIT_SECONDS, OnTheSpot, TakesLongerError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -78,6 +80,7 @@ class Database:
         self.engine = engine(url, threads)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._write_lock = threading.Lock() if self.is_sqlite else None
+        self._spot = OnTheSpot(self.is_sqlite)
         self._away_until = self._reached_at = 0.0
         writers = 1 if self.is_sqlite else threads
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="db-write")
@@ -88,10 +91,16 @@ class Database:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._writers, lambda: self.write_sync(fn, *args, **kwargs))
 
-    async def on_writer(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run on a thread that writes what calls `write_sync`, and goes on right after its commit."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._writers, lambda: fn(*args, **kwargs))
+    async def write_few(self, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """The same of little (`on_the_spot.is_little`): without a thread where to wake one takes longer."""
+        return await self.on_writer(lambda: self.write_sync(fn, *args, **kwargs), little=True)
+
+    async def on_writer(self, fn: Callable[[], R], *, little: bool) -> R:
+        """Run on a thread that writes what first of all calls `write_sync`, and goes on right after its commit."""
+        if little and self._spot.may_be_used():
+            with suppress(TakesLongerError), self._spot:
+                return fn()
+        return await asyncio.get_running_loop().run_in_executor(self._writers, fn)
 
     async def read(self, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn(connection, …)` in one read transaction on a thread."""
@@ -105,12 +114,24 @@ class Database:
             try:
                 if self._write_lock is None:
                     return self._transaction(True, fn, *args, **kwargs)
-                with self._write_lock:
+                with self._alone(self._write_lock):
                     return self._transaction(True, fn, *args, **kwargs)
             except DBAPIError as error:
                 if not _may_run_again(error) or clock.monotonic() > deadline:
                     raise
+                if self._spot.is_here:
+                    raise TakesLongerError from None
             threading.Event().wait(random.uniform(0.0005, 0.003 if self.is_sqlite else 0.05))
+
+    @contextmanager
+    def _alone(self, lock: threading.Lock) -> Iterator[None]:
+        """While no other thread of this process writes."""
+        if not lock.acquire(timeout=WAIT_SECONDS if self._spot.is_here else -1):
+            raise TakesLongerError
+        try:
+            yield
+        finally:
+            lock.release()
 
     def read_sync(self, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """A read on the calling thread; tried once more when its connection turns out to be dead."""
@@ -125,7 +146,8 @@ class Database:
         self, write: bool, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
         with self._connect() as raw:
-            connection = raw.execution_options(fusionai_write=write)
+            tries = TRIES if self._spot.is_here else SOON_TRIES
+            connection = raw.execution_options(fusionai_write=write, fusionai_tries=tries)
             transaction = connection.begin()
             try:
                 if not self.is_sqlite and not clock.is_learned():

@@ -92,12 +92,13 @@ def _begin_sqlite(connection: Connection) -> None:
     Most transactions are short, and with 16 synchronous callers one of two has to wait. A look at the driver costs a
     tenth of what an error costs that goes through SQLAlchemy (`Database.write_sync` goes on from that).
     """
-    if not connection.get_execution_options().get("fusionai_write", True):
+    options = connection.get_execution_options()
+    if not options.get("fusionai_write", True):
         hot.run(connection, "BEGIN")
         return
     driver: Any = connection.connection.driver_connection
     pause = threading.Event()
-    for _ in range(SOON_TRIES):
+    for _ in range(options.get("fusionai_tries", SOON_TRIES)):
         try:
             driver.execute("BEGIN IMMEDIATE")
             return

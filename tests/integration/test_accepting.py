@@ -99,8 +99,8 @@ def test_an_ambiguous_commit_through_the_door_accepts_once(database: Database) -
 
         left = 2
 
-        async def write(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
-            value = await super().write(fn, *args, **kwargs)
+        def write_sync(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+            value = super().write_sync(fn, *args, **kwargs)
             if self.left:
                 self.left -= 1
                 raise AmbiguousCommitError
@@ -117,6 +117,7 @@ def test_an_ambiguous_commit_through_the_door_accepts_once(database: Database) -
         return outcome
 
     assert accepted_id(asyncio.run(scene())) == world.rows(database, m.jobs)[0]["id"]
+    assert not flaky.left
     assert len(world.rows(database, m.jobs)) == 1 and world.violations(database) == []
     flaky.close()
 

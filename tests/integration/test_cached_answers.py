@@ -303,8 +303,8 @@ def test_a_hit_rings_for_nothing_also_after_an_ambiguous_commit(database: Databa
 
         left = 1
 
-        async def write(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
-            value = await super().write(fn, *args, **kwargs)
+        def write_sync(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+            value = super().write_sync(fn, *args, **kwargs)
             self.left -= 1
             if self.left >= 0:
                 raise AmbiguousCommitError

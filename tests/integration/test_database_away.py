@@ -28,11 +28,11 @@ class Failing(Database):
         self.__dict__.update(real.__dict__)
         self._fails, self._after = fails, after
 
-    async def write(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+    def write_sync(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
         error = self._fails(fn)
         if error is not None and not self._after:
             raise error
-        value = await Database.write(self, fn, *args, **kwargs)
+        value = Database.write_sync(self, fn, *args, **kwargs)
         if error is not None:
             raise error
         return value
@@ -45,6 +45,9 @@ class Hanging(Database):
         self.__dict__.update(real.__dict__)
         self.hangs, self.reached = asyncio.Event(), asyncio.Event()
         self.hangs.set()
+
+    async def write_few(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        return await self.write(fn, *args, **kwargs)
 
     async def write(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
         if "lease" in fn.__name__ and not self.hangs.is_set():

@@ -22,7 +22,7 @@ LEASE_MOST = 400
 #: While many run, fewer jobs of batches than these wait for more to be leased with them, for so long: a transaction
 #: costs what some fifty jobs in it do.
 LEASE_LEAST, GATHER_SECONDS = 200, 0.05
-#: As many jobs are read on the event loop itself.
+#: As many jobs are read, or leased, on the event loop itself.
 AT_ONCE = 8
 #: While so many jobs run here, those of batches wait a moment for each other to be leased, and to be settled.
 MANY = 100
@@ -180,13 +180,14 @@ class Leasing:
 
     async def _read_first(self, given: Mapping[str, Sequence[str]]) -> tuple[int, list[Leased]]:
         """Few of them on the spot where that is reading a file: waking a thread takes longer than the reading."""
-        if self._database.is_sqlite and sum(map(len, given.values())) <= AT_ONCE:
+        if self._database.is_sqlite and _are_few(given):
             return self._database.read_sync(first_leases.read, self._worker_id, given)
         return await self._database.read(first_leases.read, self._worker_id, given)
 
     async def _write_leases(self, taken: Mapping[str, Sequence[str]], *, early_micros: int = 0) -> None:
         try:
-            leased = await self._database.write(_lease, self._worker_id, taken, early_micros=early_micros)
+            write = self._database.write_few if _are_few(taken) else self._database.write
+            leased = await write(_lease, self._worker_id, taken, early_micros=early_micros)
         except Exception as error:
             log.warning("could not lease jobs, trying again: %s", logs.kind(error))
             for queue, ids in taken.items():
@@ -208,6 +209,10 @@ class Leasing:
         for queue in [queue for queue in self._paused if self._slots.hungry(queue)]:
             self._paused.discard(queue)
             self._consume(queue, True)
+
+
+def _are_few(taken: Mapping[str, Sequence[str]]) -> bool:
+    return sum(map(len, taken.values())) <= AT_ONCE
 
 
 def _lease(

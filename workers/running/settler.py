@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from shared import crash, logs
 from shared.db import Database, is_away
 from shared.db.batcher import Batcher
+from shared.db.on_the_spot import is_little
 from shared.errors import InternalError
 from shared.jobs import done_hints, transitions
 from shared.jobs.outcomes import Ending, Requeue, Settled, Verdict
@@ -58,7 +59,8 @@ class Settler:
         await self._batcher.drain()
 
     async def _flush(self, outcomes: Sequence[JobOutcome]) -> Sequence[Verdict]:
-        settled = await self._database.write(_settle, outcomes)
+        write = self._database.write_few if is_little(len(outcomes), _sizes(outcomes)) else self._database.write
+        settled = await write(_settle, outcomes)
         crash.point("settle.after_commit")
         verdicts = [settled.verdicts[outcome.job_id] for outcome in outcomes]
         self.stale += verdicts.count("stale")
@@ -72,6 +74,10 @@ class Settler:
             self._deliver(settled.deliveries)
         crash.point("tell.after")
         return verdicts
+
+
+def _sizes(outcomes: Sequence[JobOutcome]) -> Iterator[int]:
+    return (len(end.response or end.partial or "") for end in outcomes if isinstance(end, Ending))
 
 
 def _settle(connection: Connection, outcomes: Sequence[JobOutcome]) -> Settled:
