@@ -86,7 +86,7 @@ def test_after_one_that_lasted_long_the_next_are_on_the_thread(
     noting: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(on_the_spot, "_LONG_SECONDS", 0.0)
-    monkeypatch.setattr(on_the_spot, "_REST_SECONDS", 3600.0)
+    monkeypatch.setattr(on_the_spot, "_REST_TIMES", 1e9)
     asyncio.run(noting.write_few(note))
     assert asyncio.run(noting.write_few(note)) != threading.get_ident()
 
