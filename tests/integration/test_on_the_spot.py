@@ -10,6 +10,10 @@ import pytest
 from sqlalchemy import Connection, text
 
 from shared.db import Database, on_the_spot
+from tests.integration import world
+from tests.integration.test_engine import scene
+from workers.running.engine import Engine
+from workers.running.slots import Slots
 
 NOTED = text("SELECT thread FROM noted")
 
@@ -119,6 +123,29 @@ def test_others_write_on_threads_while_one_is_on_the_spot(noting: Database) -> N
 
     asyncio.run(noting.write_few(beside))
     assert done.wait(20) and len(noted(noting)) == 2
+
+
+def test_others_have_their_turns_between_leases_on_the_spot(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Doorbells of jobs that are over, more than there are slots: one lease follows another, each for nothing."""
+    turns, at = 0, list[int]()
+
+    def none(*args: object, **more: object) -> list[object]:
+        at.append(turns)
+        return []
+
+    monkeypatch.setattr("workers.running.leasing._lease", none)
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        nonlocal turns
+        engine.offer(world.QUEUE, [f"job_{number}" for number in range(20)])
+        while slots.busy():
+            await asyncio.sleep(0)
+            turns += 1
+
+    scene(database, play, capacity=1)
+    assert len(set(at)) == len(at) == 20
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,7 @@ class Leasing:
             await self._gather()
             while not self._stopping and (taken := self._slots.take(LEASE_MOST, clock.monotonic())):
                 await self.lease(taken)
+                await asyncio.sleep(0)  # others' turn: what was leased on the spot has not waited for anything
                 self._resume()
                 await self._gather()
             self._resume()
