@@ -77,7 +77,12 @@ class Settler:
 
 
 def _sizes(outcomes: Sequence[JobOutcome]) -> Iterator[int]:
-    return (len(end.response or end.partial or "") for end in outcomes if isinstance(end, Ending))
+    """How long the answers are that are kept of each: its own, and that of a step which another follows."""
+    for outcome in outcomes:
+        if isinstance(outcome, Ending):
+            yield len(outcome.response or outcome.partial or "")
+        if outcome.step is not None:
+            yield len(outcome.step.answer or "")
 
 
 def _settle(connection: Connection, outcomes: Sequence[JobOutcome]) -> Settled:
