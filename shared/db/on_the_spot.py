@@ -31,7 +31,7 @@ def is_little(rows: int, characters: Iterable[int]) -> bool:
 
 
 class OnTheSpot(threading.local):
-    """Whether the calling thread runs a transaction on the spot, and whether an event loop on it may: of each its own."""
+    """Whether the calling thread runs a transaction on the spot, and whether its event loop may: of each its own."""
 
     #: Whether the calling thread does.
     is_here = False

@@ -29,11 +29,10 @@ class Failing(Database):
         self._fails, self._after = fails, after
 
     def write_sync(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
-        error = self._fails(fn)
-        if error is not None and not self._after:
+        if not self._after and (error := self._fails(fn)) is not None:
             raise error
         value = Database.write_sync(self, fn, *args, **kwargs)
-        if error is not None:
+        if self._after and (error := self._fails(fn)) is not None:
             raise error
         return value
 
