@@ -1,7 +1,8 @@
 """The database: one engine a process, one transaction a request, task or group commit.
 
 All SQL is synchronous and runs on threads of this module's own; the event loop awaits whole transactions, never single
-statements, so a group commit costs one thread hop. deploy/adr/0001-sync-sql-on-threads.md has the measurement.
+statements, so a group commit costs one thread hop. What is little is written on the loop's own thread where that is
+writing a file (`on_the_spot`). deploy/adr/0001-sync-sql-on-threads.md has the measurements.
 """
 
 import asyncio

@@ -30,8 +30,9 @@ def noted(database: Database) -> list[int]:
 
 
 @pytest.fixture
-def noting(database: Database) -> Iterator[Database]:
-    """A database with a table of threads."""
+def noting(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """A database with a table of threads, where nothing lasts long."""
+    monkeypatch.setattr(on_the_spot, "_LONG_SECONDS", 3600.0)
     column = "INTEGER" if database.is_sqlite else "BIGINT"
     database.write_sync(lambda connection: connection.execute(text(f"CREATE TABLE noted (thread {column})")))
     yield database
