@@ -2,8 +2,8 @@
 
 Measured with one synchronous caller, whose call is two of them: a sixth less of its time; with sixteen: a tenth more
 calls. Nothing else runs on the loop meanwhile, so it waits there for other writers for a moment at most, and rests from
-it after one that lasted long, the longer the longer that was: the disk is slow then, or SQLite has copied its log into
-its file. Those go to the database's thread, as all do on PostgreSQL, where a transaction is several waits for a server.
+it where they last long, the longer the longer: the disk is slow then, or SQLite copies its log into its file. Those go
+to the database's thread, as all do on PostgreSQL, where a transaction is several waits for a server.
 """
 
 import threading
@@ -16,11 +16,12 @@ from shared import clock
 _ROWS, _CHARACTERS = 8, 65_536
 #: How long another thread that writes is waited for, in seconds; and how often SQLite is asked whether it is done.
 WAIT_SECONDS, TRIES = 0.001, 6
-#: One that took so long, in seconds, is followed by others on the thread alone, for so many times as long: however slow
-#: a disk is, it has the loop for a fiftieth of the time. For so long at most. Waking a thread takes a fraction of a
-#: millisecond: with a commit made to last four, eight callers that keep the loop busy made a quarter fewer calls on the
-#: spot than on the thread (the median of six comparisons on a busy machine).
-_LONG_SECONDS, _REST_TIMES, _MOST_REST_SECONDS = 0.004, 50, 60.0
+#: Where they usually take so long, in seconds, the newest counting for so much, each is followed by others on the thread
+#: alone, for so many times as long as it took, and so many seconds at most: a slow disk has the loop for a fiftieth of
+#: the time, and a moment without the processor says nothing. Waking a thread takes a fraction of a millisecond: with a
+#: commit made to last four, eight callers that keep the loop busy made a quarter fewer calls on the spot than on the
+#: thread (the median of six comparisons on a busy machine).
+_LONG_SECONDS, _NEWEST, _REST_TIMES, _MOST_REST_SECONDS = 0.004, 1 / 8, 50, 60.0
 
 
 class TakesLongerError(Exception):
@@ -40,7 +41,7 @@ class OnTheSpot(threading.local):
 
     def __init__(self, wanted: bool) -> None:
         self._wanted = wanted
-        self._began = self._rests_until = 0.0
+        self._began = self._usual = self._rests_until = 0.0
 
     def may_be_used(self) -> bool:
         """Whether it is likely to be short."""
@@ -50,6 +51,12 @@ class OnTheSpot(threading.local):
         self.is_here, self._began = True, clock.monotonic()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.is_here, now = False, clock.monotonic()
-        if (took := now - self._began) > _LONG_SECONDS and kind is not TakesLongerError:
+        self.is_here = False
+        if kind is not TakesLongerError:
+            self._note(clock.monotonic())
+
+    def _note(self, now: float) -> None:
+        took = now - self._began
+        self._usual += _NEWEST * (took - self._usual)
+        if self._usual > _LONG_SECONDS:
             self._rests_until = now + min(_REST_TIMES * took, _MOST_REST_SECONDS)

@@ -9,21 +9,62 @@ from shared import clock
 from shared.db.on_the_spot import OnTheSpot, TakesLongerError
 
 
-@pytest.mark.parametrize(("took", "rests"), [(0.003, 0.0), (0.02, 1.0), (1.0, 50.0), (3600.0, 60.0)])
+class Timed:
+    """What takes as long as a test says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        self.spot = OnTheSpot(True)
+        monkeypatch.setattr(clock, "monotonic", lambda: self.now)
+
+    def take(self, seconds: float) -> None:
+        with self.spot:
+            self.now += seconds
+
+    def rests(self, seconds: float) -> bool:
+        """Whether the loop rests for so long from now on, and no longer."""
+        self.now += seconds - 0.001
+        rested = not self.spot.may_be_used()
+        self.now += 0.002
+        return rested and self.spot.may_be_used()
+
+
+@pytest.mark.parametrize(("took", "rests"), [(0.04, 2.0), (1.0, 50.0), (3600.0, 60.0)])
 def test_the_longer_one_lasted_the_longer_the_loop_rests(
     monkeypatch: pytest.MonkeyPatch, took: float, rests: float
 ) -> None:
     """A disk that takes a second to write has the loop for a small share of the time, not for half of it."""
-    now = 100.0
-    monkeypatch.setattr(clock, "monotonic", lambda: now)
-    spot = OnTheSpot(True)
-    with spot:
-        now += took
-    assert spot.may_be_used() == (rests == 0.0)
-    now += max(0.0, rests - 0.01)
-    assert spot.may_be_used() == (rests == 0.0)
-    now += 0.02
-    assert spot.may_be_used()
+    timed = Timed(monkeypatch)
+    timed.take(took)
+    assert timed.rests(rests)
+
+
+def test_a_disk_that_always_takes_a_while_is_left_to_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed, taken = Timed(monkeypatch), 0
+    while timed.spot.may_be_used():
+        timed.take(0.006)
+        taken += 1
+    assert 1 < taken < 12 and timed.rests(0.3)
+    timed.take(0.006)
+    assert timed.rests(0.3)
+
+
+def test_a_moment_without_the_processor_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = Timed(monkeypatch)
+    for took in [*[0.001] * 20, 0.02, *[0.001] * 20] * 3:
+        timed.take(took)
+        assert timed.spot.may_be_used()
+
+
+def test_a_disk_that_is_fast_again_has_the_loop_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed, tries = Timed(monkeypatch), 0
+    timed.take(1.0)
+    assert timed.rests(50.0)
+    timed.take(0.001)
+    while timed.rests(0.05):
+        timed.take(0.001)
+        tries += 1
+    assert timed.spot.may_be_used() and tries < 60
 
 
 def test_one_that_found_others_writing_says_nothing_of_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
