@@ -16,11 +16,11 @@ from shared import clock
 _ROWS, _CHARACTERS = 8, 65_536
 #: How long another thread that writes is waited for, in seconds; and how often SQLite is asked whether it is done.
 WAIT_SECONDS, TRIES = 0.001, 6
-#: Where they usually take so long, in seconds, the newest counting for so much, each is followed by others on the thread
-#: alone, for so many times as long as it took, and so many seconds at most: a slow disk has the loop for a fiftieth of
-#: the time, and a moment without the processor says nothing. Waking a thread takes a fraction of a millisecond: with a
-#: commit made to last four, eight callers that keep the loop busy made a quarter fewer calls on the spot than on the
-#: thread (the median of six comparisons on a busy machine).
+#: Where they usually take so long, in seconds, the newest counting for so much, each is followed by others on the
+#: thread alone, for so many times as long as it took, and so many seconds at most: a slow disk has the loop for a
+#: fiftieth of the time, and a moment without the processor says nothing. Measured with eight callers that have the
+#: loop work for 1 ms a call, medians of three: where commits are made to last 4 ms, 495 calls/s on the thread, 349 on
+#: the spot, 496 so; where not, 700, 732 and 732, which took 5.6, 3.3 and 3.5 ms.
 _LONG_SECONDS, _NEWEST, _REST_TIMES, _MOST_REST_SECONDS = 0.004, 1 / 8, 50, 60.0
 
 
