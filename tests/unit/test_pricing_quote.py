@@ -176,7 +176,7 @@ def test_every_model_of_the_catalogue_can_be_quoted_and_costs_something() -> Non
     }
     for id, model in shown.models.items():
         (offer,) = made({"model": id, **bodies[model.type]}, model.type)
-        assert offer.bound_micros > 0 and offer.version == shown.version
+        assert offer.bound_micros > 0 and offer.version.partition("@")[0] == shown.version
         assert orjson.dumps(offer)
 
 

@@ -1,6 +1,8 @@
 """The order of candidates: by budget, by weights, and the same again for the same conversation."""
 
 import doctest
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.objects.selections import routing as shown
+from shared import clock
 from shared.batches import line_requests, plan_lines
 from shared.errors import InvalidRequest
 from shared.money.pricing import Amount, LongContext, Price, priced_counts
@@ -35,6 +38,15 @@ CANDIDATES = st.lists(
 )
 MEASURES = ("price", "error", "start_latency", "end_latency")
 WEIGHTS = st.fixed_dictionaries({name: st.floats(0.001, 100) for name in MEASURES})
+
+
+@pytest.fixture(autouse=True)
+def on_a_day_of_these_prices() -> Iterator[None]:
+    """Which model is the cheapest changes on the days on which introductory prices end."""
+    before = clock.shift_micros()
+    clock.shift(int(datetime(2026, 11, 29, tzinfo=UTC).timestamp()) * clock.MICROS - clock.now_micros())
+    yield
+    clock.shift(before - clock.shift_micros())
 
 
 def made(body: dict[str, Any]) -> list[Offer]:
