@@ -11,7 +11,7 @@ from shared.submissions.charging import USED
 from shared.submissions.offers import Offer
 from shared.submissions.schemas import Usage
 from shared.submissions.steps import grounding
-from shared.submissions.steps.conducting import Answer, Asked, Conductor, Failure, Finished, Step
+from shared.submissions.steps.conducting import Asked, Conductor, Failure, FinalAnswer, Finished, Step
 from shared.submissions.steps.conductors import CONDUCTORS
 from shared.submissions.steps.course import Course, course_of
 
@@ -29,7 +29,7 @@ class Walk:
     own: Sequence[Offer]
     finished: tuple[Finished, ...]
     charged: tuple[Offer, ...]
-    next: Step | Answer | Failure
+    next: Step | FinalAnswer | Failure
 
     @property
     def step(self) -> Step:
