@@ -138,7 +138,7 @@ def sync(
         output.value(published.as_object(found, [one.model for one in wanted]), lambda: None)
 
 
-def _wanted(output: Output, found: published.Sync, accept: set[str], yes: bool) -> list[published.Finding]:
+def _wanted(output: Output, found: published.Sync, accept: set[str], yes: bool) -> list[published.PriceFinding]:
     by_name = {one.model: one for one in found.findings}
     for name in accept:
         if name not in by_name or not by_name[name].changes:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from producer.pricelist import compare, own_file, published
-from producer.pricelist.compare import Change as Change
-from producer.pricelist.compare import Finding as Finding
+from producer.pricelist.compare import PriceDifference as PriceDifference
+from producer.pricelist.compare import PriceFinding as PriceFinding
 from shared.settings import settings
 from shared.submissions.catalogue import checked, read_rows, why
 from shared.submissions.catalogue_files import CatalogueError, Rows
@@ -36,7 +36,7 @@ class Sync:
     day: str
     version: str
     rows: Rows
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[PriceFinding] = field(default_factory=list)
     new: list[NewModel] = field(default_factory=list)
     #: Models that cannot be compared, by why.
     uncompared: dict[str, list[str]] = field(default_factory=dict)
@@ -60,7 +60,7 @@ def compared(day: date, providers: Collection[str], *, update: bool, new: bool, 
     return Sync(day.isoformat(), published.version(), rows, found, missing, _uncompared(chosen, prices))
 
 
-def _is_worth_saying(one: Finding) -> bool:
+def _is_worth_saying(one: PriceFinding) -> bool:
     return bool(one.changes or one.unpublished or one.retired or one.refused or one.refused_to_come)
 
 
@@ -91,7 +91,7 @@ def _missing(rows: Mapping[str, Mapping[str, Any]], prices: published.Prices) ->
     return found
 
 
-def written(found: Sync, one: Finding, path: Path) -> own_file.Edit:
+def written(found: Sync, one: PriceFinding, path: Path) -> own_file.Edit:
     """The edit that gives a row its published prices: in the operator's file, where the row is copied to if need be."""
     own = own_file.rows_of(path)
     if one.model in own and not any(isinstance(value, Mapping | list) for value in one.keys.values()):

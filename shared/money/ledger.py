@@ -137,7 +137,9 @@ class Book:
     def close(self) -> list[str]:
         """Write it all; the ids of the webhook deliveries that are now due."""
         db.insert_rows(self._connection, transfers, self._transfers)
-        changes = {id: thresholds.Change(it.remaining, it.charged) for id, it in self._balances.items() if it.changed}
+        changes = {
+            id: thresholds.CreditChange(it.remaining, it.charged) for id, it in self._balances.items() if it.changed
+        }
         for id, data in thresholds.crossed(self._connection, changes, clock.month(self.now)):
             self.emit(id, "credit.threshold", data)
         balances.write(self._connection, {id: it for id, it in self._balances.items() if it.moved})
