@@ -12,7 +12,7 @@ from shared.objects.amounts import credits
 from shared.objects.fields import Count, Credits
 from shared.submissions.charging import as_charged, charged_attempt
 from shared.submissions.steps import charged as steps_charged
-from shared.submissions.steps.charged import Part
+from shared.submissions.steps.charged import ChargedPart
 
 ExactCredits = Annotated[str, Field(description="Credits as an exact decimal, with at most twelve decimals.")]
 
@@ -153,7 +153,7 @@ def _priced(row: Mapping[str, Any], charged: int) -> Priced:
     }
 
 
-def _parts(row: Mapping[str, Any]) -> list[Part] | None:
+def _parts(row: Mapping[str, Any]) -> list[ChargedPart] | None:
     """The parts of the charge of a job of several calls; None when none of the ways comes to it."""
     try:
         ways = list(steps_charged.ways(row, row["steps"]))
@@ -169,7 +169,7 @@ def _cut(priced: Sequence[tuple[Amount, Price]], bound: int) -> int:
     return min(price_of_all(priced), bound)
 
 
-def _of_steps(row: Mapping[str, Any], parts: Sequence[Part]) -> Priced:
+def _of_steps(row: Mapping[str, Any], parts: Sequence[ChargedPart]) -> Priced:
     lines: list[ChargeLine] = []
     exact = 0
     for part in parts:

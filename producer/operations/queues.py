@@ -17,7 +17,7 @@ from shared.db import models as m
 from shared.db.models.jobs import DEFERRED, RUNNING, TO_WAKE, WOKEN
 from shared.errors import NotFound
 from shared.jobs import leases, pauses
-from shared.jobs.pauses import Pause
+from shared.jobs.pauses import ProviderPause
 from shared.providers import states
 from shared.providers.states import ProviderState, Standing
 from shared.queues import LANES, Lane, queue_name
@@ -60,7 +60,7 @@ class QueueRows:
     counts: dict[str, _Counts] = field(default_factory=dict)
     #: When the oldest jobs were created, by id, in microseconds.
     created: Mapping[str, int] = field(default_factory=dict)
-    pauses: Mapping[str, Pause] = field(default_factory=dict)
+    pauses: Mapping[str, ProviderPause] = field(default_factory=dict)
 
 
 def read_rows(connection: Connection) -> QueueRows:
@@ -133,7 +133,7 @@ def _lane(provider: str, lane: Lane, rows: QueueRows) -> QueueLane:
     }
 
 
-def pause_object(pause: Pause) -> QueuePause:
+def pause_object(pause: ProviderPause) -> QueuePause:
     """A pause as it is shown."""
     return {"since": pause.paused_at // MICROS, "operator": pause.operator, "reason": pause.reason}
 

@@ -57,7 +57,7 @@ class Wanted:
 
 
 @dataclass(slots=True)
-class Part:
+class ReadChunk:
     """What was found in a chunk. Line numbers are counted from 0 within it."""
 
     lines: int
@@ -95,7 +95,7 @@ class FileReading:
         """Every line's model; None when they differ."""
         return next(iter(self.models)) if len(self.models) == 1 else None
 
-    def add(self, part: Part) -> bytes:
+    def add(self, part: ReadChunk) -> bytes:
         """Put the next chunk's findings to the others; its lines of the plan."""
         first = self.number + 1
         faults = [
@@ -119,14 +119,14 @@ class FileReading:
         if not self.total and not self.faults:
             self.faults.append(FaultError("empty_file", "the file is empty"))
 
-    def _doubles(self, part: Part, first: int) -> Iterator[FaultError]:
+    def _doubles(self, part: ReadChunk, first: int) -> Iterator[FaultError]:
         for custom_id, line in part.custom_ids:
             earlier = self._lines.setdefault(custom_id, first + line)
             if earlier != first + line:
                 message = f"duplicate custom_id {custom_id!r}: already used on line {earlier}"
                 yield FaultError("duplicate_custom_id", message, "custom_id", first + line)
 
-    def _surplus(self, part: Part, first: int) -> Iterator[FaultError]:
+    def _surplus(self, part: ReadChunk, first: int) -> Iterator[FaultError]:
         """The first line too many; what follows would only repeat this fault."""
         if self.total + len(part.good) > MOST_LINES:
             self.over = True
@@ -154,9 +154,9 @@ def chunks(source: BinaryIO) -> Iterator[list[bytes]]:
         yield chunk
 
 
-def read(raws: Sequence[bytes], wanted: Wanted) -> Part:
+def read(raws: Sequence[bytes], wanted: Wanted) -> ReadChunk:
     """Read and price a chunk. Pure but for the catalogue, so that any process may do it."""
-    part = Part(len(raws))
+    part = ReadChunk(len(raws))
     plan: list[bytes] = []
     for number, raw in enumerate(raws):
         try:
@@ -174,7 +174,7 @@ def read(raws: Sequence[bytes], wanted: Wanted) -> Part:
     return part
 
 
-def _read(raw: bytes, wanted: Wanted, part: Part, number: int) -> bytes:
+def _read(raw: bytes, wanted: Wanted, part: ReadChunk, number: int) -> bytes:
     if len(raw) > MOST_LINE_BYTES:
         raise FaultError("line_too_long", f"line is larger than {MOST_LINE_BYTES // (1024 * 1024)} MB")
     line = _parsed(raw)

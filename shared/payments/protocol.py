@@ -12,7 +12,7 @@ Status = Literal["open", "processing", "paid", "failed", "expired"]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PaymentAttempt:
     """One attempt at having an invoice paid."""
 
     invoice_id: str
@@ -95,13 +95,13 @@ class Payments(Protocol):
 
     name: ClassVar[str]
 
-    def open_checkout(self, wanted: Wanted) -> Standing:
+    def open_checkout(self, wanted: PaymentAttempt) -> Standing:
         """Make the page at which the customer pays; for the same attempt the same page."""
 
-    def charge_saved(self, wanted: Wanted) -> Standing:
+    def charge_saved(self, wanted: PaymentAttempt) -> Standing:
         """Charge the saved way to pay, once for an attempt."""
 
-    def find_charge(self, wanted: Wanted) -> Standing | None:
+    def find_charge(self, wanted: PaymentAttempt) -> Standing | None:
         """The charge of this attempt, if it has been made; None: it has not, and is not made by this."""
 
     def look_up(self, reference: str) -> Standing:

@@ -27,7 +27,7 @@ async def count(request: Request) -> InputTokens:
     return {"object": "response.input_tokens", "input_tokens": counted}
 
 
-def _counted(read: reading.Reader, holder: KeyHolder) -> int:
+def _counted(read: reading.ResponseReader, holder: KeyHolder) -> int:
     submission = read(holder.ignores_unknown)
     try:
         offers(submission, catalogue(), test=holder.test)

@@ -25,7 +25,7 @@ _PREVIOUS = "previous_response_id"
 
 
 @dataclass(slots=True)
-class Reader:
+class ResponseReader:
     """Makes the submission of a body, told whether unknown fields are ignored; on a thread where it is large."""
 
     body: dict[str, Any]
@@ -45,7 +45,7 @@ class Reader:
         return requests.renamed(error, self.places)
 
 
-async def reader(request: Request, context: Context, holder: KeyHolder, body: dict[str, Any]) -> Reader:
+async def reader(request: Request, context: Context, holder: KeyHolder, body: dict[str, Any]) -> ResponseReader:
     """What reads a body, with all that it goes on from and refers to.
 
     413 when it is too large with all that it goes on from and refers to; 400 when there is no such response.
@@ -55,7 +55,7 @@ async def reader(request: Request, context: Context, holder: KeyHolder, body: di
         place = _PREVIOUS if before else "input"
         said = f"{place}: the conversation is larger than {MOST_BYTES // 1024**2} MB with this input"
         raise PayloadTooLarge(said, param=place)
-    return Reader(body, before, stored)
+    return ResponseReader(body, before, stored)
 
 
 async def _before(
