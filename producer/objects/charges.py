@@ -7,7 +7,7 @@ import orjson
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from shared.money.pricing import PER_TOKENS, Amount, Price, PricedCount, price_of_all, priced_counts
+from shared.money.pricing import PER_TOKENS, Amount, PricedCount, UnitPrices, price_of_all, priced_counts
 from shared.objects.amounts import credits
 from shared.objects.fields import Count, Credits
 from shared.submissions.charging import as_charged, charged_attempt
@@ -165,7 +165,7 @@ def _parts(row: Mapping[str, Any]) -> list[ChargedPart] | None:
     return next(fits, None)
 
 
-def _cut(priced: Sequence[tuple[Amount, Price]], bound: int) -> int:
+def _cut(priced: Sequence[tuple[Amount, UnitPrices]], bound: int) -> int:
     return min(price_of_all(priced), bound)
 
 

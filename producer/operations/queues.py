@@ -19,7 +19,7 @@ from shared.errors import NotFound
 from shared.jobs import leases, pauses
 from shared.jobs.pauses import ProviderPause
 from shared.providers import states
-from shared.providers.states import ProviderState, Standing
+from shared.providers.states import ProviderStanding, ProviderState
 from shared.queues import LANES, Lane, queue_name
 from shared.settings import settings
 from shared.submissions.catalogue import SANDBOX, catalogue
@@ -85,7 +85,7 @@ def _counted(condition: str) -> Any:
     return select(m.jobs.c.queue, func.count(), func.min(m.jobs.c.id)).where(text(condition)).group_by(m.jobs.c.queue)
 
 
-def read_states(redis: Any) -> Sequence[Standing]:
+def read_states(redis: Any) -> Sequence[ProviderStanding]:
     """What Redis says of providers; nothing where it does not answer. `redis`: a synchronous client."""
     with suppress(RedisError, OSError):
         return states.read_all(redis)
@@ -97,12 +97,12 @@ def providers() -> list[str]:
     return [*sorted(name for name in catalogue().queued if name != SANDBOX), SANDBOX]
 
 
-def queue_objects(rows: QueueRows, standings: Sequence[Standing], now: float) -> list[Queue]:
+def queue_objects(rows: QueueRows, standings: Sequence[ProviderStanding], now: float) -> list[Queue]:
     """The queues of each provider, by name, the sandbox of test keys last. `now`: in seconds."""
     return [_queue(provider, rows, standings, now) for provider in providers()]
 
 
-def _queue(provider: str, rows: QueueRows, standings: Sequence[Standing], now: float) -> Queue:
+def _queue(provider: str, rows: QueueRows, standings: Sequence[ProviderStanding], now: float) -> Queue:
     own = [one for one in standings if one.provider == provider]
     whole = next((one.state for one in own if one.upstream is None), ProviderState())
     paces = [

@@ -26,7 +26,7 @@ from shared.submissions.job_types import ENDPOINTS, JobType
 from shared.submissions.key_rules import NO_RULES, KeyRules
 from shared.submissions.linked_context import Entity, Key
 from shared.submissions.offers import Offer
-from shared.submissions.rows import Priced, bounded, priced
+from shared.submissions.rows import PricedSubmission, bounded, priced
 from shared.submissions.schemas import ON_SHORTAGE, Submission, read_submission
 from shared.submissions.sizes import MOST_CUSTOM_ID, MOST_FAULTS, MOST_LINE_BYTES, MOST_LINES, MOST_WITH_BLANKS
 
@@ -195,7 +195,7 @@ def _custom_id(line: dict[str, Any]) -> str:
     return custom_id
 
 
-def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted, likely: Likely) -> Priced:
+def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted, likely: Likely) -> PricedSubmission:
     if not line.keys() <= _KNOWN:
         name = min(line.keys() - _KNOWN)[:100]
         raise FaultError("unknown_field", f"{name}: unknown field; allowed fields: custom_id, method, url, body", name)
@@ -228,7 +228,9 @@ def _offered(submission: Submission, wanted: Wanted, likely: Likely, *, at: str)
     return submission, made
 
 
-def _of_dialect(format: LineFormat, body: dict[str, Any], custom_id: str, wanted: Wanted, likely: Likely) -> Priced:
+def _of_dialect(
+    format: LineFormat, body: dict[str, Any], custom_id: str, wanted: Wanted, likely: Likely
+) -> PricedSubmission:
     """A line in a dialect's own form, with the body as it was sent."""
     renamed: Renamed = lambda error: error  # noqa: E731
     try:

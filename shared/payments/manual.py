@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import ClassVar, NoReturn
 
 from shared.errors import NotFound
-from shared.payments.protocol import Notice, PaymentAttempt, PaymentRefused, Received, Standing
+from shared.payments.protocol import Notice, PaymentAttempt, PaymentRefused, ReceivedPayment, Standing
 
 
 class Manual:
@@ -27,7 +27,7 @@ class Manual:
     def withdraw(self, reference: str) -> Standing:
         return _nothing()
 
-    def received(self, since: int) -> Iterator[Received]:
+    def received(self, since: int) -> Iterator[ReceivedPayment]:
         return iter(())
 
     def read_notice(self, payload: bytes, signature: str | None) -> Notice:

@@ -66,7 +66,7 @@ class GivenBack:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedPayment:
     """A payment that was made for an invoice of ours, as its provider lists it."""
 
     payment: str
@@ -110,7 +110,7 @@ class Payments(Protocol):
     def withdraw(self, reference: str) -> Standing:
         """End an attempt, so that it is never paid; how it stands then: `paid` or `processing` where it is too late."""
 
-    def received(self, since: int) -> Iterator[Received]:
+    def received(self, since: int) -> Iterator[ReceivedPayment]:
         """The payments whose attempts were made since then, in seconds since the epoch."""
 
     def read_notice(self, payload: bytes, signature: str | None) -> Notice:

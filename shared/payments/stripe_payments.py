@@ -13,7 +13,15 @@ from typing import Any, ClassVar, Final
 import stripe
 
 from shared.errors import InvalidRequest
-from shared.payments.protocol import KEY_USED, Notice, PaymentAttempt, PaymentRefused, PaymentsAway, Received, Standing
+from shared.payments.protocol import (
+    KEY_USED,
+    Notice,
+    PaymentAttempt,
+    PaymentRefused,
+    PaymentsAway,
+    ReceivedPayment,
+    Standing,
+)
 from shared.payments.stripe_objects import attempt_of, given_back, intent_standing, received, session_standing
 from shared.settings import Settings
 
@@ -97,7 +105,7 @@ class StripePayments:
             return session_standing(self._client.v1.checkout.sessions.expire(reference).to_dict())
         return self.look_up(reference)
 
-    def received(self, since: int) -> Iterator[Received]:
+    def received(self, since: int) -> Iterator[ReceivedPayment]:
         """Paid Sessions, and saved cards that were charged (https://docs.stripe.com/api/pagination/auto)."""
         asked: Any = {"created": {"gte": since}, "limit": 100}
         with _mapped():

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from shared.errors import InvalidRequest
-from shared.money.pricing import Amount, Price, price_of_all
+from shared.money.pricing import Amount, UnitPrices, price_of_all
 from shared.settings import Settings, settings
 from shared.submissions import quote
 from shared.submissions.catalogue import catalogue
@@ -181,7 +181,9 @@ def test_the_hold_covers_steps_of_different_models(monkeypatch: pytest.MonkeyPat
     """The first call is dearest at one model, the last, which reads what was found, at the other."""
     monkeypatch.setattr(settings(), "search_kind", "tavily")
     names, whole = ("claude-3-sonnet", "gpt-4"), catalogue()
-    prices = dict(zip(names, (Price("v", 1_000_000, 20_000_000), Price("v", 3_000_000, 3_000_000)), strict=True))
+    prices = dict(
+        zip(names, (UnitPrices("v", 1_000_000, 20_000_000), UnitPrices("v", 3_000_000, 3_000_000)), strict=True)
+    )
     sold = replace(whole, prices={**whole.prices, **prices})
     made = {"model": names[0], "messages": HELLO, "max_tokens": 1000, "grounding": True}
     one = read_submission("chat.completion", {**made, "routing": {"fallbacks": [names[1]]}})
@@ -199,7 +201,7 @@ def test_a_search_is_no_request_of_the_model(monkeypatch: pytest.MonkeyPatch) ->
     """Where a model has a price for each request, the two calls of it have it, and the search between them not."""
     monkeypatch.setattr(settings(), "search_kind", "tavily")
     whole, made = catalogue(), {"model": "claude-3-sonnet", "messages": HELLO, "max_tokens": 50, "grounding": True}
-    sold = replace(whole, prices={**whole.prices, made["model"]: Price("v", 1_000_000, 1_000_000, request=500)})
+    sold = replace(whole, prices={**whole.prices, made["model"]: UnitPrices("v", 1_000_000, 1_000_000, request=500)})
     submission = read_submission("chat.completion", made)
     offers = quote.offers(submission, sold, test=False)
     walk = walks.of("claude-3-sonnet", submission.request, offers[:1], ())

@@ -16,7 +16,7 @@ from typing import BinaryIO, Final, TypeAlias
 from shared import clock, logs, processes
 from shared.batches import lines
 from shared.batches.lines import ReadChunk, Wanted
-from shared.providers.statistics_watch import Watch
+from shared.providers.statistics_watch import StatisticsWatch
 from shared.settings import settings
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ def _begin(parent: int) -> None:
     processes.follow(parent)
     os.nice(5)
     processes.collect_seldom()
-    Watch(settings().redis_url).start()
+    StatisticsWatch(settings().redis_url).start()
 
 
 def _nothing() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from shared.money.pricing import Amount, Price
+from shared.money.pricing import Amount, UnitPrices
 from shared.submissions.charging import USED
 from shared.submissions.offers import read_offer
 from shared.submissions.schemas import Usage
@@ -19,7 +19,7 @@ class ChargedPart:
 
     step: str
     amount: Amount
-    price: Price
+    price: UnitPrices
 
 
 def ways(row: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> Iterator[list[ChargedPart]]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from shared.errors import UpstreamError
-from shared.money.pricing import Amount, Overheads, Price
+from shared.money.pricing import Amount, Overheads, UnitPrices
 from shared.submissions import extras
 from shared.submissions.charging import USED
 from shared.submissions.job_types import JobType
@@ -113,7 +113,7 @@ def charged(usage: Usage) -> Usage:
     return Usage(**{**_NOTHING, "prompt_tokens": TOKENS if usage.prompt_tokens else 0})
 
 
-def price_of(step: str, price: Price) -> Price:
+def price_of(step: str, price: UnitPrices) -> UnitPrices:
     """The price of a job's step: a search is no request of the model, whose price of one does not count."""
     return replace(price, request=0) if step == STEP else price
 
