@@ -23,7 +23,7 @@ from producer.web.token_limit import take_tokens
 from shared.answers import thinking
 from shared.db import is_away
 from shared.dialects.translated import Translated, as_sent
-from shared.errors import FusionError, InvalidRequest, Refused, Timeout, Unavailable
+from shared.errors import FusionError, InvalidRequest, RequestRefused, Timeout, Unavailable
 from shared.key_holders import KeyHolder
 from shared.network import receivers
 from shared.objects.addresses import job_url
@@ -197,7 +197,7 @@ def _named_as_sent(places: Mapping[str, str]) -> Iterator[None]:
     """A refusal names what is wrong by its place in the body that was sent."""
     try:
         yield
-    except Refused as error:
+    except RequestRefused as error:
         raise as_sent(error, places) from None
 
 

@@ -17,7 +17,7 @@ from shared.batches.line_files import FaultError
 from shared.batches.plan_lines import planned
 from shared.dialects import BY_URL
 from shared.dialects.line_format import LineFormat, Renamed
-from shared.errors import FusionError, InvalidRequest, Refused
+from shared.errors import FusionError, InvalidRequest, RequestRefused
 from shared.money.estimates import Likely
 from shared.money.shortage import Need
 from shared.submissions import likely_cost, linked_context, linked_message, quote
@@ -239,13 +239,13 @@ def _of_dialect(
         if not wanted.plan:
             return bounded(*offered)
         found = priced(*offered, custom_id)
-    except Refused as error:
+    except RequestRefused as error:
         raise _in_body(renamed(error)) from None
     found.dialect, found.sent = format.dialect, strict_json.dumps(body)
     return found
 
 
-def _in_body(error: Refused) -> Refused:
+def _in_body(error: RequestRefused) -> RequestRefused:
     """The same, with the place in the line of what is wrong."""
     if error.param:
         error.message = error.message.replace(error.param, f"body.{error.param}", 1)

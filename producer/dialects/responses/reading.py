@@ -13,7 +13,7 @@ from producer.context import Context
 from producer.dialects.responses import lookup
 from producer.web.body import MOST_BYTES, add_bytes, large
 from shared.dialects.responses import requests, turns
-from shared.errors import PayloadTooLarge, Refused
+from shared.errors import PayloadTooLarge, RequestRefused
 from shared.key_holders import KeyHolder
 from shared.submissions.schemas import Submission
 
@@ -40,7 +40,7 @@ class ResponseReader:
         submission, self.places = read
         return submission
 
-    def renamed(self, error: Refused) -> Refused:
+    def renamed(self, error: RequestRefused) -> RequestRefused:
         """What is wrong with the submission, by its place in the body."""
         return requests.renamed(error, self.places)
 

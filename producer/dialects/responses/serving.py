@@ -20,7 +20,7 @@ from producer.web.request import answer, enter_to_submit, limits_of
 from producer.web.token_limit import take_tokens
 from shared import logs
 from shared.dialects.responses import making, objects
-from shared.errors import FusionError, Refused
+from shared.errors import FusionError, RequestRefused
 from shared.key_holders import KeyHolder
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ async def create(request: Request) -> Response:
         call = await calls.read_call(request, context, holder, body, read)
     try:
         return await (_background(call) if body.get("background") else _waited(call))
-    except Refused as error:
+    except RequestRefused as error:
         raise read.renamed(error) from None
 
 
