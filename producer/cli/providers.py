@@ -54,7 +54,7 @@ def providers(as_json: bool) -> None:
         rows = [row for one in found for row in _rows(one)]
         offer_statistics.table(output, _COLUMNS, rows, known=bool(statistics), empty="The catalogue is empty.")
         if idle:
-            output.note(f"Without a model in the catalog: {', '.join(idle)}")
+            output.note(f"Without a model in the catalogue: {', '.join(idle)}")
 
     output.value({"object": "list", "data": found}, words)
 

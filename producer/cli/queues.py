@@ -54,7 +54,7 @@ def list_queues(database: Database, output: Output) -> None:
     found = ops.queue_objects(rows, _standings(), now)
 
     def words() -> None:
-        output.table(_COLUMNS, [row for one in found for row in _rows(one)], empty="The catalog is empty.")
+        output.table(_COLUMNS, [row for one in found for row in _rows(one)], empty="The catalogue is empty.")
         for one in found:
             if paused := one["paused"]:
                 since, by, why = moment(paused["since"]), paused["operator"], paused["reason"]

@@ -26,7 +26,7 @@ _CHANGES = (
 )
 _NEW = (
     Column("provider", drop=1),
-    Column("not in the catalog"),
+    Column("not in the catalogue"),
     Column("input", right=True),
     Column("output", right=True),
     Column("context", right=True, drop=2),

@@ -68,7 +68,7 @@ class ChargeTerms(TypedDict):
     """What a charge is for, and at which prices."""
 
     service_tier: Annotated[str | None, Field(description="The service tier whose prices apply; null: the standard.")]
-    price_version: Annotated[str | None, Field(description="The version of the catalog that the prices are from.")]
+    price_version: Annotated[str | None, Field(description="The version of the catalogue that the prices are from.")]
     long_context: Annotated[bool, Field(description="The prices of long context apply to the whole request.")]
     reason: Annotated[
         Literal["test_key", "nothing_used", "cached"] | None,

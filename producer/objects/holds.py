@@ -45,7 +45,7 @@ class JobHold(TypedDict):
     provider: Annotated[str | None, Field(description="Of the candidate whose worst case is held; null: not known.")]
     model: str | None
     service_tier: str | None
-    price_version: Annotated[str | None, Field(description="The version of the catalog that the prices are from.")]
+    price_version: Annotated[str | None, Field(description="The version of the catalogue that the prices are from.")]
     lines: list[HoldLine]
 
 

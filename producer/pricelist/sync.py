@@ -49,11 +49,11 @@ def compared(day: date, providers: Collection[str], *, update: bool, new: bool, 
         checked(rows)
         prices = published.prices(day, update=update)
     except (OSError, CatalogueError) as error:
-        raise SyncError(f"cannot load the catalog: {why(error)}") from None
+        raise SyncError(f"cannot load the catalogue: {why(error)}") from None
     except published.PricesMissingError as error:
         raise SyncError(str(error)) from None
     if unknown := [name for name in providers if name not in rows.providers]:
-        raise SyncError(f"the catalog has no provider {unknown[0]!r}")
+        raise SyncError(f"the catalogue has no provider {unknown[0]!r}")
     chosen = {id: row.data for id, row in rows.models.items() if not providers or row.data["provider"] in providers}
     found = [one for one in compare.findings(chosen, prices, day) if _is_worth_saying(one)]
     missing = list(_missing(chosen, prices)) if new else []

@@ -34,7 +34,7 @@ class ProviderPause:
 def pause(connection: Connection, action: Action, provider: str) -> ProviderPause:
     """Pause a provider's queues; of one that is paused, the reason is replaced. Writes to the audit log what changed.
 
-    Jobs that run go on to their end. The provider is not checked against any catalog.
+    Jobs that run go on to their end. The provider is not checked against any catalogue.
     """
     reason = action.reason or ""
     made = ProviderPause(provider, db.now(connection), action.operator, reason)

@@ -91,7 +91,7 @@ def load(name: str) -> Catalogue:
     try:
         return loaded(name)
     except (OSError, CatalogueError) as error:
-        raise SystemExit(f"cannot load the catalog {name or shipped()[0].name}: {why(error)}") from None
+        raise SystemExit(f"cannot load the catalogue {name or shipped()[0].name}: {why(error)}") from None
 
 
 def loaded(name: str) -> Catalogue:
@@ -118,7 +118,7 @@ def why(error: OSError | CatalogueError) -> str:
 
 def read(source: str) -> Catalogue:
     """The catalogue with a text in place of an operator's file; CatalogueError with all that is wrong in it."""
-    return checked(joined(parsed("catalog", source)))
+    return checked(joined(parsed("catalogue", source)))
 
 
 def checked(rows: Rows) -> Catalogue:
