@@ -15,7 +15,7 @@ from producer.objects.selections import routing as shown
 from shared import clock
 from shared.batches import line_requests, plan_lines
 from shared.errors import InvalidRequest
-from shared.money.pricing import Amount, LongContext, Price, priced_counts
+from shared.money.pricing import Amount, LongContext, UnitPrices, priced_counts
 from shared.providers import statistics
 from shared.providers.statistics import OfferStatistics
 from shared.strict_json import dumps
@@ -191,7 +191,7 @@ def test_what_is_expected_is_priced_as_a_charge_is(
     body = {"model": "m", "messages": [{"role": "user", "content": text}], "n": n}
     submission = read_submission("chat.completion", body | ({"max_tokens": limit} if limit else {}))
     input, output, dear_input, dear_output, request = prices
-    at = Price("v", input, output, request=request, long_context=LongContext(dear_input, dear_output, above=above))
+    at = UnitPrices("v", input, output, request=request, long_context=LongContext(dear_input, dear_output, above=above))
     used = Amount(-(-len(submission.json) // 4), min(limit or 500, most or 500, 500) * n)
     exact = sum(one.exact for one in priced_counts(used, at))
     assert chosen.Expected(submission).cost(at, most) == exact
