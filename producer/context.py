@@ -22,7 +22,7 @@ from shared.broker.bell import Bell
 from shared.db import Database
 from shared.entities.resolving import Resolver
 from shared.notifier import DONE, Notifier
-from shared.providers.statistics_watch import Watch
+from shared.providers.statistics_watch import StatisticsWatch
 from shared.settings import settings
 
 #: Bodies that are parsed at the same time, on threads.
@@ -63,7 +63,7 @@ class Context:
             database, self.acceptor, self.overload, self.parsers, self.waiters, self.states, self.linking
         )
         self.paying = Paying(database, bell)
-        self._statistics = Watch(settings().redis_url).start()
+        self._statistics = StatisticsWatch(settings().redis_url).start()
         self.streams = Sources(database, self.waiters, self.states, self.readers)
         #: The server is to stop, and will serve for a moment.
         self.stopping = False

@@ -1,7 +1,7 @@
 """The tree of errors, and their JSON.
 
 FusionError
-├── Refused               the caller's doing; nothing was accepted, nothing is charged
+├── RequestRefused        the caller's doing; nothing was accepted, nothing is charged
 │   ├── InvalidRequest         400
 │   ├── Unauthorized           401
 │   ├── InsufficientCredits    402
@@ -64,54 +64,54 @@ class FusionError(Exception):
         return shown | {"request_id": request_id} | param | reason | self.details
 
 
-class Refused(FusionError):
+class RequestRefused(FusionError):
     """The request was not accepted; nothing is kept of it."""
 
 
-class InvalidRequest(Refused):
+class InvalidRequest(RequestRefused):
     status, type = 400, "invalid_request"
 
 
-class Unauthorized(Refused):
+class Unauthorized(RequestRefused):
     status, type = 401, "unauthorized"
 
 
-class InsufficientCredits(Refused):
+class InsufficientCredits(RequestRefused):
     status, type = 402, "insufficient_credits"
 
     #: What the account had when it was refused, in micro-credits.
     available = held = 0
 
 
-class Forbidden(Refused):
+class Forbidden(RequestRefused):
     status, type = 403, "forbidden"
 
 
-class NotFound(Refused):
+class NotFound(RequestRefused):
     status, type = 404, "not_found"
 
 
-class MethodNotAllowed(Refused):
+class MethodNotAllowed(RequestRefused):
     status, type = 405, "method_not_allowed"
 
 
-class Conflict(Refused):
+class Conflict(RequestRefused):
     status, type = 409, "conflict"
 
 
-class PayloadTooLarge(Refused):
+class PayloadTooLarge(RequestRefused):
     status, type = 413, "payload_too_large"
 
 
-class UnsupportedMediaType(Refused):
+class UnsupportedMediaType(RequestRefused):
     status, type = 415, "unsupported_media_type"
 
 
-class IdempotencyMismatch(Refused):
+class IdempotencyMismatch(RequestRefused):
     status, type = 422, "idempotency_mismatch"
 
 
-class RateLimited(Refused):
+class RateLimited(RequestRefused):
     status, type = 429, "rate_limit_exceeded"
 
 

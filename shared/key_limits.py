@@ -132,7 +132,7 @@ def set_account_fallbacks(connection: Connection, account_id: str, names: Sequen
 
 
 def check_names(name: str, names: Sequence[str], catalogue: Catalogue) -> None:
-    """400 for a list of models that is too long or has one that the catalog does not know."""
+    """400 for a list of models that is too long or has one that the catalogue does not know."""
     if len(names) > MOST_NAMES or any(not 0 < len(one) <= MOST_LETTERS for one in names):
         said = f"at most {MOST_NAMES} models of at most {MOST_LETTERS} characters each"
         raise InvalidRequest(f"{name}: {said}", param=name)

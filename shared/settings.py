@@ -61,8 +61,8 @@ class Settings(WorkSettings, LimitSettings, OutsideSettings, MoneySettings):
     files_url: str = ""
     #: Options for fsspec, as a JSON object: `{"endpoint_url": "https://…"}`.
     files_options: Json[dict[str, Any]] = Field(default={}, validate_default=False)
-    #: Path of your own model catalog (TOML): it adds to the one that ships with FusionAI, and is loaded anew when it
-    #: changes. Empty: only the catalog that ships.
+    #: Path of your own model catalogue (TOML): it adds to the one that ships with FusionAI, and is loaded anew when it
+    #: changes. Empty: only the catalogue that ships.
     catalogue: str = ""
     #: URL of the provider simulator. If set, it serves all providers without an API key in the environment.
     simulator_url: str = ""

@@ -1,4 +1,4 @@
-"""Holds the body of each event that is really sent to the example of its type in the catalog (`GET /events/types`)."""
+"""Holds the body of each event that is really sent to its type's example in the catalogue (`GET /events/types`)."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -21,7 +21,7 @@ MOST_FILE_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundEntities:
     """What is known of the entities that a request names.
 
     `answered`: the request has been accepted before, so nothing was looked up and nothing may be accepted.
@@ -43,7 +43,7 @@ class Found:
         return whole
 
 
-NOTHING = Found()
+NOTHING = FoundEntities()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +55,17 @@ class Linking:
 
     async def find(
         self, holder: KeyHolder, submissions: Sequence[Submission], *, listed: bool, claim: Claim | None
-    ) -> Found:
+    ) -> FoundEntities:
         """Look up what the submissions are linked to; 403 when the account may not link any."""
         named = [(index, one) for index, one in enumerate(submissions) if one.linked]
         if not named:
             return NOTHING
         if claim is not None and await self.database.read(idempotency.is_known, claim):
-            return Found(answered=True)
+            return FoundEntities(answered=True)
         if not holder.linked_context:
             raise linked_context.refusal(place(named[0][0], listed))
         keys = {entity.key for _, one in named for entity in one.linked}
-        return Found(await self.resolver.find(holder.account_id, keys))
+        return FoundEntities(await self.resolver.find(holder.account_id, keys))
 
     def lines(self, holder: KeyHolder) -> LinkedLines:
         """What finds the entities that the lines of a file name; on a thread, while a caller waits."""

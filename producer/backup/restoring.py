@@ -31,7 +31,7 @@ Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class RestoredBackup:
     """What was restored. `files`: how many were copied; others were there already."""
 
     manifest: Manifest
@@ -47,7 +47,7 @@ def restore(
     *,
     next_invoice: int | None = None,
     progress: Progress = lambda bytes: None,
-) -> Done:
+) -> RestoredBackup:
     """Restore a backup to the database, the state directory and the file storage of the settings.
 
     NotFound: it is no whole backup. Conflict: it is of a newer version, or there is a database, or the log of one.
@@ -71,7 +71,7 @@ def restore(
         raise Conflict(str(error)) from None
     known = read_settings(state_directory=own.state_directory)
     marks = map(key_secrets.mark, key_secrets.accepted(known))
-    return Done(manifest, settled, copied, manifest.key_secret in marks)
+    return RestoredBackup(manifest, settled, copied, manifest.key_secret in marks)
 
 
 def _check_free(path: Path) -> None:

@@ -164,7 +164,7 @@ def set_limit(database: Database, output: Output, id: str, requests: str) -> Non
     "fallbacks",
     multiple=True,
     metavar="ID",
-    help="A default fallback of its keys; repeat it. none: no fallbacks; default: those of the catalog.",
+    help="A default fallback of its keys; repeat it. none: no fallbacks; default: those of the catalogue.",
 )
 @operator_option
 @operator_command

@@ -14,7 +14,7 @@ from fusionai.plain.objects import BatchProgress
 from producer.cli import progress
 from producer.cli.activity import is_live
 from producer.cli.output import Output
-from producer.cli.progress import ShowTally, Tally
+from producer.cli.progress import BatchTally, ShowTally
 from producer.terminal import printable
 from shared import clock
 
@@ -60,7 +60,7 @@ def resumable(targets: Targets, batch_id: Callable[[], str | None], again: str) 
 
 
 @dataclass(frozen=True)
-class Followed:
+class FollowedBatch:
     """A batch that is over.
 
     `seconds`: for how long it was watched; None when most of it had happened before. `was_over`: all of it had.
@@ -77,14 +77,14 @@ class Followed:
         return self.seconds if self.seconds is not None else float(_seconds(self.progress))
 
 
-def follow(client: PlainClient, id: str, show: ShowTally, *, lines: int = 0) -> Followed:
+def follow(client: PlainClient, id: str, show: ShowTally, *, lines: int = 0) -> FollowedBatch:
     """Wait until a batch is over; `show` is called with its progress, and while the API cannot be reached."""
-    began, looks, last = clock.monotonic(), 0, Tally(lines)
+    began, looks, last = clock.monotonic(), 0, BatchTally(lines)
 
     def look(found: BatchProgress) -> None:
         nonlocal last, looks
         looks += 1
-        last = Tally.of(found, lines=lines)
+        last = BatchTally.of(found, lines=lines)
         show(last)
 
     def lost(error: Exception) -> None:
@@ -94,7 +94,7 @@ def follow(client: PlainClient, id: str, show: ShowTally, *, lines: int = 0) -> 
     found = client.wait_progress(id, look, on_failure=lost)
     watched = clock.monotonic() - began
     seconds = watched if looks > 1 and watched >= _seconds(found) - 1 else None
-    return Followed(client.batch(id), found, seconds, was_over=looks == 1 and watched < 1)
+    return FollowedBatch(client.batch(id), found, seconds, was_over=looks == 1 and watched < 1)
 
 
 def _seconds(found: BatchProgress) -> int:

@@ -21,7 +21,7 @@ _TIME = re.compile(r"[0-9]{1,11}")
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class JobOptions:
     """What was asked of jobs."""
 
     status: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class Filters:
     created_before: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
-    def whole(self, client: PlainClient) -> "Filters":
+    def whole(self, client: PlainClient) -> "JobOptions":
         """The same, with whole ids."""
         named = {"key_id": self.key_id, "batch_id": self.batch_id}
         return replace(self, **{name: ids.whole(client, value) for name, value in named.items()})
@@ -70,7 +70,7 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def command(*args: Any, **kwargs: Any) -> Any:
         given = {name: kwargs.pop(name) for name in _NAMES}
-        filters = Filters(**given)
+        filters = JobOptions(**given)
         return function(*args, filters=filters, **kwargs)
 
     for option in reversed(_OPTIONS):

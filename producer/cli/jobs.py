@@ -10,7 +10,7 @@ from fusionai.plain.objects import Attempt, BatchesUnderWay
 from producer.cli import cancelling, explanations
 from producer.cli.connection import api_command
 from producer.cli.ids import Id
-from producer.cli.job_filters import Filters, filter_options
+from producer.cli.job_filters import JobOptions, filter_options
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
 from shared.submissions.sizes import MOST_PAGE
@@ -72,7 +72,7 @@ def job(client: PlainClient, output: Output, id: str, wait: bool, explain: bool,
 @filter_options
 @api_command
 def jobs(
-    client: PlainClient, output: Output, limit: int, after: str | None, count: bool, summary: bool, filters: Filters
+    client: PlainClient, output: Output, limit: int, after: str | None, count: bool, summary: bool, filters: JobOptions
 ) -> None:
     """List jobs, the newest first."""
     filters = filters.whole(client)
@@ -123,7 +123,7 @@ def _number(counted: dict[str, Any]) -> str:
 @click.option("--dry-run", is_flag=True, help="With filters: only count the jobs.")
 @click.option("--yes", is_flag=True, help="With filters: do not ask.")
 @api_command
-def cancel(client: PlainClient, output: Output, id: str | None, filters: Filters, dry_run: bool, yes: bool) -> None:
+def cancel(client: PlainClient, output: Output, id: str | None, filters: JobOptions, dry_run: bool, yes: bool) -> None:
     """Cancel a job or a batch, or jobs by filters.
 
     Without an ID, all jobs that meet the filters and are not over are cancelled, after a question.

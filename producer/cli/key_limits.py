@@ -31,7 +31,7 @@ def limit_options(*, sets: bool) -> Callable[[Callable[..., None]], Callable[...
     """Give a command the options of a key's limits. `sets`: of a key that is there, so that limits can be removed."""
     away = "; none: no limit" if sets else ""
     models = "A model that the key may use, by name or pattern (claude-*); repeat it."
-    fallbacks = "A default fallback, instead of those of the catalog; repeat it. none: no fallbacks"
+    fallbacks = "A default fallback, instead of those of the catalogue; repeat it. none: no fallbacks"
     options = [
         click.option("--model", "models", multiple=True, metavar="ID", help=models + (" any: all." if sets else "")),
         click.option(
@@ -178,7 +178,7 @@ def budget_table(output: Output, found: Mapping[str, Any]) -> None:
 
 def fallbacks_text(names: Sequence[str] | None) -> str:
     """Default fallbacks in words."""
-    return "those of the catalog" if names is None else ", ".join(names) or "none"
+    return "those of the catalogue" if names is None else ", ".join(names) or "none"
 
 
 def _limit(number: int | None) -> str:

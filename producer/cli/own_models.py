@@ -1,4 +1,4 @@
-"""fusionai models add, remove, sync: the operator's own rows of the catalog, and published prices."""
+"""fusionai models add, remove, sync: the operator's own rows of the catalogue, and published prices."""
 
 import sys
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ from shared.submissions.job_types import JobType
 
 def _own_file(given: Path | None) -> Path:
     if given is None and not settings().catalogue:
-        raise click.UsageError("no catalog of your own: set FUSIONAI_CATALOGUE to its path (or give --file)")
+        raise click.UsageError("no catalogue of your own: set FUSIONAI_CATALOGUE to its path (or give --file)")
     return given or Path(settings().catalogue)
 
 
 _FILE = click.option(
-    "--file", "file", type=click.Path(dir_okay=False, path_type=Path), help="The catalog; else FUSIONAI_CATALOGUE."
+    "--file", "file", type=click.Path(dir_okay=False, path_type=Path), help="The catalogue; else FUSIONAI_CATALOGUE."
 )
 
 
@@ -55,7 +55,7 @@ _FILE = click.option(
 def add(
     name: str, as_json: bool, file: Path | None, can: tuple[str, ...], provider: str, upstream: str | None, **given: Any
 ) -> None:
-    """Add a model to your own catalog, or replace its row.
+    """Add a model to your own catalogue, or replace its row.
 
     Prices are micro-credits (a credit has 1,000,000). Running processes load it within a few seconds; the first model
     of a provider needs a restart. Prices of images, of long context and of service tiers, and what a provider has
@@ -91,7 +91,7 @@ def _insist(given: Mapping[str, Any], needed: Mapping[str, str]) -> None:
 def remove(name: str, as_json: bool, file: Path | None) -> None:
     """Take a model out of what is sold.
 
-    Its row in your own catalog, if there is one; a model that ships with FusionAI is named in its `remove`.
+    Its row in your own catalogue, if there is one; a model that ships with FusionAI is named in its `remove`.
     """
     path = _own_file(file)
     _edit(path, own_file.without(name))
@@ -102,7 +102,7 @@ def remove(name: str, as_json: bool, file: Path | None) -> None:
 @click.option("--provider", multiple=True, help="Only the models of this provider; may be repeated.")
 @click.option("--accept", multiple=True, metavar="NAME", help="Write the prices of this model; may be repeated.")
 @click.option("--yes", is_flag=True, help="Write all prices that may be accepted.")
-@click.option("--new", is_flag=True, help="Also list published models that are not in the catalog.")
+@click.option("--new", is_flag=True, help="Also list published models that are not in the catalogue.")
 @click.option("--update", is_flag=True, help="Fetch the newest prices over the network first.")
 @_FILE
 @json_option
@@ -138,7 +138,7 @@ def sync(
         output.value(published.as_object(found, [one.model for one in wanted]), lambda: None)
 
 
-def _wanted(output: Output, found: published.Sync, accept: set[str], yes: bool) -> list[published.Finding]:
+def _wanted(output: Output, found: published.Sync, accept: set[str], yes: bool) -> list[published.PriceFinding]:
     by_name = {one.model: one for one in found.findings}
     for name in accept:
         if name not in by_name or not by_name[name].changes:

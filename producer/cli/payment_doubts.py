@@ -14,7 +14,7 @@ from producer.cli.tables import Column
 from shared import clock
 from shared.db import Database
 from shared.money.currencies import money_text
-from shared.payments.protocol import Received
+from shared.payments.protocol import ReceivedPayment
 
 _LOST = [Column("payment"), Column("account"), Column("invoice", drop=1), Column("what was paid"), Column("at", drop=2)]
 _COLUMNS = [Column("invoice"), Column("account", drop=1), Column("status"), Column("payment"), Column("what was paid")]
@@ -71,7 +71,7 @@ def lost(database: Database, output: Output, since: datetime | None) -> None:
     output.value({"object": "list", "data": [asdict(one) for one in found]}, words)
 
 
-def _price(one: Received) -> str | None:
+def _price(one: ReceivedPayment) -> str | None:
     return None if one.amount is None or one.currency is None else money_text(one.amount, one.currency)
 
 

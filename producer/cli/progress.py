@@ -24,7 +24,7 @@ _GAP = "  "
 
 
 @dataclass(frozen=True)
-class Tally:
+class BatchTally:
     """How it stands: lines of a batch, or bytes of its file while that is sent."""
 
     total: int
@@ -38,11 +38,11 @@ class Tally:
     created_at: int = 0
     #: `done` and `total` are bytes.
     upload: bool = False
-    #: ShowTally again as it was, since nothing could be asked.
+    #: Shown again as it was, since nothing could be asked.
     stale: bool = False
 
     @classmethod
-    def of(cls, found: BatchProgress, *, lines: int = 0) -> "Tally":
+    def of(cls, found: BatchProgress, *, lines: int = 0) -> "BatchTally":
         """A batch's; `lines` are known before the server has read them."""
         counts = found["request_counts"]
         phase: str = "" if found["status"] in ("in_progress", "completed") else found["status"]
@@ -52,7 +52,7 @@ class Tally:
         return cls(total, done, counts["failed"], found["credits_used"], phase, providers, made)
 
 
-ShowTally = Callable[[Tally], None]
+ShowTally = Callable[[BatchTally], None]
 
 
 class Board:
@@ -60,11 +60,11 @@ class Board:
 
     def __init__(self) -> None:
         self._began = clock.monotonic()
-        self._tally = Tally(0)
+        self._tally = BatchTally(0)
         self._rate = Rate()
         self._rates: dict[str, Rate] = {}
 
-    def update(self, tally: Tally) -> None:
+    def update(self, tally: BatchTally) -> None:
         """Take the tally of now."""
         now = clock.monotonic()
         if tally.upload != self._tally.upload:
@@ -76,7 +76,7 @@ class Board:
             self._look(tally, now)
         self._tally = tally
 
-    def _look(self, tally: Tally, now: float) -> None:
+    def _look(self, tally: BatchTally, now: float) -> None:
         self._rate.look(now, tally.done)
         for one in tally.providers:
             self._rates.setdefault(one["provider"], Rate()).look(now, one["completed"] + one["failed"])
@@ -205,7 +205,7 @@ def _failed(one: ProviderProgress) -> str:
     return f"{one['failed']:,} failed" if one["failed"] else ""
 
 
-def _percent(tally: Tally) -> int:
+def _percent(tally: BatchTally) -> int:
     """Whole ones, downwards: 100 is all of it."""
     return 100 * tally.done // tally.total if tally.total else 0
 

@@ -13,7 +13,7 @@ from producer.stack import provider_keys
 from producer.stack.state import StateDirectory
 from shared import clock, redis_clients
 from shared.providers import states, statistics_watch
-from shared.providers.states import ProviderState, Standing, name_of
+from shared.providers.states import ProviderStanding, ProviderState, name_of
 from shared.providers.statistics import OfferStatistics
 from shared.settings import settings
 from shared.submissions.catalogue import SANDBOX, Provider, base_url, catalogue, url_variable
@@ -54,12 +54,12 @@ def providers(as_json: bool) -> None:
         rows = [row for one in found for row in _rows(one)]
         offer_statistics.table(output, _COLUMNS, rows, known=bool(statistics), empty="The catalogue is empty.")
         if idle:
-            output.note(f"Without a model in the catalog: {', '.join(idle)}")
+            output.note(f"Without a model in the catalogue: {', '.join(idle)}")
 
     output.value({"object": "list", "data": found}, words)
 
 
-def _known() -> tuple[list[Standing], Mapping[str, OfferStatistics]]:
+def _known() -> tuple[list[ProviderStanding], Mapping[str, OfferStatistics]]:
     """What Redis says of providers and of offers."""
     url = StateDirectory(settings().state_directory).running().get("redis_url") or settings().redis_url
     try:
@@ -71,7 +71,7 @@ def _known() -> tuple[list[Standing], Mapping[str, OfferStatistics]]:
 
 
 def _described(
-    provider: Provider, standings: list[Standing], statistics: Mapping[str, OfferStatistics]
+    provider: Provider, standings: list[ProviderStanding], statistics: Mapping[str, OfferStatistics]
 ) -> dict[str, Any]:
     own = [one for one in standings if one.provider == provider.name]
     whole = next((one.state for one in own if one.upstream is None), ProviderState())
@@ -96,7 +96,7 @@ def _described(
 
 
 def _models(
-    provider: str, own: list[Standing], statistics: Mapping[str, OfferStatistics]
+    provider: str, own: list[ProviderStanding], statistics: Mapping[str, OfferStatistics]
 ) -> dict[str, tuple[str, ProviderState]]:
     """The models of which anything is known, by the names of their offers."""
     found = {name: (name.partition("/")[2], ProviderState()) for name in statistics if name.startswith(f"{provider}/")}

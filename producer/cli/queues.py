@@ -16,7 +16,7 @@ from producer.stack.state import StateDirectory
 from shared import clock, redis_clients
 from shared.db import Database
 from shared.jobs import pauses
-from shared.providers.states import Standing
+from shared.providers.states import ProviderStanding
 from shared.settings import settings
 
 #: How long Redis may take, in seconds.
@@ -54,7 +54,7 @@ def list_queues(database: Database, output: Output) -> None:
     found = ops.queue_objects(rows, _standings(), now)
 
     def words() -> None:
-        output.table(_COLUMNS, [row for one in found for row in _rows(one)], empty="The catalog is empty.")
+        output.table(_COLUMNS, [row for one in found for row in _rows(one)], empty="The catalogue is empty.")
         for one in found:
             if paused := one["paused"]:
                 since, by, why = moment(paused["since"]), paused["operator"], paused["reason"]
@@ -129,7 +129,7 @@ def _rows(found: Queue) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _standings() -> list[Standing]:
+def _standings() -> list[ProviderStanding]:
     url = StateDirectory(settings().state_directory).running().get("redis_url") or settings().redis_url
     try:
         with redis_clients.connect_sync(url, REDIS_SECONDS) as redis:

@@ -84,7 +84,7 @@ def reconcile(
     """
     known = catalogue()
     if provider is not None and provider not in known.providers:
-        raise click.UsageError(f"no provider {provider[:40]!r}; the catalog has {', '.join(sorted(known.providers))}")
+        raise click.UsageError(f"no provider {provider[:40]!r}; the catalogue has {', '.join(sorted(known.providers))}")
     try:
         with Reconciler(first, last) as reconciler:
             reconciler.take(exports.rows(file, provider))
@@ -228,6 +228,6 @@ def _sentences(result: Comparison, tolerance: float) -> Iterator[str]:
         if nanos:
             more = credits_text(nanos / _NANOS_OF_CREDIT)
             model = group.model or "all models"
-            yield f"{group.day}, {model}: costs {more} credits more than was charged; check the price in the catalog."
+            yield f"{group.day}, {model}: costs {more} credits more than was charged; check the price in the catalogue."
     within = f" of more than {tolerance:.3%}" if tolerance else ""
     yield f"No drift{within}." if result.is_exact(tolerance) else f"Drift{within}: the two do not agree."

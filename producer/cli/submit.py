@@ -24,7 +24,7 @@ from producer.cli.faults import explained, listed
 from producer.cli.follow import Targets, follow, resumable, shown
 from producer.cli.labels import metadata_option
 from producer.cli.output import Output
-from producer.cli.progress import Tally
+from producer.cli.progress import BatchTally
 from producer.cli.summary import finish, report
 from producer.terminal import one_line
 from shared import clock
@@ -144,7 +144,7 @@ def _carry_out(
 
             def sent(done: int, total: int) -> None:
                 phase = "uploading" if done < total else "the server is reading the file"
-                show(Tally(total, done, phase=phase, upload=True))
+                show(BatchTally(total, done, phase=phase, upload=True))
 
             taken = _submit_or_find(client, work, salt, options, sent)
             followed = follow(client, taken.batch["id"], show, lines=work.lines)

@@ -11,7 +11,7 @@ from fusionai.plain.objects import BATCH_OVER, Fault, ProviderProgress, Reason
 from producer.cli import rates
 from producer.cli.activity import working
 from producer.cli.faults import listed
-from producer.cli.follow import Followed, Targets
+from producer.cli.follow import FollowedBatch, Targets
 from producer.cli.output import Output, Verbatim, credits_text, moment
 from producer.cli.results import Written, write
 
@@ -27,7 +27,7 @@ Explain = Callable[[Sequence[Fault]], Sequence[Fault]]
 def finish(
     client: PlainClient,
     output: Output,
-    followed: Followed,
+    followed: FollowedBatch,
     targets: Targets,
     name: str | None = None,
     *,
@@ -84,7 +84,9 @@ def _places(written: Written) -> dict[str, Any]:
     return {"output": str(written.output), "errors": str(written.errors) if written.errors else None, **kept}
 
 
-def _summary(followed: Followed, targets: Targets, written: Written, already: bool) -> list[tuple[str, str | None]]:
+def _summary(
+    followed: FollowedBatch, targets: Targets, written: Written, already: bool
+) -> list[tuple[str, str | None]]:
     left = f", left as it is: it has {written.kept:,} answers more" if written.kept else ""
     batch, counts = followed.batch, followed.batch["request_counts"]
     return [
@@ -182,7 +184,7 @@ def _model(one: Reason) -> str:
     return one["model"] or "several models"
 
 
-def _took(followed: Followed) -> str:
+def _took(followed: FollowedBatch) -> str:
     total = followed.batch["request_counts"]["total"]
     if followed.seconds is None:
         return f"{followed.took:,.0f} s" if followed.took else "under a second"

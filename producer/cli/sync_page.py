@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from producer.cli.output import Output, micros_text
 from producer.cli.tables import Column
-from producer.pricelist.sync import Change, Finding, Sync
+from producer.pricelist.sync import PriceDifference, PriceFinding, Sync
 
 
 def short_key(key: str) -> str:
@@ -26,7 +26,7 @@ _CHANGES = (
 )
 _NEW = (
     Column("provider", drop=1),
-    Column("not in the catalog"),
+    Column("not in the catalogue"),
     Column("input", right=True),
     Column("output", right=True),
     Column("context", right=True, drop=2),
@@ -58,14 +58,14 @@ def show(output: Output, found: Sync) -> None:
     output.remark(f"Published prices: genai-prices {found.version}, of {found.day}; in credits per million tokens.")
 
 
-def _prices(change: Change) -> tuple[str | None, str | None]:
+def _prices(change: PriceDifference) -> tuple[str | None, str | None]:
     """Before and after; what is no price, the length from which a context is long, is in tokens."""
     if change.key.endswith("long_context.above"):
         return tuple(None if one is None else f"{one:,}" for one in (change.old, change.new))  # type: ignore[return-value]
     return micros_text(change.old), micros_text(change.new)
 
 
-def _notes(one: Finding) -> Iterator[str]:
+def _notes(one: PriceFinding) -> Iterator[str]:
     """What is to be said of a row beside its changes."""
     if one.retired:
         yield "retired" if not one.refused else f"{one.refused} any more; the row stays"

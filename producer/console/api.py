@@ -58,7 +58,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiAnswer:
     """What the API answered; `headers` in lower case."""
 
     status: int
@@ -96,7 +96,7 @@ class Api:
         given = {name: str(value) for name, value in query.items() if value not in (None, "")}
         return (await self.send(Call("GET", path, given))).data
 
-    async def send(self, call: Call, content: bytes | AsyncIterator[bytes] = b"") -> Answer:
+    async def send(self, call: Call, content: bytes | AsyncIterator[bytes] = b"") -> ApiAnswer:
         """The answer to any call. `content`: the body of one that is not JSON, whose type is among its headers."""
         if call.body is not None:
             content = _dumped(call.body)
@@ -109,7 +109,7 @@ class Api:
         """Have the API answer a browser itself: for what is large, which goes through piece by piece."""
         await self._request.app(self._scope(call), receive, send)
 
-    async def _answer(self, call: Call, content: bytes | AsyncIterator[bytes]) -> Answer:
+    async def _answer(self, call: Call, content: bytes | AsyncIterator[bytes]) -> ApiAnswer:
         status, headers, parts = 500, {}, bytearray()
 
         async def send(message: Message) -> None:
@@ -122,7 +122,7 @@ class Api:
 
         length = {"content-length": str(len(content))} if isinstance(content, bytes) else {}
         await self._request.app(self._scope(call, length), _sender(content), send)
-        return Answer(status, headers, bytes(parts))
+        return ApiAnswer(status, headers, bytes(parts))
 
     def _scope(self, call: Call, more: Mapping[str, str] = {}) -> Scope:
         """A scope of its own: nothing of the browser's request but where it came from.
@@ -185,7 +185,7 @@ async def _pieces(content: bytes | AsyncIterator[bytes]) -> AsyncIterator[bytes]
         yield piece
 
 
-def _error_of(answer: Answer) -> Mapping[str, Any]:
+def _error_of(answer: ApiAnswer) -> Mapping[str, Any]:
     try:
         error = answer.data["error"]
         return error if isinstance(error, dict) else {"message": str(error)}

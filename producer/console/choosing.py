@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from producer.console import auditing
 from producer.console.api import ApiError
-from producer.console.navigation import Page
+from producer.console.navigation import NavigationPage
 from producer.console.router import PageRouter
 from producer.console.visit import Visit
 from shared import accounts, console_sessions
@@ -16,7 +16,7 @@ from shared.key_texts import Mode
 
 PATH: Final = "/console/account"
 #: Not in the navigation: the page of accounts leads here.
-PAGE: Final = Page("choosing", PATH, "Choose an account", "", "operators")
+PAGE: Final = NavigationPage("choosing", PATH, "Choose an account", "", "operators")
 #: Accounts that are offered, the newest: the id of another one can be written.
 _MOST: Final = 50
 

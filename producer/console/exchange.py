@@ -31,7 +31,7 @@ _SHOWN_NUMBERS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ShownPart:
     """One thing to show. `name`: of a tool, or where a picture or link is; `cut`: there is more of it."""
 
     kind: Kind
@@ -41,11 +41,11 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ShownMessage:
     """What one side said, in its parts; `note`: how it ended."""
 
     role: str
-    parts: Sequence[Part]
+    parts: Sequence[ShownPart]
     note: str = ""
 
 
@@ -53,22 +53,24 @@ class Said:
 _SAID: Final = ("messages", "prompt", "input", "tools", "model", "metadata")
 
 
-def asked(type: str, body: Mapping[str, Any]) -> list[Said]:
+def asked(type: str, body: Mapping[str, Any]) -> list[ShownMessage]:
     """What a job asked."""
     if type == "chat.completion":
         return list(_conversation(body.get("messages") or ()))
     if type == "embedding":
         given = body.get("input")
         texts = given if isinstance(given, list) and given and isinstance(given[0], str) else [given]
-        return [Said("input", [_text(one) for one in texts[:20]], _more(len(texts), 20, "inputs"))]
-    return [Said("prompt", [_text(body.get("prompt"))])]
+        return [ShownMessage("input", [_text(one) for one in texts[:20]], _more(len(texts), 20, "inputs"))]
+    return [ShownMessage("prompt", [_text(body.get("prompt"))])]
 
 
-def _conversation(messages: Sequence[Mapping[str, Any]]) -> Iterator[Said]:
+def _conversation(messages: Sequence[Mapping[str, Any]]) -> Iterator[ShownMessage]:
     if (left_out := len(messages) - MOST_MESSAGES) > 0:
-        yield Said("conversation", [Part("note", f"{left_out:,} earlier messages are not shown: the API has them.")])
+        yield ShownMessage(
+            "conversation", [ShownPart("note", f"{left_out:,} earlier messages are not shown: the API has them.")]
+        )
     for message in messages[-MOST_MESSAGES:]:
-        yield Said(str(message.get("role", "")), list(islice(_of_message(message), MOST_PARTS)))
+        yield ShownMessage(str(message.get("role", "")), list(islice(_of_message(message), MOST_PARTS)))
 
 
 def settings_of(body: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -78,18 +80,19 @@ def settings_of(body: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [*found, ("tools", ", ".join(tools))] if tools else found
 
 
-def answered(type: str, result: Mapping[str, Any], picture_url: str) -> list[Said]:
+def answered(type: str, result: Mapping[str, Any], picture_url: str) -> list[ShownMessage]:
     """What a job answered. `picture_url`: where its pictures are, but for their number."""
     if type == "chat.completion":
         return [_choice(choice, picture_url) for choice in result.get("choices") or ()]
     if type == "embedding":
         vectors = [one.get("embedding") for one in result.get("data") or ()]
-        parts = [Part("note", _vector(one)) for one in vectors[:20]]
-        return [Said("vectors", parts, _more(len(vectors), 20, "vectors"))]
+        parts = [ShownPart("note", _vector(one)) for one in vectors[:20]]
+        return [ShownMessage("vectors", parts, _more(len(vectors), 20, "vectors"))]
     made = [
-        Part("picture", _revised(one), f"{picture_url}{number}") for number, one in enumerate(result.get("data") or ())
+        ShownPart("picture", _revised(one), f"{picture_url}{number}")
+        for number, one in enumerate(result.get("data") or ())
     ]
-    return [Said("pictures", made)]
+    return [ShownMessage("pictures", made)]
 
 
 def pictures(result: Mapping[str, Any]) -> list[str]:
@@ -115,10 +118,10 @@ def decoded(url: str) -> tuple[bytes, str] | None:
     return None if kind == UNKNOWN else (content, MEDIA_TYPES[kind])
 
 
-def document(value: Any) -> Part:
+def document(value: Any) -> ShownPart:
     """A value as JSON, as much of it as is shown."""
     text = _begin(value)
-    return Part("json", text[:MOST_JSON], cut=len(text) > MOST_JSON)
+    return ShownPart("json", text[:MOST_JSON], cut=len(text) > MOST_JSON)
 
 
 def _begin(value: Any) -> str:
@@ -130,15 +133,19 @@ def _begin(value: Any) -> str:
     return text
 
 
-def _choice(choice: Mapping[str, Any], picture_url: str) -> Said:
+def _choice(choice: Mapping[str, Any], picture_url: str) -> ShownMessage:
     message = choice.get("message") or {}
     parts = list(_of_message(message))
     made = message.get("images") or ()
-    parts += [Part("picture", str(one.get("revised_prompt") or ""), f"{picture_url}{n}") for n, one in enumerate(made)]
-    return Said(str(message.get("role") or "assistant"), parts, str(choice.get("finish_reason") or "ended early"))
+    parts += [
+        ShownPart("picture", str(one.get("revised_prompt") or ""), f"{picture_url}{n}") for n, one in enumerate(made)
+    ]
+    return ShownMessage(
+        str(message.get("role") or "assistant"), parts, str(choice.get("finish_reason") or "ended early")
+    )
 
 
-def _of_message(message: Mapping[str, Any]) -> Iterator[Part]:
+def _of_message(message: Mapping[str, Any]) -> Iterator[ShownPart]:
     if thoughts := message.get("reasoning_content"):
         yield _text(thoughts, "thoughts")
     content = message.get("content")
@@ -148,27 +155,27 @@ def _of_message(message: Mapping[str, Any]) -> Iterator[Part]:
         for part in content:
             yield _of_part(part)
     if refusal := message.get("refusal"):
-        yield Part("note", f"Refused: {refusal}"[:MOST_TEXT])
+        yield ShownPart("note", f"Refused: {refusal}"[:MOST_TEXT])
     for call in message.get("tool_calls") or ():
         function = call.get("function") or {}
-        yield Part("call", _pretty(function.get("arguments")), str(function.get("name", "?")))
+        yield ShownPart("call", _pretty(function.get("arguments")), str(function.get("name", "?")))
 
 
-def _of_part(part: Mapping[str, Any]) -> Part:
+def _of_part(part: Mapping[str, Any]) -> ShownPart:
     if part.get("type") == "text":
         return _text(part.get("text"))
     if part.get("type") != "image_url":
-        return Part("note", str(part.get("refusal") or part.get("type") or "?"))
+        return ShownPart("note", str(part.get("refusal") or part.get("type") or "?"))
     url = str((part.get("image_url") or {}).get("url") or "")
     if not url.startswith("data:"):
-        return Part("link", url[:2000])
+        return ShownPart("link", url[:2000])
     if len(url) > MOST_PICTURE:
-        return Part("note", f"A picture of {len(url) * 3 // 4:,} bytes, which is too large to be shown here")
+        return ShownPart("note", f"A picture of {len(url) * 3 // 4:,} bytes, which is too large to be shown here")
     found = decoded(url)
     if found is None:
-        return Part("note", "A picture of a kind that is not shown")
+        return ShownPart("note", "A picture of a kind that is not shown")
     content, media_type = found
-    return Part("picture", "", f"data:{media_type};base64,{base64.b64encode(content).decode()}")
+    return ShownPart("picture", "", f"data:{media_type};base64,{base64.b64encode(content).decode()}")
 
 
 def _line(value: Any) -> str:
@@ -179,9 +186,9 @@ def _line(value: Any) -> str:
         return json.dumps(value)
 
 
-def _text(value: Any, kind: Kind = "text") -> Part:
+def _text(value: Any, kind: Kind = "text") -> ShownPart:
     text = value if isinstance(value, str) else _line(value)
-    return Part(kind, text[:MOST_TEXT], cut=len(text) > MOST_TEXT)
+    return ShownPart(kind, text[:MOST_TEXT], cut=len(text) > MOST_TEXT)
 
 
 def _short(value: Any) -> str:

@@ -7,7 +7,7 @@ Audience = Literal["customers", "operators"]
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class NavigationPage:
     """A page: its module in `producer.console.pages` (and the `here` of its template), its path and its title.
 
     One for operators is not shown to customers, and answers them with 404.
@@ -21,16 +21,16 @@ class Page:
 
 
 PAGES: Final = (
-    Page("overview", "/console", "Overview", ""),
-    Page("jobs", "/console/jobs", "Jobs", "Work"),
-    Page("batches", "/console/batches", "Batches", "Work"),
-    Page("new", "/console/new", "New", "Work"),
-    Page("usage", "/console/usage", "Usage", "Money"),
-    Page("credits", "/console/credits", "Credits", "Money"),
-    Page("models", "/console/models", "Models", "Set up"),
-    Page("webhooks", "/console/webhooks", "Webhooks", "Set up"),
-    Page("events", "/console/events", "Events", "Set up"),
-    Page("keys", "/console/keys", "Keys", "Set up"),
-    Page("queues", "/console/queues", "Queues and workers", "Operator", "operators"),
-    Page("accounts", "/console/accounts", "Accounts", "Operator", "operators"),
+    NavigationPage("overview", "/console", "Overview", ""),
+    NavigationPage("jobs", "/console/jobs", "Jobs", "Work"),
+    NavigationPage("batches", "/console/batches", "Batches", "Work"),
+    NavigationPage("new", "/console/new", "New", "Work"),
+    NavigationPage("usage", "/console/usage", "Usage", "Money"),
+    NavigationPage("credits", "/console/credits", "Credits", "Money"),
+    NavigationPage("models", "/console/models", "Models", "Set up"),
+    NavigationPage("webhooks", "/console/webhooks", "Webhooks", "Set up"),
+    NavigationPage("events", "/console/events", "Events", "Set up"),
+    NavigationPage("keys", "/console/keys", "Keys", "Set up"),
+    NavigationPage("queues", "/console/queues", "Queues and workers", "Operator", "operators"),
+    NavigationPage("accounts", "/console/accounts", "Accounts", "Operator", "operators"),
 )

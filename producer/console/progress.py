@@ -13,7 +13,7 @@ _LEAST_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BarPart:
     """Lines in one state: the kind of its colour, its word, and where it stands in a bar 100 wide."""
 
     kind: str
@@ -27,7 +27,7 @@ class Part:
 class Progress:
     """A batch that is looked at. `rate`: lines a second since it began; None where there is none to tell."""
 
-    parts: Sequence[Part]
+    parts: Sequence[BarPart]
     total: int
     ended: int
     active: bool
@@ -94,12 +94,12 @@ def _numbers(
     ]
 
 
-def _parts(numbers: Sequence[tuple[str, str, int]], total: int) -> list[Part]:
+def _parts(numbers: Sequence[tuple[str, str, int]], total: int) -> list[BarPart]:
     parts, start = [], 0.0
     for kind, word, number in numbers:
         if number:
             width = round(number * 100 / total, 3)
-            parts.append(Part(kind, word, number, round(start, 3), width))
+            parts.append(BarPart(kind, word, number, round(start, 3), width))
             start += width
     return parts
 

@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from producer.console import assets, choosing, forgery, forms, pages, rendering, signing
 from producer.console.api import ApiError
-from producer.console.navigation import Page
+from producer.console.navigation import NavigationPage
 from producer.console.router import PageRoute
 from producer.console.visit import Visit, looks_at
 from shared import logs
@@ -83,7 +83,7 @@ class Site:
             await _plain(500, "The console could not answer this. It has been logged.")(scope, receive, dressed)
 
 
-def _endpoint(page: Page, route: PageRoute) -> Any:
+def _endpoint(page: NavigationPage, route: PageRoute) -> Any:
     async def answer(request: Request) -> Response:
         return await _answer(page, route, request)
 
@@ -111,7 +111,7 @@ def _to_page_of(parts: int) -> Any:
     return to_page
 
 
-async def _answer(page: Page, route: PageRoute, request: Request) -> Response:
+async def _answer(page: NavigationPage, route: PageRoute, request: Request) -> Response:
     """Answer for a page, if its visitor is signed in; what is refused is said in a page with the menu."""
     token = request.cookies.get(signing.COOKIE, "")
     session = await signing.session_of(request, token)
@@ -131,7 +131,7 @@ async def _answer(page: Page, route: PageRoute, request: Request) -> Response:
         await visit.form.close()
 
 
-async def _seen(page: Page, route: PageRoute, visit: Visit, token: str) -> Response:
+async def _seen(page: NavigationPage, route: PageRoute, visit: Visit, token: str) -> Response:
     """Answer for a page, if its visitor may see it, and for its form, if it is one of ours."""
     request, session = visit.request, visit.session
     if page.audience == "operators" and session.operator is None:
@@ -149,7 +149,7 @@ async def _seen(page: Page, route: PageRoute, visit: Visit, token: str) -> Respo
     return await route.handler(visit, **request.path_params)
 
 
-def _check_form(page: Page, session: Session, token: str, form: FormData) -> None:
+def _check_form(page: NavigationPage, session: Session, token: str, form: FormData) -> None:
     """Whether a form is of this sign-in, and of the account that is looked at: an operator has perhaps chosen another
     one since, in another tab, which is not the one that the form is to change.
     """

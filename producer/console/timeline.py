@@ -8,7 +8,7 @@ Kind = Literal["wait", "call", "failed", "pause"]
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimelineSpan:
     """From `begin` to `end`, in seconds since the job was accepted; `open`: it has not ended yet."""
 
     kind: Kind
@@ -28,17 +28,17 @@ class Span:
         return min(100 * self.begin / max(whole, 1), 100 - width), width
 
 
-def spans(job: Mapping[str, Any], now: int) -> list[Span]:
+def spans(job: Mapping[str, Any], now: int) -> list[TimelineSpan]:
     """The lines of a job's timeline, in their order; `now` in seconds, as the job's times."""
     return list(_spans(job, now))
 
 
-def whole(lines: list[Span]) -> int:
+def whole(lines: list[TimelineSpan]) -> int:
     """How many seconds a timeline covers."""
     return max((line.end for line in lines), default=0)
 
 
-def _spans(job: Mapping[str, Any], now: int) -> Iterator[Span]:
+def _spans(job: Mapping[str, Any], now: int) -> Iterator[TimelineSpan]:
     came, ended = job["created_at"], job["finished_at"]
     at, before = came, None
     for attempt in job["attempts"]:
@@ -50,12 +50,14 @@ def _spans(job: Mapping[str, Any], now: int) -> Iterator[Span]:
     if ended is None and job["status"] == "running":
         begin = max(at, job["started_at"] or at)
         if begin > at or before is None:
-            yield Span("wait", "Queued", "", at - came, begin - came)
-        yield Span("call", "Running", job["model"], begin - came, max(now, begin) - came, open=True)
+            yield TimelineSpan("wait", "Queued", "", at - came, begin - came)
+        yield TimelineSpan("call", "Running", job["model"], begin - came, max(now, begin) - came, open=True)
     elif ended is None:
-        yield Span("wait", _waiting(job, before), "", at - came, max(now, at) - came, open=True)
+        yield TimelineSpan("wait", _waiting(job, before), "", at - came, max(now, at) - came, open=True)
     elif before is None or ended - at > _ROUNDING or (ended > at and job["status"] != "failed"):
-        yield Span("wait", f"Waited until it was {_ENDS.get(job['status'], 'over')}", "", at - came, ended - came)
+        yield TimelineSpan(
+            "wait", f"Waited until it was {_ENDS.get(job['status'], 'over')}", "", at - came, ended - came
+        )
 
 
 _ENDS = {"cancelled": "cancelled", "expired": "expired", "failed": "given up"}
@@ -63,20 +65,20 @@ _ENDS = {"cancelled": "cancelled", "expired": "expired", "failed": "given up"}
 _ROUNDING = 1
 
 
-def _gap(before: Mapping[str, Any] | None, attempt: Mapping[str, Any], begin: int, end: int) -> Span:
+def _gap(before: Mapping[str, Any] | None, attempt: Mapping[str, Any], begin: int, end: int) -> TimelineSpan:
     if before is None:
-        return Span("wait", "Queued", "", begin, end)
+        return TimelineSpan("wait", "Queued", "", begin, end)
     if (before["provider"], before["model"]) != (attempt["provider"], attempt["model"]):
-        return Span(
+        return TimelineSpan(
             "pause", "Fallback", f"to {attempt['model']} at {attempt['provider'] or 'another provider'}", begin, end
         )
-    return Span("pause", "Pause before the retry", "", begin, end)
+    return TimelineSpan("pause", "Pause before the retry", "", begin, end)
 
 
-def _call(attempt: Mapping[str, Any], begin: int, end: int, *, open: bool) -> Span:
+def _call(attempt: Mapping[str, Any], begin: int, end: int, *, open: bool) -> TimelineSpan:
     name = f"{attempt['provider'] or 'lost with its worker'} · {attempt['model']}" if attempt["model"] else "Call"
     said = " ".join(str(one) for one in (attempt["status_code"], attempt["error"]) if one is not None)
-    return Span("failed" if attempt["error"] else "call", name, said, begin, end, open)
+    return TimelineSpan("failed" if attempt["error"] else "call", name, said, begin, end, open)
 
 
 def _waiting(job: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:

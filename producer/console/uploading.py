@@ -16,7 +16,7 @@ _PIECE_BYTES: Final = 256 * 1024
 _ESCAPES: Final = {'"': "%22", "\r": "%0D", "\n": "%0A"}
 
 
-class Upload:
+class FormUpload:
     """A file and the call that keeps it, whose body `pieces` is. `once`: the idempotency key."""
 
     def __init__(self, file: UploadFile, once: str) -> None:

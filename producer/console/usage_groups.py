@@ -18,7 +18,7 @@ _GUARDED: Final = re.compile(r"'(?=\s*[=+\-@])")
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class DayUsage:
     """A day's usage of one model, key or label."""
 
     day: str
@@ -31,7 +31,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class UsageLine:
     """A line of the table: the sums of one model, key, label or day; `series`: its colour; `share` of 100."""
 
     name: str
@@ -48,27 +48,27 @@ class Line:
         return self.micros / _MICROS
 
 
-def read(text: str) -> list[Group]:
+def read(text: str) -> list[DayUsage]:
     """The groups of a CSV by day and one more dimension."""
     rows = csv.reader(io.StringIO(text, newline=""))
     next(rows, None)
     return [_group(row) for row in rows]
 
 
-def by_name(groups: Sequence[Group]) -> list[Line]:
+def by_name(groups: Sequence[DayUsage]) -> list[UsageLine]:
     """A line for each model, key or label, the dearest first."""
     found = list(_summed(groups, lambda one: one.name))
     found.sort(key=lambda line: (-line.micros, -line.jobs, line.name))
     return [_coloured(line, min(place, MOST_SERIES)) for place, line in enumerate(found)]
 
 
-def by_day(groups: Sequence[Group]) -> list[Line]:
+def by_day(groups: Sequence[DayUsage]) -> list[UsageLine]:
     """A line for each day on which something was charged, the newest first."""
     return sorted(_summed(groups, lambda one: one.day), key=lambda line: line.name, reverse=True)
 
 
 def chart(
-    groups: Sequence[Group], lines: Sequence[Line], first: str, last: str, names: Mapping[str, str]
+    groups: Sequence[DayUsage], lines: Sequence[UsageLine], first: str, last: str, names: Mapping[str, str]
 ) -> dict[str, Any]:
     """The data of a stacked chart: each day of the period, and for each series its credits."""
     days = list(_days(first, last))
@@ -90,25 +90,25 @@ def chart(
     }
 
 
-def total(groups: Sequence[Group]) -> Line:
+def total(groups: Sequence[DayUsage]) -> UsageLine:
     """All of it."""
-    return next(_summed(groups, lambda one: ""), Line("", 0, 0, 0, 0, 0, 0.0))
+    return next(_summed(groups, lambda one: ""), UsageLine("", 0, 0, 0, 0, 0, 0.0))
 
 
-def _group(row: Sequence[str]) -> Group:
+def _group(row: Sequence[str]) -> DayUsage:
     day, name, jobs, prompt, completion, _, images, credits = row
     micros = int(Decimal(credits) * _MICROS)
-    return Group(day, _GUARDED.sub("", name), int(jobs), int(prompt), int(completion), int(images), micros)
+    return DayUsage(day, _GUARDED.sub("", name), int(jobs), int(prompt), int(completion), int(images), micros)
 
 
-def _summed(groups: Sequence[Group], key: Any) -> Iterator[Line]:
+def _summed(groups: Sequence[DayUsage], key: Any) -> Iterator[UsageLine]:
     whole = sum(one.micros for one in groups)
-    found: defaultdict[str, list[Group]] = defaultdict(list)
+    found: defaultdict[str, list[DayUsage]] = defaultdict(list)
     for one in groups:
         found[key(one)].append(one)
     for name, some in found.items():
         micros = sum(one.micros for one in some)
-        yield Line(
+        yield UsageLine(
             name,
             sum(one.jobs for one in some),
             sum(one.prompt_tokens for one in some),
@@ -119,8 +119,8 @@ def _summed(groups: Sequence[Group], key: Any) -> Iterator[Line]:
         )
 
 
-def _coloured(line: Line, series: int) -> Line:
-    return Line(
+def _coloured(line: UsageLine, series: int) -> UsageLine:
+    return UsageLine(
         line.name, line.jobs, line.prompt_tokens, line.completion_tokens, line.images, line.micros, line.share, series
     )
 

@@ -13,8 +13,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from producer.admission import audited
 from producer.console import auditing, forgery, rendering
-from producer.console.api import Answer, Api, ApiError, Call
-from producer.console.navigation import PAGES, Page
+from producer.console.api import Api, ApiAnswer, ApiError, Call
+from producer.console.navigation import PAGES, NavigationPage
 from producer.console.relaying import Relayed
 from producer.context import Context
 from shared.console_sessions import Session
@@ -81,7 +81,7 @@ class Visit:
         return self.request.url.path + (f"?{urlencode(kept)}" if kept else "")
 
     @property
-    def navigation(self) -> list[tuple[str, list[Page]]]:
+    def navigation(self) -> list[tuple[str, list[NavigationPage]]]:
         """The pages that are there for this visitor, by section."""
         seen = {"customers"} if self.account_id else set()
         seen |= {"operators"} if self.is_operator else set()
@@ -113,7 +113,7 @@ class Visit:
         content: bytes | AsyncIterator[bytes] = b"",
         *,
         changed: Callable[[Any], bool] | None = None,
-    ) -> Answer:
+    ) -> ApiAnswer:
         """Send a call that changes something; the transaction of the change writes down who did.
 
         `changed`: whether an object that the operation answers means that something has changed.

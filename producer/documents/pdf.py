@@ -53,7 +53,7 @@ def render(document: InvoiceDocument) -> bytes:
 def _page(document: InvoiceDocument) -> FPDF:
     from fpdf import FPDF
 
-    class Page(FPDF):  # type: ignore[misc]
+    class InvoicePage(FPDF):  # type: ignore[misc]
         """Every page ends with the seller's own text and the page's number."""
 
         foot = ""
@@ -67,7 +67,7 @@ def _page(document: InvoiceDocument) -> FPDF:
             self.set_y(-18)
             self.multi_cell(_WIDTH * 0.7, 4, self.foot[:300], align="L", max_line_height=4)
 
-    pdf = Page(format="A4", unit="mm")
+    pdf = InvoicePage(format="A4", unit="mm")
     pdf.set_margins(_MARGIN, _MARGIN, _MARGIN)
     pdf.c_margin = 0
     pdf.set_auto_page_break(True, margin=24)

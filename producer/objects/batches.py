@@ -33,14 +33,14 @@ class Faults(TypedDict):
     data: list[Fault]
 
 
-class InputTokens(TypedDict):
+class BatchInputTokens(TypedDict):
     """The first half of a batch's usage."""
 
     input_tokens: Count
     input_tokens_details: NotRequired[PromptDetails]
 
 
-class OutputTokens(TypedDict):
+class BatchOutputTokens(TypedDict):
     """The other half."""
 
     output_tokens: Count
@@ -57,7 +57,7 @@ class _Total(TypedDict):
     total_tokens: Count
 
 
-class BatchUsage(InputTokens, OutputTokens, _Total, Estimated):
+class BatchUsage(BatchInputTokens, BatchOutputTokens, _Total, Estimated):
     """The tokens of a batch so far. Details are sums of what providers reported, absent if none did.
 
     `estimated`: the tokens of some lines were counted by FusionAI, because the provider did not report them.
@@ -203,10 +203,10 @@ def _usage(row: Mapping[str, Any]) -> BatchUsage:
         used = replace(used, cached_tokens=0)
     if not used.completion_tokens:
         used = replace(used, reasoning_tokens=0)
-    of_input: InputTokens = {"input_tokens": used.prompt_tokens}
+    of_input: BatchInputTokens = {"input_tokens": used.prompt_tokens}
     if of_prompt := usage_shown.prompt_details(used):
         of_input["input_tokens_details"] = of_prompt
-    of_output: OutputTokens = {"output_tokens": used.completion_tokens}
+    of_output: BatchOutputTokens = {"output_tokens": used.completion_tokens}
     if of_completion := usage_shown.completion_details(used):
         of_output["output_tokens_details"] = of_completion
     estimated: Estimated = {"estimated": True} if row["estimated"] else {}

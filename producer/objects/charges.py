@@ -7,12 +7,12 @@ import orjson
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from shared.money.pricing import PER_TOKENS, Amount, Price, PricedCount, price_of_all, priced_counts
+from shared.money.pricing import PER_TOKENS, Amount, PricedCount, UnitPrices, price_of_all, priced_counts
 from shared.objects.amounts import credits
 from shared.objects.fields import Count, Credits
 from shared.submissions.charging import as_charged, charged_attempt
 from shared.submissions.steps import charged as steps_charged
-from shared.submissions.steps.charged import Part
+from shared.submissions.steps.charged import ChargedPart
 
 ExactCredits = Annotated[str, Field(description="Credits as an exact decimal, with at most twelve decimals.")]
 
@@ -68,7 +68,7 @@ class ChargeTerms(TypedDict):
     """What a charge is for, and at which prices."""
 
     service_tier: Annotated[str | None, Field(description="The service tier whose prices apply; null: the standard.")]
-    price_version: Annotated[str | None, Field(description="The version of the catalog that the prices are from.")]
+    price_version: Annotated[str | None, Field(description="The version of the catalogue that the prices are from.")]
     long_context: Annotated[bool, Field(description="The prices of long context apply to the whole request.")]
     reason: Annotated[
         Literal["test_key", "nothing_used", "cached"] | None,
@@ -153,7 +153,7 @@ def _priced(row: Mapping[str, Any], charged: int) -> Priced:
     }
 
 
-def _parts(row: Mapping[str, Any]) -> list[Part] | None:
+def _parts(row: Mapping[str, Any]) -> list[ChargedPart] | None:
     """The parts of the charge of a job of several calls; None when none of the ways comes to it."""
     try:
         ways = list(steps_charged.ways(row, row["steps"]))
@@ -165,11 +165,11 @@ def _parts(row: Mapping[str, Any]) -> list[Part] | None:
     return next(fits, None)
 
 
-def _cut(priced: Sequence[tuple[Amount, Price]], bound: int) -> int:
+def _cut(priced: Sequence[tuple[Amount, UnitPrices]], bound: int) -> int:
     return min(price_of_all(priced), bound)
 
 
-def _of_steps(row: Mapping[str, Any], parts: Sequence[Part]) -> Priced:
+def _of_steps(row: Mapping[str, Any], parts: Sequence[ChargedPart]) -> Priced:
     lines: list[ChargeLine] = []
     exact = 0
     for part in parts:

@@ -11,7 +11,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from producer.objects.charges import ExactCredits, exact_credits
-from shared.money.pricing import PER_TOKENS, Amount, Price, dearest, reachable
+from shared.money.pricing import PER_TOKENS, Amount, UnitPrices, dearest, reachable
 from shared.objects.amounts import credits
 from shared.objects.fields import Count, Credits
 from shared.submissions.offers import Offer, read_offer
@@ -45,7 +45,7 @@ class JobHold(TypedDict):
     provider: Annotated[str | None, Field(description="Of the candidate whose worst case is held; null: not known.")]
     model: str | None
     service_tier: str | None
-    price_version: Annotated[str | None, Field(description="The version of the catalog that the prices are from.")]
+    price_version: Annotated[str | None, Field(description="The version of the catalogue that the prices are from.")]
     lines: list[HoldLine]
 
 
@@ -127,7 +127,7 @@ def _lines(by: Offer, offers: Sequence[Offer]) -> Iterator[_Exact]:
             yield one, ({**line, "call": number} if len(basis) > 1 else line)
 
 
-def _of_call(parts: Mapping[str, int | str], at: Price) -> Iterator[_Exact]:
+def _of_call(parts: Mapping[str, int | str], at: UnitPrices) -> Iterator[_Exact]:
     """What one call may take at most."""
     count = {name: value for name, value in parts.items() if isinstance(value, int)}
     tokens = sum(count.get(name, 0) for name in _INPUTS)
@@ -163,15 +163,15 @@ _CACHED: Final = {
 }
 
 
-def _input_rate(at: Price) -> str:
+def _input_rate(at: UnitPrices) -> str:
     return _dearest_of(at, {"": "input", **_CACHED})
 
 
-def _output_rate(at: Price) -> str:
+def _output_rate(at: UnitPrices) -> str:
     return _dearest_of(at, {"": "output", "reasoning": "reasoning"})
 
 
-def _dearest_of(at: Price, prices: Mapping[str, str]) -> str:
+def _dearest_of(at: UnitPrices, prices: Mapping[str, str]) -> str:
     """The name of the dearest of these prices; none where it is the usual one, or as dear."""
     found = [
         (getattr(table, column) or 0, ", ".join(filter(None, (name, of))))

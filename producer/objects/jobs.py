@@ -25,7 +25,7 @@ from shared.submissions.usage_shown import TokenCounts
 
 
 class ServedBy(TypedDict):
-    """The provider that served the job, and the model id from the catalog."""
+    """The provider that served the job, and the model id from the catalogue."""
 
     provider: str
     model: str

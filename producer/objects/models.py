@@ -10,7 +10,7 @@ from shared.providers.statistics import OfferStatistics
 from shared.submissions.catalogue import CatalogueModel
 from shared.submissions.catalogue_rows import Capability
 from shared.submissions.job_types import JobType
-from shared.submissions.price_rows import PriceChange as PriceChangeRow
+from shared.submissions.price_rows import DatedPrices as PriceChangeRow
 from shared.submissions.price_rows import PriceTable
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from shared.clock import MICROS, now_seconds, seconds
+from shared.clock import MICROS, seconds
 from shared.objects.events import Event
 from shared.objects.fields import Count, Time
 
@@ -170,8 +170,8 @@ def redelivery(webhook_id: str, redelivered: int, last_id: str | None, *, has_mo
     }
 
 
-def delivery_object(row: Mapping[str, Any]) -> Delivery:
-    """A delivery; one that waits and has no later time is due now."""
+def delivery_object(row: Mapping[str, Any], now: int) -> Delivery:
+    """A delivery; one that waits and has no later time is due `now`, in microseconds."""
     return {
         "id": row["id"],
         "object": "webhook.delivery",
@@ -183,7 +183,7 @@ def delivery_object(row: Mapping[str, Any]) -> Delivery:
         "attempts": row["attempts"],
         "last_status_code": row["last_status"],
         "last_error": row["last_error"],
-        "next_attempt_at": (seconds(row["next_at"]) or now_seconds()) if row["status"] == "pending" else None,
+        "next_attempt_at": seconds(row["next_at"] or now) if row["status"] == "pending" else None,
         "delivered_at": seconds(row["delivered_at"]),
         "log": [_attempt(kept) for kept in json.loads(row["log"] or "[]")],
     }

@@ -7,7 +7,7 @@ from producer.admission.idempotency import MAX_LENGTH
 from producer.operations.pages import PageQuery
 from producer.web.dialect import Dialect
 from producer.web.rows import JSON, Schema, header, query
-from shared.errors import Failed, FusionError, Refused
+from shared.errors import Failed, FusionError, RequestRefused
 from shared.submissions import sizes
 
 
@@ -140,7 +140,7 @@ _SAID: Final[Mapping[int, tuple[str, str]]] = {
 
 def every_error() -> Iterator[type[FusionError]]:
     """Every kind of error that a caller may meet."""
-    yield from (*Refused.__subclasses__(), *Failed.__subclasses__())
+    yield from (*RequestRefused.__subclasses__(), *Failed.__subclasses__())
 
 
 def error_answers(dialect: Dialect) -> dict[str, Schema]:

@@ -10,7 +10,7 @@ from producer.objects import CallbackSecret, Delivery, List, NewCallbackSecret
 from producer.operations import batches, events, jobs
 from producer.operations.pages import PageQuery, owned_by, paged
 from producer.operations.webhooks import RotateSpec, with_event_type
-from shared import db
+from shared import clock, db
 from shared.db import models as m
 from shared.key_holders import KeyHolder
 from shared.objects.batches import BATCH_OVER
@@ -72,4 +72,5 @@ def _of_end(
 def _page(connection: Connection, event_id: str, page: PageQuery) -> List[Delivery]:
     statement = with_event_type().where(m.deliveries.c.event_id == event_id)
     rows = connection.execute(paged(statement, m.deliveries.c.id, page)).mappings()
-    return objects.page([objects.delivery_object(dict(row)) for row in rows], page.limit)
+    now = clock.now_micros()
+    return objects.page([objects.delivery_object(dict(row), now) for row in rows], page.limit)

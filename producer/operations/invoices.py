@@ -44,7 +44,7 @@ class PurchaseSpec(Shape):
     save_payment_method: bool = False
 
 
-class Filters(TypedDict, total=False):
+class InvoiceFilters(TypedDict, total=False):
     """Which invoices are wanted; None, or absent: it does not matter. Instants in microseconds."""
 
     kind: str | None
@@ -55,7 +55,7 @@ class Filters(TypedDict, total=False):
     made_before: int | None
 
 
-def read_filters(given: Mapping[str, str | None]) -> Filters:
+def read_filters(given: Mapping[str, str | None]) -> InvoiceFilters:
     """The filters of these parameters, by their names in the API; 400 for what no invoice has."""
     check_one_of("kind", given.get("kind"), KINDS)
     check_one_of("status", given.get("status"), STATUSES)
@@ -75,7 +75,9 @@ def read_filters(given: Mapping[str, str | None]) -> Filters:
     }
 
 
-def list_invoices(connection: Connection, account_id: str, page: PageQuery, **wanted: Unpack[Filters]) -> List[Invoice]:
+def list_invoices(
+    connection: Connection, account_id: str, page: PageQuery, **wanted: Unpack[InvoiceFilters]
+) -> List[Invoice]:
     """A page of the account's invoices that fit, newest first."""
     statement = with_purchase().where(invoices.c.account_id == account_id)
     equal = {name: value for name, value in wanted.items() if name in _COLUMNS and value is not None}

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, text, update
 
 from producer.admission.run_once import ring_deliveries
 from producer.objects.job_lists import JobsCancelled
-from producer.operations.job_filters import MOST_COUNTED, UNFINISHED_STATUSES, Found, JobFilter, find
+from producer.operations.job_filters import MOST_COUNTED, UNFINISHED_STATUSES, FoundJobs, JobFilter, find
 from producer.operations.pages import PageQuery, owned_by
 from shared import crash
 from shared.broker.bell import Bell
@@ -89,7 +89,7 @@ async def cancel_jobs(
     }
 
 
-def _find(connection: Connection, holder: KeyHolder, wanted: JobFilter, page: PageQuery) -> Found:
+def _find(connection: Connection, holder: KeyHolder, wanted: JobFilter, page: PageQuery) -> FoundJobs:
     return find(connection, holder, wanted, page, seconds=LOOK_SECONDS)
 
 

@@ -73,7 +73,7 @@ NOTHING: Final = JobFilter()
 
 
 @dataclass(slots=True)
-class Found:
+class FoundJobs:
     """Ids of jobs, up to one more than asked for. `until`: where the looking ended before there were as many."""
 
     ids: list[str] = field(default_factory=list)
@@ -134,9 +134,9 @@ def find(
     *,
     seconds: float = LOOK_SECONDS,
     now: Callable[[], float] = clock.monotonic,
-) -> Found:
+) -> FoundJobs:
     """The ids of a page of jobs, in its order, and where to go on if the time was over before it was full."""
-    found, place, ends = Found(), page.after, now() + seconds
+    found, place, ends = FoundJobs(), page.after, now() + seconds
     size = CHUNK_OF_LABELS if wanted.metadata else CHUNK
     within = [*_within(holder, wanted), *([m.jobs.c.id.in_(ids)] if ids else [])]
     while True:

@@ -12,7 +12,7 @@ from producer.admission import cached_answers, idempotency
 from producer.admission.accept import Acceptor
 from producer.admission.cached_answers import CacheUse
 from producer.admission.idempotency import Claim
-from producer.admission.linking import Found, Linking
+from producer.admission.linking import FoundEntities, Linking
 from producer.admission.overload import Overload
 from producer.admission.prepared import Accepted, PreparedJobs
 from producer.admission.thread_turns import Turns
@@ -136,7 +136,7 @@ class Placer:
         self,
         holder: KeyHolder,
         submissions: Sequence[Submission],
-        found: Found,
+        found: FoundEntities,
         told: Mapping[str, Any],
     ) -> PreparedJobs:
         whole = found.put_into(submissions, listed=bool(told["listed"]))

@@ -17,9 +17,9 @@ from shared.db import models as m
 from shared.db.models.jobs import DEFERRED, RUNNING, TO_WAKE, WOKEN
 from shared.errors import NotFound
 from shared.jobs import leases, pauses
-from shared.jobs.pauses import Pause
+from shared.jobs.pauses import ProviderPause
 from shared.providers import states
-from shared.providers.states import ProviderState, Standing
+from shared.providers.states import ProviderStanding, ProviderState
 from shared.queues import LANES, Lane, queue_name
 from shared.settings import settings
 from shared.submissions.catalogue import SANDBOX, catalogue
@@ -60,7 +60,7 @@ class QueueRows:
     counts: dict[str, _Counts] = field(default_factory=dict)
     #: When the oldest jobs were created, by id, in microseconds.
     created: Mapping[str, int] = field(default_factory=dict)
-    pauses: Mapping[str, Pause] = field(default_factory=dict)
+    pauses: Mapping[str, ProviderPause] = field(default_factory=dict)
 
 
 def read_rows(connection: Connection) -> QueueRows:
@@ -85,7 +85,7 @@ def _counted(condition: str) -> Any:
     return select(m.jobs.c.queue, func.count(), func.min(m.jobs.c.id)).where(text(condition)).group_by(m.jobs.c.queue)
 
 
-def read_states(redis: Any) -> Sequence[Standing]:
+def read_states(redis: Any) -> Sequence[ProviderStanding]:
     """What Redis says of providers; nothing where it does not answer. `redis`: a synchronous client."""
     with suppress(RedisError, OSError):
         return states.read_all(redis)
@@ -97,12 +97,12 @@ def providers() -> list[str]:
     return [*sorted(name for name in catalogue().queued if name != SANDBOX), SANDBOX]
 
 
-def queue_objects(rows: QueueRows, standings: Sequence[Standing], now: float) -> list[Queue]:
+def queue_objects(rows: QueueRows, standings: Sequence[ProviderStanding], now: float) -> list[Queue]:
     """The queues of each provider, by name, the sandbox of test keys last. `now`: in seconds."""
     return [_queue(provider, rows, standings, now) for provider in providers()]
 
 
-def _queue(provider: str, rows: QueueRows, standings: Sequence[Standing], now: float) -> Queue:
+def _queue(provider: str, rows: QueueRows, standings: Sequence[ProviderStanding], now: float) -> Queue:
     own = [one for one in standings if one.provider == provider]
     whole = next((one.state for one in own if one.upstream is None), ProviderState())
     paces = [
@@ -133,7 +133,7 @@ def _lane(provider: str, lane: Lane, rows: QueueRows) -> QueueLane:
     }
 
 
-def pause_object(pause: Pause) -> QueuePause:
+def pause_object(pause: ProviderPause) -> QueuePause:
     """A pause as it is shown."""
     return {"since": pause.paused_at // MICROS, "operator": pause.operator, "reason": pause.reason}
 

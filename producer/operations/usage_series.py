@@ -30,7 +30,7 @@ MOST_LOOKED_AT: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SeriesQuery:
     """Which series. `since`, `until`: whole intervals, in microseconds; the second is exclusive."""
 
     account_id: str
@@ -46,7 +46,7 @@ class Wanted:
         return SECONDS[self.interval] * MICROS
 
 
-def read_wanted(holder: KeyHolder, given: Mapping[str, str]) -> Wanted:
+def read_wanted(holder: KeyHolder, given: Mapping[str, str]) -> SeriesQuery:
     """The series that parameters ask for; 400 for what cannot be."""
     interval = given.get("interval", "hour")
     if interval not in SECONDS:
@@ -66,7 +66,7 @@ def read_wanted(holder: KeyHolder, given: Mapping[str, str]) -> Wanted:
             raise InvalidRequest(f"{name}: must have 1 to 200 characters", param=name)
     shown: Interval = "minute" if interval == "minute" else "hour" if interval == "hour" else "day"
     span = (since * MICROS, until * MICROS)
-    return Wanted(holder.account_id, holder.test, shown, *span, given.get("model"), given.get("key_id"))
+    return SeriesQuery(holder.account_id, holder.test, shown, *span, given.get("model"), given.get("key_id"))
 
 
 def _time(given: Mapping[str, str], name: str, usual: int) -> int:
@@ -78,7 +78,7 @@ def _time(given: Mapping[str, str], name: str, usual: int) -> int:
     return int(value)
 
 
-def read(connection: Connection, wanted: Wanted) -> UsageSeries:
+def read(connection: Connection, wanted: SeriesQuery) -> UsageSeries:
     """A point for each interval, those without usage too."""
     since = wanted.since
     if wanted.interval == "day":
@@ -104,7 +104,7 @@ def _with_zero(start: int) -> UsagePoint:
     return {**point(start), "accepted": 0, "failed": 0}
 
 
-def _days(connection: Connection, wanted: Wanted) -> dict[int, UsagePoint]:
+def _days(connection: Connection, wanted: SeriesQuery) -> dict[int, UsagePoint]:
     """By day, from the sums; those of a key are kept apart, and earlier versions do not add to them."""
     table = m.key_usage if wanted.key_id is not None else m.daily_usage
     sums = [func.sum(table.c[name]) for name in ("jobs", "charged_micros", "prompt_tokens", "completion_tokens")]
@@ -121,7 +121,7 @@ def _days(connection: Connection, wanted: Wanted) -> dict[int, UsagePoint]:
     return found
 
 
-def _of(table: Table, wanted: Wanted) -> list[Any]:
+def _of(table: Table, wanted: SeriesQuery) -> list[Any]:
     conditions = []
     if wanted.model is not None:
         conditions.append(table.c.model == wanted.model)
@@ -130,11 +130,11 @@ def _of(table: Table, wanted: Wanted) -> list[Any]:
     return conditions
 
 
-def _whose(wanted: Wanted) -> tuple[Any, ...]:
+def _whose(wanted: SeriesQuery) -> tuple[Any, ...]:
     return m.jobs.c.account_id == wanted.account_id, m.jobs.c.test == wanted.test
 
 
-def _complete_since(connection: Connection, wanted: Wanted) -> int:
+def _complete_since(connection: Connection, wanted: SeriesQuery) -> int:
     """From which interval on all jobs that ended can be looked at."""
     ended = m.jobs.c.finished_at
     statement = select(ended).where(*_whose(wanted), text(ENDED), ended >= wanted.since, ended < wanted.until)
@@ -142,7 +142,7 @@ def _complete_since(connection: Connection, wanted: Wanted) -> int:
     return wanted.since if oldest is None else (oldest // wanted.width + 1) * wanted.width
 
 
-def _ended(connection: Connection, wanted: Wanted, since: int) -> dict[int, UsagePoint]:
+def _ended(connection: Connection, wanted: SeriesQuery, since: int) -> dict[int, UsagePoint]:
     jobs, results = m.jobs.c, m.job_results.c
     start = (jobs.finished_at - jobs.finished_at % wanted.width).label("start")
     model = func.coalesce(results.model, jobs.model)
@@ -170,7 +170,7 @@ def _ended(connection: Connection, wanted: Wanted, since: int) -> dict[int, Usag
     return found
 
 
-def _accepted(connection: Connection, wanted: Wanted, since: int) -> list[tuple[int, int]]:
+def _accepted(connection: Connection, wanted: SeriesQuery, since: int) -> list[tuple[int, int]]:
     """How many of the account's newest jobs were accepted in each interval."""
     jobs = m.jobs.c
     low, high = (f"job_{max(at, 0) // 1000 << 16:016x}" for at in (since - MICROS, wanted.until + MICROS))

@@ -157,7 +157,8 @@ def list_deliveries(connection: Connection, holder: KeyHolder, id: str, page: Pa
     _row(connection, holder, id)
     statement = with_event_type().where(m.deliveries.c.webhook_id == id)
     rows = connection.execute(paged(statement, m.deliveries.c.id, page)).mappings()
-    return objects.page([objects.delivery_object(dict(row)) for row in rows], page.limit)
+    now = clock.now_micros()
+    return objects.page([objects.delivery_object(dict(row), now) for row in rows], page.limit)
 
 
 def with_event_type() -> Any:

@@ -30,7 +30,7 @@ class PublishedPrices(Protocol):
 
 
 @dataclass(frozen=True)
-class Change:
+class PriceDifference:
     """One price that differs; None: the row has none, or would have none any more.
 
     `key` is its path in the row; of a price to come `price_changes.2026-12-01.input`.
@@ -47,13 +47,13 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Finding:
+class PriceFinding:
     """What was found of one row."""
 
     model: str
     provider: str
     upstream: str
-    changes: list[Change] = field(default_factory=list)
+    changes: list[PriceDifference] = field(default_factory=list)
     #: The keys that the row would get.
     keys: Table = field(default_factory=dict)
     #: Prices of the row that are not published any more; they stay.
@@ -72,14 +72,14 @@ class Finding:
         return bool(self.changes) and not self.refused
 
 
-def findings(rows: Mapping[str, Mapping[str, Any]], prices: PublishedPrices, day: date) -> Iterator[Finding]:
+def findings(rows: Mapping[str, Mapping[str, Any]], prices: PublishedPrices, day: date) -> Iterator[PriceFinding]:
     """One for each row of a provider whose prices are published, and whose price is by the token."""
     for name, row in rows.items():
         provider, upstream = str(row["provider"]), str(row["upstream"])
         if not comparable(row, prices):
             continue
         if (found := prices.find(provider, upstream)) is None:
-            yield Finding(name, provider, upstream, refused="no price is published", retired=True)
+            yield PriceFinding(name, provider, upstream, refused="no price is published", retired=True)
             continue
         yield _compared(name, row, found, day)
 
@@ -92,7 +92,7 @@ def comparable(row: Mapping[str, Any], prices: PublishedPrices) -> bool:
     return prices.has(str(row["provider"])) and not (row.get("images") or row.get("conductor"))
 
 
-def _compared(name: str, row: Mapping[str, Any], found: Published, day: date) -> Finding:
+def _compared(name: str, row: Mapping[str, Any], found: Published, day: date) -> PriceFinding:
     now = in_force(row, day)
     before, wanted = _priced(now, row), _published(found.now, row)
     after = _merged(before, wanted)
@@ -106,7 +106,7 @@ def _compared(name: str, row: Mapping[str, Any], found: Published, day: date) ->
         changes += later
     if keys:
         keys = _as_own(row, now, keys)
-    return Finding(
+    return PriceFinding(
         name,
         str(row["provider"]),
         str(row["upstream"]),
@@ -188,7 +188,7 @@ def _coming(coming: Iterable[DayPrices], now: Mapping[str, Any], before: Table) 
     return made, ""
 
 
-def _changes_to_come(old: Iterable[Table], new: Iterable[Table], base: Mapping[str, Any]) -> Iterator[Change]:
+def _changes_to_come(old: Iterable[Table], new: Iterable[Table], base: Mapping[str, Any]) -> Iterator[PriceDifference]:
     """What differs in the prices to come; a day that is new is compared with the prices until then."""
     had, before = {one["from"]: one for one in old}, base
     for table in new:
@@ -199,13 +199,13 @@ def _changes_to_come(old: Iterable[Table], new: Iterable[Table], base: Mapping[s
         before = table
     for day, gone in had.items():
         for change in _changes({}, {key: value for key, value in gone.items() if key != "from"}):
-            yield Change(f"price_changes.{day}.{change.key}", change.new, None)
+            yield PriceDifference(f"price_changes.{day}.{change.key}", change.new, None)
 
 
-def _changes(row: Mapping[str, Any], keys: Mapping[str, Any]) -> Iterator[Change]:
+def _changes(row: Mapping[str, Any], keys: Mapping[str, Any]) -> Iterator[PriceDifference]:
     for key, value in keys.items():
         if not isinstance(value, Mapping):
-            yield Change(key, row.get(key), value)
+            yield PriceDifference(key, row.get(key), value)
             continue
         before = row.get(key) or {}
         changed = {part: price for part, price in value.items() if before.get(part) != price}
@@ -213,7 +213,7 @@ def _changes(row: Mapping[str, Any], keys: Mapping[str, Any]) -> Iterator[Change
             yield replace(one, key=f"{key}.{one.key}")
 
 
-def _refused(before: Mapping[str, Any], wanted: Mapping[str, Any], changes: Iterable[Change]) -> str:
+def _refused(before: Mapping[str, Any], wanted: Mapping[str, Any], changes: Iterable[PriceDifference]) -> str:
     for key in ("input", "output"):
         if before.get(key) and not wanted.get(key):
             return f"{key} would cost nothing"

@@ -29,9 +29,9 @@ def edit(path: Path, change: Edit) -> None:
         catalogue.checked(joined(parsed(str(path), text)))
         _write(path, text)
     except CatalogueError as error:
-        raise OwnFileError(f"the catalog {path} would not load: {catalogue.why(error)}") from None
+        raise OwnFileError(f"the catalogue {path} would not load: {catalogue.why(error)}") from None
     except OSError as error:
-        raise OwnFileError(f"cannot write the catalog {path}: {error.strerror}") from None
+        raise OwnFileError(f"cannot write the catalogue {path}: {error.strerror}") from None
 
 
 def with_row(name: str, row: Mapping[str, Any], comment: str = "") -> Edit:
@@ -70,10 +70,10 @@ def without(name: str) -> Edit:
     """Take a model out: its row in the file, and what ships under its name."""
 
     def change(text: str) -> str:
-        own = parsed("catalog", text)
+        own = parsed("catalogue", text)
         ships = not is_whole(own) and any(name in source.data.get("models", {}) for source in shipped())
         if name not in own.data.get("models", {}) and not ships:
-            raise OwnFileError(f"no model {name!r} in the catalog")
+            raise OwnFileError(f"no model {name!r} in the catalogue")
         text = _without_table(text, ("models", name))
         return _with_removals(text, [*own.data.get("remove", []), name]) if ships else text
 
@@ -109,7 +109,7 @@ def _without_table(text: str, path: tuple[str, ...]) -> str:
 
 
 def _without_removal(text: str, name: str) -> str:
-    names = parsed("catalog", text).data.get("remove", [])
+    names = parsed("catalogue", text).data.get("remove", [])
     return _with_removals(text, [one for one in names if one != name]) if name in names else text
 
 

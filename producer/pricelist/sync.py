@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from producer.pricelist import compare, own_file, published
-from producer.pricelist.compare import Change as Change
-from producer.pricelist.compare import Finding as Finding
+from producer.pricelist.compare import PriceDifference as PriceDifference
+from producer.pricelist.compare import PriceFinding as PriceFinding
 from shared.settings import settings
 from shared.submissions.catalogue import checked, read_rows, why
 from shared.submissions.catalogue_files import CatalogueError, Rows
@@ -36,7 +36,7 @@ class Sync:
     day: str
     version: str
     rows: Rows
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[PriceFinding] = field(default_factory=list)
     new: list[NewModel] = field(default_factory=list)
     #: Models that cannot be compared, by why.
     uncompared: dict[str, list[str]] = field(default_factory=dict)
@@ -49,18 +49,18 @@ def compared(day: date, providers: Collection[str], *, update: bool, new: bool, 
         checked(rows)
         prices = published.prices(day, update=update)
     except (OSError, CatalogueError) as error:
-        raise SyncError(f"cannot load the catalog: {why(error)}") from None
+        raise SyncError(f"cannot load the catalogue: {why(error)}") from None
     except published.PricesMissingError as error:
         raise SyncError(str(error)) from None
     if unknown := [name for name in providers if name not in rows.providers]:
-        raise SyncError(f"the catalog has no provider {unknown[0]!r}")
+        raise SyncError(f"the catalogue has no provider {unknown[0]!r}")
     chosen = {id: row.data for id, row in rows.models.items() if not providers or row.data["provider"] in providers}
     found = [one for one in compare.findings(chosen, prices, day) if _is_worth_saying(one)]
     missing = list(_missing(chosen, prices)) if new else []
     return Sync(day.isoformat(), published.version(), rows, found, missing, _uncompared(chosen, prices))
 
 
-def _is_worth_saying(one: Finding) -> bool:
+def _is_worth_saying(one: PriceFinding) -> bool:
     return bool(one.changes or one.unpublished or one.retired or one.refused or one.refused_to_come)
 
 
@@ -91,7 +91,7 @@ def _missing(rows: Mapping[str, Mapping[str, Any]], prices: published.Prices) ->
     return found
 
 
-def written(found: Sync, one: Finding, path: Path) -> own_file.Edit:
+def written(found: Sync, one: PriceFinding, path: Path) -> own_file.Edit:
     """The edit that gives a row its published prices: in the operator's file, where the row is copied to if need be."""
     own = own_file.rows_of(path)
     if one.model in own and not any(isinstance(value, Mapping | list) for value in one.keys.values()):

@@ -33,7 +33,7 @@ MOST_JOBS = 5000
 DEADLINE_SECONDS = 5.0
 
 
-class Reader:
+class OpenStream:
     """One open stream: its job's entries of one epoch, in order and without a gap.
 
     `lost`: there is a gap, and nothing more comes; `superseded`: the job has left the holder whose entries these are.
@@ -92,20 +92,20 @@ class Readers:
         self._redis = redis_clients.connect(url, DEADLINE_SECONDS, connect_seconds=2)
         self._newer = self._redis.register_script(NEWER)
         self._database = database
-        self._open: dict[str, set[Reader]] = {}
-        self._wanted: set[Reader] = set()
+        self._open: dict[str, set[OpenStream]] = {}
+        self._wanted: set[OpenStream] = set()
         self._wake = asyncio.Event()
         #: (status, lease epoch) of a job that is known to exist; those asked for at the same time in one query.
         self.standing: Batcher[str, tuple[str, int]] = Batcher(self._standings)
         notifier.listen(NEW_ENTRIES, self.heard, self.missed)
         self._tasks = [asyncio.create_task(loop()) for loop in (self._read_on, self._watch)]
 
-    def open(self, reader: Reader) -> None:
+    def open(self, reader: OpenStream) -> None:
         """Feed a reader, with what is there first."""
         self._open.setdefault(reader.job_id, set()).add(reader)
         self.want(reader)
 
-    def close(self, reader: Reader) -> None:
+    def close(self, reader: OpenStream) -> None:
         """Feed it no longer."""
         self._wanted.discard(reader)
         if (open := self._open.get(reader.job_id)) is not None:
@@ -113,7 +113,7 @@ class Readers:
             if not open:
                 del self._open[reader.job_id]
 
-    def want(self, reader: Reader) -> None:
+    def want(self, reader: OpenStream) -> None:
         """It has room for what may be there."""
         self._wanted.add(reader)
         self._wake.set()
@@ -129,7 +129,7 @@ class Readers:
         for reader in self.all():
             self.want(reader)
 
-    def all(self) -> list[Reader]:
+    def all(self) -> list[OpenStream]:
         """Every open reader."""
         return [reader for readers in self._open.values() for reader in readers]
 
@@ -150,14 +150,14 @@ class Readers:
                 log.warning("reading %d streams failed: %s", len(wanted), type(error).__name__)
                 await asyncio.sleep(ASK_SECONDS)
 
-    def _take_wanted(self) -> list[Reader]:
+    def _take_wanted(self) -> list[OpenStream]:
         """Those with room; the others ask again when they have it."""
         wanted, self._wanted = self._wanted, set()
         for reader in wanted:
             reader.more = not reader.hungry
         return [reader for reader in wanted if reader.hungry]
 
-    async def _read(self, wanted: Sequence[Reader]) -> None:
+    async def _read(self, wanted: Sequence[OpenStream]) -> None:
         """One round trip for so many of them."""
         for start in range(0, len(wanted), MOST_STREAMS):
             turn = wanted[start : start + MOST_STREAMS]
@@ -182,7 +182,7 @@ class Readers:
             except Exception as error:
                 log.warning("checking %d jobs with open streams failed: %s", len(quiet), type(error).__name__)
 
-    async def _look(self, quiet: Sequence[Reader]) -> None:
+    async def _look(self, quiet: Sequence[OpenStream]) -> None:
         found = await self._database.read(standings, [reader.job_id for reader in quiet])
         for reader in quiet:
             status, epoch = found.get(reader.job_id, ("running", 0))
@@ -201,5 +201,5 @@ def standings(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str
     return {row.id: (row.status, row.lease_epoch) for row in connection.execute(statement)}
 
 
-def _quiet(reader: Reader) -> bool:
+def _quiet(reader: OpenStream) -> bool:
     return clock.monotonic() - reader.heard_at >= ASK_SECONDS

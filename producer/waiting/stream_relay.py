@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import orjson
 
 from producer.waiting.framing import BrokenStream, Framing
-from producer.waiting.stream_readers import Reader, Readers
+from producer.waiting.stream_readers import OpenStream, Readers
 from producer.waiting.stream_starts import StreamLimits, about, broken_off, check_resumed, standing
 from producer.waiting.thinking_framing import ThinkingFraming
 from producer.waiting.waiters import JobState, JobStates, Waiters
@@ -57,7 +57,7 @@ class StreamRelay:
         self._include_usage = include_usage
         self._ids = ids
         self.framing: Framing = framing
-        self._reader: Reader | None = None
+        self._reader: OpenStream | None = None
         self._progress = StreamProgress()
         #: Epoch and count of the last event that was sent.
         self._at: tuple[int, int] | None = None
@@ -165,7 +165,7 @@ class StreamRelay:
 
     def _open(self, after: EventId | None, epoch: int) -> None:
         at, count = (epoch, 0) if after is None else (after.epoch, after.count)
-        self._reader = Reader(self._job_id, epoch=at, count=count, began=after is not None)
+        self._reader = OpenStream(self._job_id, epoch=at, count=count, began=after is not None)
         self._reader.fresh = self._wake
         self._readers.open(self._reader)
 

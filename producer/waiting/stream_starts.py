@@ -25,7 +25,7 @@ class StreamLimits:
     comment: float = KEEP_ALIVE_SECONDS
 
 
-class Standing(NamedTuple):
+class ChatStanding(NamedTuple):
     """How a chat job stands, and what was asked of its answer (`jobs.answer_options`)."""
 
     status: str
@@ -33,7 +33,7 @@ class Standing(NamedTuple):
     options: str | None
 
 
-def standing(connection: Connection, holder: KeyHolder, job_id: str) -> Standing:
+def standing(connection: Connection, holder: KeyHolder, job_id: str) -> ChatStanding:
     """How a chat job stands that the holder may see."""
     statement = select(jobs.c.type, jobs.c.status, jobs.c.lease_epoch, jobs.c.answer_options).where(
         jobs.c.id == job_id, jobs.c.account_id == holder.account_id, jobs.c.test == holder.test
@@ -43,7 +43,7 @@ def standing(connection: Connection, holder: KeyHolder, job_id: str) -> Standing
         raise NotFound(f"not found: job {job_id[:100]!r}")
     if row.type != "chat.completion":
         raise InvalidRequest(f"job {job_id} has type {row.type}: only chat completions can be streamed")
-    return Standing(row.status, row.lease_epoch, row.answer_options)
+    return ChatStanding(row.status, row.lease_epoch, row.answer_options)
 
 
 def check_resumed(job_id: str, after: EventId, status: str, epoch: int) -> None:

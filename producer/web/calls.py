@@ -23,7 +23,7 @@ from producer.web.token_limit import take_tokens
 from shared.answers import thinking
 from shared.db import is_away
 from shared.dialects.translated import Translated, as_sent
-from shared.errors import FusionError, InvalidRequest, Refused, Timeout, Unavailable
+from shared.errors import FusionError, InvalidRequest, RequestRefused, Timeout, Unavailable
 from shared.key_holders import KeyHolder
 from shared.network import receivers
 from shared.objects.addresses import job_url
@@ -74,7 +74,7 @@ async def serve(
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class JobCall:
     """A request that makes one job, as it was read."""
 
     request: Request
@@ -92,16 +92,16 @@ class Call:
 
 async def read_call(
     request: Request, context: Context, holder: KeyHolder, body: dict[str, Any], read: Callable[[bool], Submission]
-) -> Call:
+) -> JobCall:
     """A request whose body is there. `read`: makes the submission, told whether unknown fields are ignored."""
     size, account = large(request), holder.account_id
     submission = await context.parsers.run(size, partial(read, holder.ignores_unknown), account)
     claim = await context.parsers.run(size, partial(claim_of, request, holder, body), account)
-    return Call(request, context, holder, submission, claim, patience_of(request))
+    return JobCall(request, context, holder, submission, claim, patience_of(request))
 
 
 @asynccontextmanager
-async def placed_call(call: Call) -> AsyncIterator[Placed]:
+async def placed_call(call: JobCall) -> AsyncIterator[Placed]:
     """A call's job while its caller is answered; whatever goes wrong then names the job."""
     context, patience = call.context, call.patience
     most = settings().wait_seconds
@@ -156,7 +156,7 @@ async def _streamed(
     )
 
 
-async def answered(call: Call, placed: Placed) -> Response:
+async def answered(call: JobCall, placed: Placed) -> Response:
     """The job's own answer or error; when it takes longer than is waited for, the job itself or a 504 that names it."""
     context, patience, type = call.context, call.patience, call.submission.type
     outcome = await context.placer.wait(placed) if placed.left_seconds or not patience.respond_async else None
@@ -175,7 +175,7 @@ async def answered(call: Call, placed: Placed) -> Response:
     raise _late(placed.job_id, streams=type == "chat.completion")
 
 
-def _dressed(call: Call, result: str) -> str:
+def _dressed(call: JobCall, result: str) -> str:
     """A job's result as its caller gets it."""
     dialect = dialect_of(call.request)
     if call.submission.options.include_thinking:
@@ -197,7 +197,7 @@ def _named_as_sent(places: Mapping[str, str]) -> Iterator[None]:
     """A refusal names what is wrong by its place in the body that was sent."""
     try:
         yield
-    except Refused as error:
+    except RequestRefused as error:
         raise as_sent(error, places) from None
 
 

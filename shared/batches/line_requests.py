@@ -15,11 +15,11 @@ from shared.objects.batches import LineRequest
 from shared.strict_json import dumps
 from shared.submissions import answer_options, extras, linked_context, preface
 from shared.submissions.job_types import URLS
-from shared.submissions.rows import Priced
+from shared.submissions.rows import PricedSubmission
 from shared.submissions.schemas import NULLS, UNASKED
 
 #: What a body has beside the request that providers are sent: the name there, and the column that keeps it as JSON,
-#: which `Priced` has as well.
+#: which `PricedSubmission` has as well.
 BESIDE: Final = {"metadata": "labels", "routing": "routing", linked_context.FIELD: "linked_context"}
 #: The columns of a job's payload that `of_row` needs.
 COLUMNS: Final = ("request", "offers", "sent", *BESIDE.values())
@@ -45,7 +45,7 @@ def of_row(row: Mapping[str, Any]) -> LineRequest | None:
     )
 
 
-def of_plan(line: Priced) -> LineRequest:
+def of_plan(line: PricedSubmission) -> LineRequest:
     """The same of a line that never became a job."""
     return _as_it_was(line.dialect, line.sent) or _asked(
         line.type,

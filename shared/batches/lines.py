@@ -17,7 +17,7 @@ from shared.batches.line_files import FaultError
 from shared.batches.plan_lines import planned
 from shared.dialects import BY_URL
 from shared.dialects.line_format import LineFormat, Renamed
-from shared.errors import FusionError, InvalidRequest, Refused
+from shared.errors import FusionError, InvalidRequest, RequestRefused
 from shared.money.estimates import Likely
 from shared.money.shortage import Need
 from shared.submissions import likely_cost, linked_context, linked_message, quote
@@ -26,7 +26,7 @@ from shared.submissions.job_types import ENDPOINTS, JobType
 from shared.submissions.key_rules import NO_RULES, KeyRules
 from shared.submissions.linked_context import Entity, Key
 from shared.submissions.offers import Offer
-from shared.submissions.rows import Priced, bounded, priced
+from shared.submissions.rows import PricedSubmission, bounded, priced
 from shared.submissions.schemas import ON_SHORTAGE, Submission, read_submission
 from shared.submissions.sizes import MOST_CUSTOM_ID, MOST_FAULTS, MOST_LINE_BYTES, MOST_LINES, MOST_WITH_BLANKS
 
@@ -57,7 +57,7 @@ class Wanted:
 
 
 @dataclass(slots=True)
-class Part:
+class ReadChunk:
     """What was found in a chunk. Line numbers are counted from 0 within it."""
 
     lines: int
@@ -95,7 +95,7 @@ class FileReading:
         """Every line's model; None when they differ."""
         return next(iter(self.models)) if len(self.models) == 1 else None
 
-    def add(self, part: Part) -> bytes:
+    def add(self, part: ReadChunk) -> bytes:
         """Put the next chunk's findings to the others; its lines of the plan."""
         first = self.number + 1
         faults = [
@@ -119,14 +119,14 @@ class FileReading:
         if not self.total and not self.faults:
             self.faults.append(FaultError("empty_file", "the file is empty"))
 
-    def _doubles(self, part: Part, first: int) -> Iterator[FaultError]:
+    def _doubles(self, part: ReadChunk, first: int) -> Iterator[FaultError]:
         for custom_id, line in part.custom_ids:
             earlier = self._lines.setdefault(custom_id, first + line)
             if earlier != first + line:
                 message = f"duplicate custom_id {custom_id!r}: already used on line {earlier}"
                 yield FaultError("duplicate_custom_id", message, "custom_id", first + line)
 
-    def _surplus(self, part: Part, first: int) -> Iterator[FaultError]:
+    def _surplus(self, part: ReadChunk, first: int) -> Iterator[FaultError]:
         """The first line too many; what follows would only repeat this fault."""
         if self.total + len(part.good) > MOST_LINES:
             self.over = True
@@ -154,9 +154,9 @@ def chunks(source: BinaryIO) -> Iterator[list[bytes]]:
         yield chunk
 
 
-def read(raws: Sequence[bytes], wanted: Wanted) -> Part:
+def read(raws: Sequence[bytes], wanted: Wanted) -> ReadChunk:
     """Read and price a chunk. Pure but for the catalogue, so that any process may do it."""
-    part = Part(len(raws))
+    part = ReadChunk(len(raws))
     plan: list[bytes] = []
     for number, raw in enumerate(raws):
         try:
@@ -174,7 +174,7 @@ def read(raws: Sequence[bytes], wanted: Wanted) -> Part:
     return part
 
 
-def _read(raw: bytes, wanted: Wanted, part: Part, number: int) -> bytes:
+def _read(raw: bytes, wanted: Wanted, part: ReadChunk, number: int) -> bytes:
     if len(raw) > MOST_LINE_BYTES:
         raise FaultError("line_too_long", f"line is larger than {MOST_LINE_BYTES // (1024 * 1024)} MB")
     line = _parsed(raw)
@@ -195,7 +195,7 @@ def _custom_id(line: dict[str, Any]) -> str:
     return custom_id
 
 
-def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted, likely: Likely) -> Priced:
+def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted, likely: Likely) -> PricedSubmission:
     if not line.keys() <= _KNOWN:
         name = min(line.keys() - _KNOWN)[:100]
         raise FaultError("unknown_field", f"{name}: unknown field; allowed fields: custom_id, method, url, body", name)
@@ -228,7 +228,9 @@ def _offered(submission: Submission, wanted: Wanted, likely: Likely, *, at: str)
     return submission, made
 
 
-def _of_dialect(format: LineFormat, body: dict[str, Any], custom_id: str, wanted: Wanted, likely: Likely) -> Priced:
+def _of_dialect(
+    format: LineFormat, body: dict[str, Any], custom_id: str, wanted: Wanted, likely: Likely
+) -> PricedSubmission:
     """A line in a dialect's own form, with the body as it was sent."""
     renamed: Renamed = lambda error: error  # noqa: E731
     try:
@@ -237,13 +239,13 @@ def _of_dialect(format: LineFormat, body: dict[str, Any], custom_id: str, wanted
         if not wanted.plan:
             return bounded(*offered)
         found = priced(*offered, custom_id)
-    except Refused as error:
+    except RequestRefused as error:
         raise _in_body(renamed(error)) from None
     found.dialect, found.sent = format.dialect, strict_json.dumps(body)
     return found
 
 
-def _in_body(error: Refused) -> Refused:
+def _in_body(error: RequestRefused) -> RequestRefused:
     """The same, with the place in the line of what is wrong."""
     if error.param:
         error.message = error.message.replace(error.param, f"body.{error.param}", 1)

@@ -6,13 +6,13 @@ the catalogue meanwhile.
 
 import orjson
 
-from shared.submissions.rows import Priced
+from shared.submissions.rows import PricedSubmission
 
 #: Columns of a line; what stands beyond them, a later release added.
 PLAN_COLUMNS = 13
 
 
-def planned(wanted: Priced) -> bytes:
+def planned(wanted: PricedSubmission) -> bytes:
     """A line: JSON texts have neither tabs nor line ends of their own."""
     labels, routing = wanted.labels or "", wanted.routing or ""
     linked, options = wanted.linked_context or "", wanted.answer_options or ""
@@ -22,12 +22,12 @@ def planned(wanted: Priced) -> bytes:
     return b"%s\t%s\t%s\n" % (orjson.dumps(wanted.custom_id), orjson.dumps(wanted.model), "\t".join(texts).encode())
 
 
-def unplanned(line: bytes) -> Priced:
+def unplanned(line: bytes) -> PricedSubmission:
     """The same line again; columns that a later release added are passed over."""
     custom_id, model, type, provider, bound, labels, offers, request, *more = line.decode().rstrip("\n").split("\t")
     # Plans of earlier releases end before these.
     routing, linked, dialect, sent, options = (text or None for text in (*more, "", "", "", "", "")[:5])
-    return Priced(
+    return PricedSubmission(
         type,  # type: ignore[arg-type]
         orjson.loads(model),
         provider,

@@ -40,7 +40,7 @@ class TlsSocket(SSLTransport):  # type: ignore[misc]
         return made.wrap_socket(sock, server_hostname=self.host, do_handshake_on_connect=False)
 
 
-class Connection(pyamqp.Connection):
+class RabbitConnection(pyamqp.Connection):
     """Waits for an answer no longer than CALL_SECONDS; after that it is given up, since the answer may come late."""
 
     _blocked = False
@@ -76,16 +76,16 @@ class Connection(pyamqp.Connection):
         super()._on_unblocked()
 
 
-class Transport(pyamqp.Transport):
+class RabbitTransport(pyamqp.Transport):
     """kombu's, with such connections."""
 
-    Connection = Connection
+    Connection = RabbitConnection
 
 
 class TlsTransport(pyamqp.SSLTransport):
     """The same over TLS."""
 
-    Connection = Connection
+    Connection = RabbitConnection
 
 
 #: Queues that this process's consumer could not have: of one that is not replicated, its node is away.
@@ -157,7 +157,7 @@ def options(url: str) -> dict[str, Any]:
 
 def use() -> None:
     """Have every address of a RabbitMQ in this process served by it, under its usual name."""
-    TRANSPORT_ALIASES["amqp"] = TRANSPORT_ALIASES["pyamqp"] = f"{__name__}:Transport"
+    TRANSPORT_ALIASES["amqp"] = TRANSPORT_ALIASES["pyamqp"] = f"{__name__}:RabbitTransport"
     TRANSPORT_ALIASES["amqps"] = f"{__name__}:TlsTransport"
 
 

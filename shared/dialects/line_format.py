@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from shared.errors import Refused
+from shared.errors import RequestRefused
 from shared.submissions.schemas import Submission
 
 #: A refusal of the native request, naming the field as the body has it, without a prefix.
-Renamed: TypeAlias = Callable[[Refused], Refused]
+Renamed: TypeAlias = Callable[[RequestRefused], RequestRefused]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.errors import Refused
+from shared.errors import RequestRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Translated:
     places: Mapping[str, str] = field(default_factory=dict)
 
 
-def as_sent(error: Refused, places: Mapping[str, str]) -> Refused:
+def as_sent(error: RequestRefused, places: Mapping[str, str]) -> RequestRefused:
     """The same refusal, which names what is wrong by its place in the body that was sent."""
     if (param := error.param) is not None and param in places:
         error.message = error.message.replace(param, places[param], 1)

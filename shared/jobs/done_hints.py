@@ -20,7 +20,7 @@ Message = Sequence[str] | Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HintedAnswer:
     """What came of a job that succeeded."""
 
     response: str
@@ -37,12 +37,12 @@ def message(ended: Sequence[Ending]) -> Message:
     return told if any(told.values()) else list(told)
 
 
-def read(heard: Message) -> Iterator[tuple[str, Answer | None]]:
+def read(heard: Message) -> Iterator[tuple[str, HintedAnswer | None]]:
     """The jobs of a message, each with its answer if that is told."""
     told = heard.get if isinstance(heard, Mapping) else lambda _: None
     for id in heard:
         answer = told(id)
-        yield id, Answer(answer["response"], answer["charged_micros"]) if answer else None
+        yield id, HintedAnswer(answer["response"], answer["charged_micros"]) if answer else None
 
 
 def _told(ending: Ending) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ BY_OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class ProviderPause:
     """A pause as it stands. `paused_at`: microseconds."""
 
     provider: str
@@ -31,20 +31,20 @@ class Pause:
     reason: str
 
 
-def pause(connection: Connection, action: Action, provider: str) -> Pause:
+def pause(connection: Connection, action: Action, provider: str) -> ProviderPause:
     """Pause a provider's queues; of one that is paused, the reason is replaced. Writes to the audit log what changed.
 
-    Jobs that run go on to their end. The provider is not checked against any catalog.
+    Jobs that run go on to their end. The provider is not checked against any catalogue.
     """
     reason = action.reason or ""
-    made = Pause(provider, db.now(connection), action.operator, reason)
+    made = ProviderPause(provider, db.now(connection), action.operator, reason)
     before = current(connection).get(provider)
     if before is None and not _insert(connection, made):
         before = current(connection).get(provider)  # that of another operator, at the same moment
     if before is not None and before.reason == reason:
         return before
     if before is not None:
-        made = Pause(provider, before.paused_at, action.operator, reason)
+        made = ProviderPause(provider, before.paused_at, action.operator, reason)
         changed = update(queue_pauses).where(queue_pauses.c.provider == provider)
         connection.execute(changed.values(operator=made.operator, reason=reason))
     audit.record(
@@ -53,7 +53,7 @@ def pause(connection: Connection, action: Action, provider: str) -> Pause:
     return made
 
 
-def _insert(connection: Connection, made: Pause) -> bool:
+def _insert(connection: Connection, made: ProviderPause) -> bool:
     """False: there is one by now."""
     values = {"provider": made.provider, "paused_at": made.paused_at, "operator": made.operator, "reason": made.reason}
     statement = db.insert(connection.dialect.name, queue_pauses).values(**values)
@@ -70,16 +70,16 @@ def resume(connection: Connection, action: Action, provider: str) -> bool:
     return bool(ended)
 
 
-def _values(pause: Pause | None) -> dict[str, Any]:
+def _values(pause: ProviderPause | None) -> dict[str, Any]:
     if pause is None:
         return {"paused": False}
     return {"paused": True, "reason": pause.reason, "since": pause.paused_at // clock.MICROS}
 
 
-def current(connection: Connection) -> dict[str, Pause]:
+def current(connection: Connection) -> dict[str, ProviderPause]:
     """The pauses there are, by provider."""
     columns = (queue_pauses.c.provider, queue_pauses.c.paused_at, queue_pauses.c.operator, queue_pauses.c.reason)
-    return {row.provider: Pause(*row) for row in connection.execute(select(*columns))}
+    return {row.provider: ProviderPause(*row) for row in connection.execute(select(*columns))}
 
 
 def paused_providers(connection: Connection) -> frozenset[str]:

@@ -15,7 +15,7 @@ LATELY = 100
 
 
 @dataclass(slots=True)
-class Balance:
+class LockedBalance:
     """An account's locked row, as it stands after what the book has decided."""
 
     available: int
@@ -39,13 +39,13 @@ class Balance:
         return self.available + self.held
 
 
-def lock(connection: Connection, account_ids: Iterable[str]) -> dict[str, Balance]:
+def lock(connection: Connection, account_ids: Iterable[str]) -> dict[str, LockedBalance]:
     """The balances of those of these accounts that there are; they stay locked until the transaction ends."""
     rows = _LOCK.rows(connection, {"b_ids": listed(sorted(set(account_ids)))})
-    return {id: Balance(*rest) for id, *rest in rows}
+    return {id: LockedBalance(*rest) for id, *rest in rows}
 
 
-def write(connection: Connection, moved: Mapping[str, Balance]) -> None:
+def write(connection: Connection, moved: Mapping[str, LockedBalance]) -> None:
     """Write balances that are locked, by their accounts."""
     rows = [
         {

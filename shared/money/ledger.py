@@ -14,7 +14,7 @@ from shared import clock, db
 from shared.db.models import transfers
 from shared.errors import NotFound
 from shared.money import balances, thresholds, unspent
-from shared.money.balances import Balance
+from shared.money.balances import LockedBalance
 from shared.money.transfers import ending, transfer
 from shared.objects.amounts import credits
 from shared.webhooks import events
@@ -137,7 +137,9 @@ class Book:
     def close(self) -> list[str]:
         """Write it all; the ids of the webhook deliveries that are now due."""
         db.insert_rows(self._connection, transfers, self._transfers)
-        changes = {id: thresholds.Change(it.remaining, it.charged) for id, it in self._balances.items() if it.changed}
+        changes = {
+            id: thresholds.CreditChange(it.remaining, it.charged) for id, it in self._balances.items() if it.changed
+        }
         for id, data in thresholds.crossed(self._connection, changes, clock.month(self.now)):
             self.emit(id, "credit.threshold", data)
         balances.write(self._connection, {id: it for id, it in self._balances.items() if it.moved})
@@ -152,7 +154,7 @@ class Book:
         balance.sequence += 1
         return balance.sequence
 
-    def _balance(self, account_id: str) -> Balance:
+    def _balance(self, account_id: str) -> LockedBalance:
         if balance := self._balances.get(account_id):
             return balance
         raise NotFound(f"not found: account {account_id}")
@@ -192,14 +194,14 @@ class Book:
         self._reduced(account_id, balance)
         return True
 
-    def _reduced(self, account_id: str, balance: Balance) -> None:
+    def _reduced(self, account_id: str, balance: LockedBalance) -> None:
         """Less remains than before: if that is nothing, an event says so, once until a top-up."""
         balance.changed = True
         if not balance.remaining and (balance.end_armed or balance.exhausted_armed):
             balance.end_armed = balance.exhausted_armed = False
             self._exhausted(account_id, balance)
 
-    def _refused(self, account_id: str, balance: Balance) -> None:
+    def _refused(self, account_id: str, balance: LockedBalance) -> None:
         """A request did not fit: if credit has ended, an event says so, once until a top-up; and at the real end."""
         left = self.available(account_id)
         # An earlier version, which knows no `end_armed`, may have made the top-up.
@@ -209,7 +211,7 @@ class Book:
             balance.exhausted_armed = False
             self._exhausted(account_id, balance)
 
-    def _frozen(self, account_id: str, balance: Balance) -> int:
+    def _frozen(self, account_id: str, balance: LockedBalance) -> int:
         if not balance.expired:
             return 0
         if balance.frozen is None:
@@ -218,7 +220,7 @@ class Book:
                 balance.expired, balance.moved = expired, True
         return balance.frozen
 
-    def _exhausted(self, account_id: str, balance: Balance) -> None:
+    def _exhausted(self, account_id: str, balance: LockedBalance) -> None:
         data = {
             "credits_remaining": credits(balance.remaining),
             "credits_available": credits(self.available(account_id)),

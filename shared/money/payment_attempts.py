@@ -20,7 +20,7 @@ FIRST_AGAIN_SECONDS, MOST_AGAIN_SECONDS = 10.0, 600.0
 MOST_WAIT_SECONDS: Final = 6 * 3600.0
 
 
-class Standing(Protocol):
+class AttemptStanding(Protocol):
     """What is read here of `shared.payments.protocol.Standing`."""
 
     @property
@@ -84,7 +84,7 @@ def begin_anew(connection: Connection, invoice_id: str) -> None:
         connection.execute(of_invoice(invoice_id).values(attempt=row["attempt"] + 1, begun_at=None, ask_at=ask_at))
 
 
-def keep_open(connection: Connection, invoice_id: str, standing: Standing) -> bool:
+def keep_open(connection: Connection, invoice_id: str, standing: AttemptStanding) -> bool:
     """Note where an open purchase is paid, and when its provider is asked again; False: it is not to be paid there."""
     row, now = locked(connection, invoice_id), db.now(connection)
     ours = row["attempt"] == standing.attempt and row["reference"] in (None, standing.reference)

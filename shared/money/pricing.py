@@ -43,7 +43,7 @@ class LongContext(TokenPrices):
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
+class UnitPrices:
     """A model's price as fixed at acceptance: per million tokens, per image by size, and per request."""
 
     version: str
@@ -68,7 +68,7 @@ class Price:
             self.input, self.output, self.cached_input, self.cache_write, self.cache_write_1h, self.reasoning
         )
 
-    def tokens(self, input_tokens: int) -> "TokenPrices | Price":
+    def tokens(self, input_tokens: int) -> "TokenPrices | UnitPrices":
         """The prices of the tokens of a request with so much input; its own are those of the usual one."""
         long = self.long_context
         return long if long is not None and input_tokens > long.above else self
@@ -86,11 +86,11 @@ class Price:
         return max(usual, self.long_context.dearest_output) if self.long_context else usual
 
 
-def _dearest_input(at: TokenPrices | Price) -> int:
+def _dearest_input(at: TokenPrices | UnitPrices) -> int:
     return max(at.input, at.cached_input or 0, at.cache_write or 0, at.cache_write_1h or 0)
 
 
-def _dearest_output(at: TokenPrices | Price) -> int:
+def _dearest_output(at: TokenPrices | UnitPrices) -> int:
     return max(at.output, at.reasoning or 0)
 
 
@@ -145,7 +145,7 @@ class PricedCount:
         return self.count * self.price * (PER_TOKENS // self.per)
 
 
-def priced_counts(amount: Amount, at: Price) -> list[PricedCount]:
+def priced_counts(amount: Amount, at: UnitPrices) -> list[PricedCount]:
     """The amount as disjoint counts, each with its price; an image size without a price is a KeyError, never free."""
     prices = at.tokens(amount.input_tokens)
     cached = min(amount.cached_tokens, amount.input_tokens)
@@ -168,7 +168,7 @@ def priced_counts(amount: Amount, at: Price) -> list[PricedCount]:
     return counts
 
 
-def _exact(amount: Amount, at: Price) -> int:
+def _exact(amount: Amount, at: UnitPrices) -> int:
     """What `priced_counts` come to, in millionths of a micro-credit: each job that ends is priced, mostly of two."""
     prices, whole = at.tokens(amount.input_tokens), at.request
     if amount.images:
@@ -191,21 +191,21 @@ def _or(price: int | None, general: int) -> int:
     return general if price is None else price
 
 
-def price(amount: Amount, at: Price) -> int:
+def price(amount: Amount, at: UnitPrices) -> int:
     """The price in micro-credits of an amount; an image size without a price is a KeyError, never free.
 
-    >>> price(Amount(input_tokens=42), Price("v", input=238_095_238, output=0))
+    >>> price(Amount(input_tokens=42), UnitPrices("v", input=238_095_238, output=0))
     10000
-    >>> price(Amount(1000, 0, cached_tokens=900), Price("v", input=1_000_000, output=0, cached_input=100_000))
+    >>> price(Amount(1000, 0, cached_tokens=900), UnitPrices("v", input=1_000_000, output=0, cached_input=100_000))
     190
     """
     return price_of_all([(amount, at)])
 
 
-def price_of_all(parts: Iterable[tuple[Amount, Price]]) -> int:
+def price_of_all(parts: Iterable[tuple[Amount, UnitPrices]]) -> int:
     """The price in micro-credits of several amounts, each at its own price, rounded once.
 
-    >>> price_of_all([(Amount(1), Price("v", 600_000, 0)), (Amount(1), Price("v", 400_000, 0))])
+    >>> price_of_all([(Amount(1), UnitPrices("v", 600_000, 0)), (Amount(1), UnitPrices("v", 400_000, 0))])
     1
     """
     exact = 0
@@ -214,18 +214,18 @@ def price_of_all(parts: Iterable[tuple[Amount, Price]]) -> int:
     return -(-exact // PER_TOKENS)
 
 
-def reachable(most: Amount, at: Price) -> Price:
+def reachable(most: Amount, at: UnitPrices) -> UnitPrices:
     """The price without that of long context, where no input within this bound is so long."""
     if at.long_context is None or most.input_tokens > at.long_context.above:
         return at
     return replace(at, long_context=None)
 
 
-def worst_case(most: Amount, at: Price) -> int:
+def worst_case(most: Amount, at: UnitPrices) -> int:
     """The most that an amount within these bounds can cost, whatever of it is cached, written, reasoning or long.
 
     >>> long = LongContext(input=2_000_000, output=0, above=100)
-    >>> [worst_case(Amount(tokens), Price("v", 1_000_000, 0, long_context=long)) for tokens in (100, 101)]
+    >>> [worst_case(Amount(tokens), UnitPrices("v", 1_000_000, 0, long_context=long)) for tokens in (100, 101)]
     [100, 202]
     """
     possible = reachable(most, at)
@@ -234,18 +234,18 @@ def worst_case(most: Amount, at: Price) -> int:
     return -(-(exact + whole * PER_TOKENS) // PER_TOKENS)
 
 
-def dearest(most: Amount, at: Price) -> Price:
+def dearest(most: Amount, at: UnitPrices) -> UnitPrices:
     """The price at which an amount within these bounds costs the most."""
     possible = reachable(most, at)
-    return Price(at.version, possible.dearest_input, possible.dearest_output, at.images, request=at.request)
+    return UnitPrices(at.version, possible.dearest_input, possible.dearest_output, at.images, request=at.request)
 
 
-def charge(used: Amount, at: Price, *, bound: int) -> tuple[int, int]:
+def charge(used: Amount, at: UnitPrices, *, bound: int) -> tuple[int, int]:
     """What the customer pays and what the platform loses: the price, cut at the bound that was held."""
     return charge_of_all([(used, at)], bound=bound)
 
 
-def charge_of_all(parts: Iterable[tuple[Amount, Price]], *, bound: int) -> tuple[int, int]:
+def charge_of_all(parts: Iterable[tuple[Amount, UnitPrices]], *, bound: int) -> tuple[int, int]:
     """The same of several amounts that one job has used, each at its own price."""
     full = price_of_all(parts)
     return min(full, bound), max(full - bound, 0)

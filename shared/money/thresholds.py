@@ -21,7 +21,7 @@ from shared.objects.amounts import credits
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class CreditChange:
     """What a transaction left of an account's credit, and what of it was charged, in micro-credits."""
 
     remaining: int
@@ -29,7 +29,7 @@ class Change:
 
 
 def crossed(
-    connection: Connection, changes: Mapping[str, Change], month: str
+    connection: Connection, changes: Mapping[str, CreditChange], month: str
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Add the charges to the month's; the account and the data of the event of each threshold that has just fired."""
     spent = {id: _spend(connection, id, month, change.charged) for id, change in changes.items()}
@@ -43,7 +43,7 @@ def crossed(
             yield id, _event_data(row, changes[id].remaining, spent[id], month)
 
 
-def _fires(connection: Connection, row: Mapping[str, Any], change: Change, spent: int, month: str) -> bool:
+def _fires(connection: Connection, row: Mapping[str, Any], change: CreditChange, spent: int, month: str) -> bool:
     """Flip the threshold by compare-and-set where it has to; True when it has just fired."""
     if row["kind"] == "spent":
         fires = reaches(row["level_micros"], spent - change.charged, spent, month, row["period"])

@@ -37,14 +37,14 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class DaySums:
     """What jobs add to the usage of a day: rows by account and model, and by key as well, each in order."""
 
     by_model: list[dict[str, Any]]
     by_key: list[dict[str, Any]]
 
 
-def added_up(used: Iterable[Used], now: int) -> Sums:
+def added_up(used: Iterable[Used], now: int) -> DaySums:
     """Jobs added up, for the day of `now`, the instant of their settlement."""
     day = clock.day(now)
     by_model: _Rows = {}
@@ -58,10 +58,10 @@ def added_up(used: Iterable[Used], now: int) -> Sums:
         else:
             row["single_jobs"] += len(some)
         _add(_row(by_key, _KEYS_BY_KEY, (*place, key_id), AMOUNTS), "", some)
-    return Sums([by_model[place] for place in sorted(by_model)], [by_key[place] for place in sorted(by_key)])
+    return DaySums([by_model[place] for place in sorted(by_model)], [by_key[place] for place in sorted(by_key)])
 
 
-def record(connection: Connection, sums: Sums) -> None:
+def record(connection: Connection, sums: DaySums) -> None:
     """Add them to the rows; under the locks of their accounts."""
     db.add_rows(connection, daily_usage, sums.by_model, keys=_KEYS, sums=_SUMS)
     db.add_rows(connection, key_usage, sums.by_key, keys=_KEYS_BY_KEY, sums=AMOUNTS)

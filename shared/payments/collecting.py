@@ -17,11 +17,11 @@ from shared.payments.protocol import (
     KEY_USED,
     GivenBack,
     Notice,
+    PaymentAttempt,
     PaymentRefused,
     Payments,
     PaymentsAway,
     Standing,
-    Wanted,
 )
 
 log = logging.getLogger(__name__)
@@ -141,10 +141,10 @@ def refused(connection: Connection, row: dict[str, object], problem: str) -> Non
         purchases.fail(connection, invoice_id, problem, "")
 
 
-def wanted_of(row: dict[str, object]) -> Wanted:
+def wanted_of(row: dict[str, object]) -> PaymentAttempt:
     """What is asked of the provider for a purchase's row, as `payment_attempts.begin` gives it."""
     known: dict[str, object] = {"customer": row["saved_customer"], "payment": row["saved_payment"]}
-    return Wanted(
+    return PaymentAttempt(
         invoice_id=str(row["id"]),
         number=int(str(row["number"])),
         account_id=str(row["account_id"]),

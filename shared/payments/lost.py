@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, select
 
 from shared.db import Database
 from shared.db.models import audit_log, invoices, number_gaps
-from shared.payments.protocol import Payments, Received
+from shared.payments.protocol import Payments, ReceivedPayment
 
 #: Invoices that are asked for in one statement.
 PAGE: Final = 500
@@ -19,7 +19,7 @@ def first_restore(connection: Connection) -> int | None:
     return None if earliest is None else int(earliest)
 
 
-def lost(database: Database, payments: Payments, since: int) -> list[Received]:
+def lost(database: Database, payments: Payments, since: int) -> list[ReceivedPayment]:
     """Payments made since then, in seconds, of invoices that are not here; but for those that were granted by hand."""
     found = sorted(payments.received(since), key=lambda one: one.at)
     known: set[str] = set()
@@ -28,7 +28,7 @@ def lost(database: Database, payments: Payments, since: int) -> list[Received]:
     return [one for one in found if not {one.invoice_id, one.payment} & known]
 
 
-def _known(connection: Connection, found: Sequence[Received]) -> set[str]:
+def _known(connection: Connection, found: Sequence[ReceivedPayment]) -> set[str]:
     """Of these, the invoices that are here, and the payments that are the reference of something an operator did."""
     here = select(invoices.c.id).where(invoices.c.id.in_([one.invoice_id for one in found]))
     done = select(audit_log.c.reference).where(audit_log.c.reference.in_([one.payment for one in found]))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import ClassVar, NoReturn
 
 from shared.errors import NotFound
-from shared.payments.protocol import Notice, PaymentRefused, Received, Standing, Wanted
+from shared.payments.protocol import Notice, PaymentAttempt, PaymentRefused, ReceivedPayment, Standing
 
 
 class Manual:
@@ -12,13 +12,13 @@ class Manual:
 
     name: ClassVar[str] = "manual"
 
-    def open_checkout(self, wanted: Wanted) -> Standing:
+    def open_checkout(self, wanted: PaymentAttempt) -> Standing:
         return _nothing()
 
-    def charge_saved(self, wanted: Wanted) -> Standing:
+    def charge_saved(self, wanted: PaymentAttempt) -> Standing:
         return _nothing()
 
-    def find_charge(self, wanted: Wanted) -> Standing | None:
+    def find_charge(self, wanted: PaymentAttempt) -> Standing | None:
         return _nothing()
 
     def look_up(self, reference: str) -> Standing:
@@ -27,7 +27,7 @@ class Manual:
     def withdraw(self, reference: str) -> Standing:
         return _nothing()
 
-    def received(self, since: int) -> Iterator[Received]:
+    def received(self, since: int) -> Iterator[ReceivedPayment]:
         return iter(())
 
     def read_notice(self, payload: bytes, signature: str | None) -> Notice:

@@ -12,7 +12,7 @@ Status = Literal["open", "processing", "paid", "failed", "expired"]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PaymentAttempt:
     """One attempt at having an invoice paid."""
 
     invoice_id: str
@@ -66,7 +66,7 @@ class GivenBack:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedPayment:
     """A payment that was made for an invoice of ours, as its provider lists it."""
 
     payment: str
@@ -95,13 +95,13 @@ class Payments(Protocol):
 
     name: ClassVar[str]
 
-    def open_checkout(self, wanted: Wanted) -> Standing:
+    def open_checkout(self, wanted: PaymentAttempt) -> Standing:
         """Make the page at which the customer pays; for the same attempt the same page."""
 
-    def charge_saved(self, wanted: Wanted) -> Standing:
+    def charge_saved(self, wanted: PaymentAttempt) -> Standing:
         """Charge the saved way to pay, once for an attempt."""
 
-    def find_charge(self, wanted: Wanted) -> Standing | None:
+    def find_charge(self, wanted: PaymentAttempt) -> Standing | None:
         """The charge of this attempt, if it has been made; None: it has not, and is not made by this."""
 
     def look_up(self, reference: str) -> Standing:
@@ -110,7 +110,7 @@ class Payments(Protocol):
     def withdraw(self, reference: str) -> Standing:
         """End an attempt, so that it is never paid; how it stands then: `paid` or `processing` where it is too late."""
 
-    def received(self, since: int) -> Iterator[Received]:
+    def received(self, since: int) -> Iterator[ReceivedPayment]:
         """The payments whose attempts were made since then, in seconds since the epoch."""
 
     def read_notice(self, payload: bytes, signature: str | None) -> Notice:

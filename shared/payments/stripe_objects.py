@@ -8,7 +8,7 @@ https://docs.stripe.com/api/charges/object, https://docs.stripe.com/api/disputes
 from collections.abc import Mapping
 from typing import Any
 
-from shared.payments.protocol import GivenBack, Received, Standing, Status
+from shared.payments.protocol import GivenBack, ReceivedPayment, Standing, Status
 
 Object = Mapping[str, Any]
 _MICROS = 1_000_000
@@ -71,7 +71,7 @@ def given_back(about: Object) -> GivenBack | None:
     return GivenBack(payment, about.get("amount_refunded"), bool(about.get("disputed")))
 
 
-def received(made: Object) -> Received | None:
+def received(made: Object) -> ReceivedPayment | None:
     """The payment of a Checkout Session or PaymentIntent that was made for an invoice of ours; None: there is none."""
     invoice_id, _ = attempt_of(made)
     standing = intent_standing(made) if made.get("object") == "payment_intent" else session_standing(made)
@@ -79,7 +79,7 @@ def received(made: Object) -> Received | None:
         return None
     account_id = (made.get("metadata") or {}).get("account_id")
     payment = standing.payment or standing.reference
-    return Received(payment, invoice_id, account_id, standing.amount, standing.currency, int(made["created"]))
+    return ReceivedPayment(payment, invoice_id, account_id, standing.amount, standing.currency, int(made["created"]))
 
 
 def attempt_of(made: Object) -> tuple[str | None, int]:

@@ -13,7 +13,15 @@ from typing import Any, ClassVar, Final
 import stripe
 
 from shared.errors import InvalidRequest
-from shared.payments.protocol import KEY_USED, Notice, PaymentRefused, PaymentsAway, Received, Standing, Wanted
+from shared.payments.protocol import (
+    KEY_USED,
+    Notice,
+    PaymentAttempt,
+    PaymentRefused,
+    PaymentsAway,
+    ReceivedPayment,
+    Standing,
+)
 from shared.payments.stripe_objects import attempt_of, given_back, intent_standing, received, session_standing
 from shared.settings import Settings
 
@@ -54,13 +62,13 @@ class StripePayments:
             **addresses,
         )
 
-    def open_checkout(self, wanted: Wanted) -> Standing:
+    def open_checkout(self, wanted: PaymentAttempt) -> Standing:
         """A Checkout Session; Stripe answers the same one for the same idempotency key."""
         with _mapped():
             made = self._client.v1.checkout.sessions.create(self._session(wanted), _once("checkout", wanted))
         return session_standing(made.to_dict())
 
-    def charge_saved(self, wanted: Wanted) -> Standing:
+    def charge_saved(self, wanted: PaymentAttempt) -> Standing:
         """A PaymentIntent that is confirmed at once; a card that is declined is a standing of `failed`."""
         if wanted.begun_seconds > FORGOTTEN_SECONDS and (found := self.find_charge(wanted)):
             return found
@@ -73,7 +81,7 @@ class StripePayments:
                 return self._declined(wanted, error)
         return intent_standing(made.to_dict())
 
-    def find_charge(self, wanted: Wanted) -> Standing | None:
+    def find_charge(self, wanted: PaymentAttempt) -> Standing | None:
         """The charge of this attempt that Stripe has, whose idempotency key it may have forgotten."""
         with _mapped():
             listed = self._client.v1.payment_intents.list({"customer": wanted.customer, "limit": 100})
@@ -97,7 +105,7 @@ class StripePayments:
             return session_standing(self._client.v1.checkout.sessions.expire(reference).to_dict())
         return self.look_up(reference)
 
-    def received(self, since: int) -> Iterator[Received]:
+    def received(self, since: int) -> Iterator[ReceivedPayment]:
         """Paid Sessions, and saved cards that were charged (https://docs.stripe.com/api/pagination/auto)."""
         asked: Any = {"created": {"gte": since}, "limit": 100}
         with _mapped():
@@ -135,7 +143,7 @@ class StripePayments:
         found: dict[str, Any] = self._client.construct_event(payload, signature, secret, TOLERANCE_SECONDS).to_dict()
         return found
 
-    def _session(self, wanted: Wanted) -> dict[str, Any]:
+    def _session(self, wanted: PaymentAttempt) -> dict[str, Any]:
         labels = _labels(wanted)
         # Without the attempt: the events of this PaymentIntent say less than those of the Session do.
         intent: dict[str, Any] = {
@@ -164,7 +172,7 @@ class StripePayments:
             made.pop("customer_creation", None)
         return made
 
-    def _intent(self, wanted: Wanted, method: Any) -> dict[str, Any]:
+    def _intent(self, wanted: PaymentAttempt, method: Any) -> dict[str, Any]:
         return {
             "amount": wanted.amount,
             "currency": wanted.currency,
@@ -176,7 +184,7 @@ class StripePayments:
             "metadata": _labels(wanted),
         }
 
-    def _declined(self, wanted: Wanted, error: Any) -> Standing:
+    def _declined(self, wanted: PaymentAttempt, error: Any) -> Standing:
         """The standing of a charge that the card's bank declined; its PaymentIntent can be confirmed no more."""
         problem = str(error.user_message or "the saved card was declined")[:500]
         found = getattr(error.error, "payment_intent", None)
@@ -189,11 +197,11 @@ class StripePayments:
         )
 
 
-def _labels(wanted: Wanted) -> dict[str, str]:
+def _labels(wanted: PaymentAttempt) -> dict[str, str]:
     return {"invoice_id": wanted.invoice_id, "attempt": str(wanted.attempt), "account_id": wanted.account_id}
 
 
-def _once(what: str, wanted: Wanted) -> dict[str, str]:
+def _once(what: str, wanted: PaymentAttempt) -> dict[str, str]:
     return {"idempotency_key": f"fusionai-{what}-{wanted.invoice_id}-{wanted.attempt}"}
 
 

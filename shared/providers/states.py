@@ -135,7 +135,7 @@ def load(document: bytes | str | None) -> ProviderState | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ProviderStanding:
     """One provider or model as an operator is shown it."""
 
     provider: str
@@ -144,7 +144,7 @@ class Standing:
     state: ProviderState
 
 
-def read_all(redis: Any) -> Sequence[Standing]:
+def read_all(redis: Any) -> Sequence[ProviderStanding]:
     """Every document there is, by name. `redis`: a synchronous client; raises RedisError when it is away."""
     names = sorted(one.decode() for one in redis.smembers(NAMES))
     documents = redis.mget([KEY.format(name) for name in names]) if names else []
@@ -152,5 +152,5 @@ def read_all(redis: Any) -> Sequence[Standing]:
     for name, document in zip(names, documents, strict=True):
         provider, _, upstream = name.partition("/")
         if (state := load(document)) is not None:
-            found.append(Standing(provider, None if upstream == ANY else upstream, state))
+            found.append(ProviderStanding(provider, None if upstream == ANY else upstream, state))
     return found

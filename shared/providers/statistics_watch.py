@@ -31,7 +31,7 @@ def read_all(connection: Any) -> Mapping[str, OfferStatistics]:
     return {name: one for name, one in sorted(found) if one is not None}
 
 
-class Watch:
+class StatisticsWatch:
     """Keeps `statistics.snapshot` fresh from `start` to `stop`; one a process."""
 
     def __init__(self, url: str) -> None:
@@ -41,7 +41,7 @@ class Watch:
         self._read_at = clock.monotonic()
         self._thread = threading.Thread(target=self._run, name="statistics", daemon=True)
 
-    def start(self) -> "Watch":
+    def start(self) -> "StatisticsWatch":
         """Begin; the first reading is made at once."""
         self._thread.start()
         return self

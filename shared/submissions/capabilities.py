@@ -7,7 +7,7 @@ from shared.submissions.catalogue_rows import Capability
 from shared.submissions.schemas import image_places
 
 
-class Need(NamedTuple):
+class NeededCapability(NamedTuple):
     """A capability that a request needs: the path of the field that needs it, and the words of a refusal."""
 
     capability: Capability
@@ -15,7 +15,7 @@ class Need(NamedTuple):
     what: str
 
 
-def lacking(request: Mapping[str, Any], capabilities: Collection[Capability]) -> Need | None:
+def lacking(request: Mapping[str, Any], capabilities: Collection[Capability]) -> NeededCapability | None:
     """The first thing that a request needs and a model with these capabilities does not have.
 
     Reasoning is none of them: how much of it is wanted is a hint, which models without it are not sent.
@@ -23,13 +23,13 @@ def lacking(request: Mapping[str, Any], capabilities: Collection[Capability]) ->
     return next((need for need in needs(request) if need.capability not in capabilities), None)
 
 
-def needs(request: Mapping[str, Any]) -> Iterator[Need]:
+def needs(request: Mapping[str, Any]) -> Iterator[NeededCapability]:
     """Yield every capability that a request needs."""
     for place, _ in image_places(request)[:1]:
-        yield Need("vision", place, "images are")
+        yield NeededCapability("vision", place, "images are")
     if request.get("tools"):
-        yield Need("tools", "tools", "tools are")
+        yield NeededCapability("tools", "tools", "tools are")
     if request.get("grounding"):
-        yield Need("tools", "grounding", "tools, which web searches need, are")
+        yield NeededCapability("tools", "grounding", "tools, which web searches need, are")
     if (request.get("response_format") or {}).get("type") == "json_schema":
-        yield Need("json_schema", "response_format", "a JSON schema is")
+        yield NeededCapability("json_schema", "response_format", "a JSON schema is")

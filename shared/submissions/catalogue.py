@@ -7,7 +7,7 @@ from typing import Any
 
 from shared import clock
 from shared.errors import InvalidRequest
-from shared.money.pricing import Overheads, Price
+from shared.money.pricing import Overheads, UnitPrices
 from shared.queues import LANES, queue_name
 from shared.settings import settings
 from shared.submissions.catalogue_checks import checked_overheads, checked_rows, wrong
@@ -35,7 +35,7 @@ class Catalogue:
     providers: Mapping[str, Provider]
     models: Mapping[str, CatalogueModel]
     #: By model, each as a job's row keeps it.
-    prices: Mapping[str, Price]
+    prices: Mapping[str, UnitPrices]
     #: By model, what it is sent.
     sendings: Mapping[str, Sending] = field(default_factory=dict)
     #: Providers that have queues: those with models, of when the process started.
@@ -91,7 +91,7 @@ def load(name: str) -> Catalogue:
     try:
         return loaded(name)
     except (OSError, CatalogueError) as error:
-        raise SystemExit(f"cannot load the catalog {name or shipped()[0].name}: {why(error)}") from None
+        raise SystemExit(f"cannot load the catalogue {name or shipped()[0].name}: {why(error)}") from None
 
 
 def loaded(name: str) -> Catalogue:
@@ -118,7 +118,7 @@ def why(error: OSError | CatalogueError) -> str:
 
 def read(source: str) -> Catalogue:
     """The catalogue with a text in place of an operator's file; CatalogueError with all that is wrong in it."""
-    return checked(joined(parsed("catalog", source)))
+    return checked(joined(parsed("catalogue", source)))
 
 
 def checked(rows: Rows) -> Catalogue:
@@ -140,8 +140,8 @@ def checked(rows: Rows) -> Catalogue:
     return Catalogue(rows.version, overheads, providers, models, prices, sendings, queued, moments(models.values()))
 
 
-def _price(version: str, model: CatalogueModel) -> Price:
-    return Price(
+def _price(version: str, model: CatalogueModel) -> UnitPrices:
+    return UnitPrices(
         version,
         model.input,
         model.output,

@@ -6,17 +6,17 @@ from typing import Annotated, Any, Final, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.money.pricing import Overheads
-from shared.submissions.catalogue_files import Path_, Row, Rows, Source, meant
+from shared.submissions.catalogue_files import Path_, Rows, Source, SourcedRow, meant
 from shared.submissions.catalogue_rows import Capability, CatalogueModel, Conducted
 from shared.submissions.job_types import JobType
 from shared.submissions.price_changes import PRICES
-from shared.submissions.price_rows import PriceChange, Tier
+from shared.submissions.price_rows import DatedPrices, Tier
 from shared.submissions.steps.conductors import CONDUCTORS
 
 T = TypeVar("T")
 
 
-def checked_rows(rows: Mapping[str, Row], kind: str, type: type[T], key: str, faults: list[str]) -> dict[str, T]:
+def checked_rows(rows: Mapping[str, SourcedRow], kind: str, type: type[T], key: str, faults: list[str]) -> dict[str, T]:
     """Return the valid rows of a kind; the faults of the others are added to `faults`."""
     found = {}
     for name, row in rows.items():
@@ -87,7 +87,7 @@ def _known(type: Any, loc: tuple[int | str, ...]) -> Collection[str]:
     if len(loc) == 1:
         return list(type.model_fields)
     if loc[0] == "price_changes" and len(loc) == 3:
-        return [field.alias or name for name, field in PriceChange.model_fields.items()]
+        return [field.alias or name for name, field in DatedPrices.model_fields.items()]
     return ()
 
 
@@ -181,5 +181,5 @@ def _wrong_changes(model: CatalogueModel) -> Iterator[tuple[int, Path_, str]]:
             yield at, (), "price is missing"
 
 
-def _type_of(row: Row) -> Any:
+def _type_of(row: SourcedRow) -> Any:
     return row.data.get("type") if isinstance(row.data, dict) else None

@@ -45,7 +45,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Row:
+class SourcedRow:
     """One row, and the file that it stands in."""
 
     source: Source
@@ -57,9 +57,9 @@ class Rows:
     """The rows of all files together."""
 
     version: str = ""
-    overheads: Row | None = None
-    providers: dict[str, Row] = field(default_factory=dict)
-    models: dict[str, Row] = field(default_factory=dict)
+    overheads: SourcedRow | None = None
+    providers: dict[str, SourcedRow] = field(default_factory=dict)
+    models: dict[str, SourcedRow] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
 
@@ -129,7 +129,7 @@ def _add_overheads(rows: Rows) -> None:
     """Add the overheads that ship to a whole catalogue that has none of its own."""
     for source in shipped():
         if "overheads" in source.data:
-            rows.overheads = Row(source, source.data["overheads"])
+            rows.overheads = SourcedRow(source, source.data["overheads"])
 
 
 def _add(rows: Rows, source: Source) -> None:
@@ -139,13 +139,13 @@ def _add(rows: Rows, source: Source) -> None:
         else:
             rows.faults.append(source.fault(("version",), "must be a string"))
     if "overheads" in source.data:
-        rows.overheads = Row(source, source.data["overheads"])
+        rows.overheads = SourcedRow(source, source.data["overheads"])
     for kind, into in (("providers", rows.providers), ("models", rows.models)):
         found = source.data.get(kind, {})
         if not isinstance(found, dict):
             rows.faults.append(source.fault((kind,), "must be a table"))
             continue
-        into.update({name: Row(source, data) for name, data in found.items()})
+        into.update({name: SourcedRow(source, data) for name, data in found.items()})
 
 
 def _remove(rows: Rows, own: Source) -> None:

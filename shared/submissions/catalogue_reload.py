@@ -68,15 +68,15 @@ class Reloaded(Generic[T]):
             found, later = self._follow(value, self._make(name))
         except Exception as error:
             said = "; ".join(str(error).splitlines()) if isinstance(error, (OSError, ValueError)) else repr(error)
-            log.error("the catalog %s cannot be loaded, the one before it stays: %s", name, said)
+            log.error("the catalogue %s cannot be loaded, the one before it stays: %s", name, said)
             return
         if self._stamp_of(name) != stamp:
             self._stamp = None  # written while it was read: it is read again
             return
         self._value = found
-        log.info("the catalog %s was loaded anew", name)
+        log.info("the catalogue %s was loaded anew", name)
         for one in later:
-            log.warning("the catalog %s: %s", name, one)
+            log.warning("the catalogue %s: %s", name, one)
 
     def _settled(self, stamp: tuple[int, ...] | None) -> bool:
         """Whether a changed file seems to be whole: a file that is being written may end in the middle of a price.

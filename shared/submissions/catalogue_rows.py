@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from shared.submissions.job_types import JobType
-from shared.submissions.price_rows import LongContextRow, Micros, PriceChange, Tier
+from shared.submissions.price_rows import DatedPrices, LongContextRow, Micros, Tier
 from shared.submissions.sending import Words
 
 #: The name of a provider stands in the names of queues, of documents in Redis and of the environment.
@@ -92,7 +92,7 @@ class CatalogueModel(Words):
     #: Service tiers that have a price of their own; the price above is the standard one's.
     service_tiers: Mapping[str, Tier] = {}
     #: Prices that change on a known day, by day.
-    price_changes: list[PriceChange] = Field(default=[])
+    price_changes: list[DatedPrices] = Field(default=[])
     #: Tokens that `web_search_options` adds to the input at most; 0: they are refused.
     web_search: Tokens = 0
     #: Tokens that a picture shown to it costs at most, where that is more than the catalogue's `overheads.image`.

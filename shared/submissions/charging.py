@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from shared.money.pricing import Price, price
+from shared.money.pricing import UnitPrices, price
 from shared.submissions.offers import Offer, read_offer
 from shared.submissions.schemas import Usage, picture_kind
 
@@ -78,7 +78,7 @@ def charged_attempt(
     return (good or own)[-1] if own else None
 
 
-def as_charged(row: Mapping[str, Any]) -> tuple[Price, Offer, Usage] | None:
+def as_charged(row: Mapping[str, Any]) -> tuple[UnitPrices, Offer, Usage] | None:
     """The price, offer and usage that come to a job's charge; None if none of those in its rows do."""
     try:
         found = list(fair_charges(row))

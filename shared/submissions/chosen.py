@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final
 
-from shared.money.pricing import PER_TOKENS, Price
+from shared.money.pricing import PER_TOKENS, UnitPrices
 from shared.providers import statistics
 from shared.providers.states import name_of
 from shared.submissions import routing
@@ -65,7 +65,7 @@ class Expected:
         self._answers: int = (request.get("n") or 1) if submission.type == "chat.completion" else 0
         self._limit = min(request.get("max_tokens") or USUAL_OUTPUT, USUAL_OUTPUT)
 
-    def cost(self, at: Price, max_output: int) -> int:
+    def cost(self, at: UnitPrices, max_output: int) -> int:
         """Its price at a model of so many tokens of output, in millionths of a micro-credit."""
         long = at.long_context
         prices = at if long is None or self._input <= long.above else long

@@ -11,7 +11,7 @@ from shared.submissions.offers import Offer
 from shared.submissions.schemas import Submission, image_urls
 from shared.submissions.steps import conductors
 from shared.submissions.steps.conducting import Asked, Step
-from shared.submissions.steps.course import Course, with_course
+from shared.submissions.steps.course import StepCourse, with_course
 from shared.submissions.steps.grounding import FIELD, SEARCH
 
 
@@ -51,7 +51,7 @@ def added(submission: Submission, offers: Sequence[Offer], catalogue: Catalogue)
     serving = {role: _serving(catalogue, id) for role, id in roles.items()}
     if submission.request.get(FIELD):
         serving[SEARCH] = list(web_search.offers())
-    course = Course(name, serving, dict(model.defaults), "")
+    course = StepCourse(name, serving, dict(model.defaults), "")
     step = conductors.CONDUCTORS[name].next_step(_asked(submission, model), ())
     assert isinstance(step, Step)
     return with_course(offers, replace(course, first=course.served_by(step.role, offers)[0].provider))

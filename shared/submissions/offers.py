@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.money.pricing import LongContext, Price
+from shared.money.pricing import LongContext, UnitPrices
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,10 +43,10 @@ class Offer:
     basis: Sequence[Mapping[str, int | str]] | None = None
 
     @property
-    def price(self) -> Price:
+    def price(self) -> UnitPrices:
         """The price that was fixed at acceptance."""
         long = self.long_context
-        return Price(
+        return UnitPrices(
             self.version,
             self.input,
             self.output,

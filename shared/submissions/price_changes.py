@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Generic, TypeVar
 
 from shared.submissions.catalogue_rows import CatalogueModel
-from shared.submissions.price_rows import PriceChange, PriceTable
+from shared.submissions.price_rows import DatedPrices, PriceTable
 
 T = TypeVar("T")
 
@@ -13,13 +13,13 @@ T = TypeVar("T")
 PRICES: Final = tuple(PriceTable.model_fields)
 
 
-def due(model: CatalogueModel, micros: int) -> PriceChange | None:
+def due(model: CatalogueModel, micros: int) -> DatedPrices | None:
     """The last change that has begun at a moment; None: the row's own prices are in force."""
     begun = [one for one in model.price_changes if one.micros <= micros]
     return begun[-1] if begun else None
 
 
-def changed(model: CatalogueModel, change: PriceChange) -> CatalogueModel:
+def changed(model: CatalogueModel, change: DatedPrices) -> CatalogueModel:
     """The model with the prices of one of its changes, and those after it still to come."""
     update = {name: getattr(change, name) for name in PRICES}
     if change.request is None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from shared.money.pricing import LongContext, Price
+from shared.money.pricing import LongContext, UnitPrices
 
 #: The most that a price may be, in micro-credits: a million credits. What a job comes to at such a price, whatever
 #: usage its provider reports, still fits into 64 bits.
@@ -36,7 +36,7 @@ class LongContextRow(BaseModel):
     reasoning: Micros | None = None
 
     def prices(self) -> LongContext:
-        """The same prices as part of a job's `Price`."""
+        """The same prices as part of a job's `UnitPrices`."""
         return LongContext(**self.model_dump())
 
 
@@ -68,7 +68,7 @@ class Tier(PriceTable):
             raise ValueError(f"{lacking[0]} is missing")
         return self
 
-    def price(self, usual: Price) -> Price:
+    def price(self, usual: UnitPrices) -> UnitPrices:
         """The price of this tier; `usual` is the model's price, used for what the tier does not say."""
         return dataclasses.replace(
             usual,
@@ -96,7 +96,7 @@ def _day(given: Any) -> date:
     raise ValueError('must be a day, such as "2026-12-01"')
 
 
-class PriceChange(PriceTable):
+class DatedPrices(PriceTable):
     """All prices of a model from a day on."""
 
     #: The day; the prices are those from its beginning on, UTC.

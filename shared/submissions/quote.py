@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from shared.errors import InvalidRequest
-from shared.money.pricing import Amount, Price, reachable, worst_case
+from shared.money.pricing import Amount, UnitPrices, reachable, worst_case
 from shared.submissions import chosen, courses, linked_message, selecting
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel
 from shared.submissions.key_rules import NO_RULES, KeyRules
@@ -158,7 +158,7 @@ def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at
     )
 
 
-def _price_of(tier: str | None, catalogue: Catalogue, model: CatalogueModel, at: str) -> Price:
+def _price_of(tier: str | None, catalogue: Catalogue, model: CatalogueModel, at: str) -> UnitPrices:
     """The model's price, or that of the service tier that is asked for."""
     usual = catalogue.prices[model.id]
     if priced := model.service_tiers.get(tier or ""):
@@ -169,7 +169,7 @@ def _price_of(tier: str | None, catalogue: Catalogue, model: CatalogueModel, at:
     raise refusal(at, "service_tier", f"not supported by {model.id}; supported values: {known}")
 
 
-def _priced(amount: Amount, at_price: Price, model: CatalogueModel, at: str) -> int:
+def _priced(amount: Amount, at_price: UnitPrices, model: CatalogueModel, at: str) -> int:
     try:
         return worst_case(amount, at_price)
     except KeyError:

@@ -40,7 +40,7 @@ class Owner:
 
 
 @dataclass(slots=True)
-class Priced:
+class PricedSubmission:
     """A submission with its offers fixed, in the form its rows keep: JSON texts. Not frozen, as Submission is not."""
 
     type: JobType
@@ -72,10 +72,10 @@ class Priced:
     callback_url: str | None = None
 
 
-def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None = None) -> Priced:
+def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None = None) -> PricedSubmission:
     """Fix the offers of a submission."""
     most = quote.bound(made)
-    return Priced(
+    return PricedSubmission(
         submission.type,
         submission.model or made[0].model,
         provider_of(made),
@@ -94,12 +94,12 @@ def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None 
     )
 
 
-def bounded(submission: Submission, made: Sequence[Offer]) -> Priced:
+def bounded(submission: Submission, made: Sequence[Offer]) -> PricedSubmission:
     """What a submission costs at most, of one of which nothing is kept: without the texts."""
     most = quote.bound(made)
     fixed, slope = (most * PER_TOKENS, 0) if made[0].course else shortage.linear(submission.request, made, most)
     model = submission.model or made[0].model
-    return Priced(submission.type, model, "", most, "", "", fixed=fixed, slope=slope)
+    return PricedSubmission(submission.type, model, "", most, "", "", fixed=fixed, slope=slope)
 
 
 def _wishes(submission: Submission) -> str | None:
@@ -114,7 +114,7 @@ def at_once(now: int) -> int:
     return now - EARLIER_MICROS if clock.is_learned() else 0
 
 
-def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]:
+def rows(owner: Owner, wanted: PricedSubmission, *, wake: bool = False) -> tuple[Row, Row]:
     """A new queued job, eligible once its rows are committed. `wake`: its doorbell is rung right after."""
     now = clock.now_micros()
     id = clock.new_id("job")

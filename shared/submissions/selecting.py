@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from shared.errors import InvalidRequest
-from shared.money.pricing import Price
+from shared.money.pricing import UnitPrices
 from shared.settings import settings
 from shared.submissions import capabilities, chosen, routing
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel, endpoint
@@ -69,7 +69,7 @@ def selected(
     )
 
 
-def _price(submission: Submission, catalogue: Catalogue, model: CatalogueModel) -> Price:
+def _price(submission: Submission, catalogue: Catalogue, model: CatalogueModel) -> UnitPrices:
     """The price of the service tier that is asked for, if the model has one; else its usual price."""
     usual = catalogue.prices[model.id]
     tier = model.service_tiers.get(submission.request.get("service_tier") or "")

@@ -5,7 +5,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from shared.errors import InvalidRequest, PayloadTooLarge, Refused
+from shared.errors import InvalidRequest, PayloadTooLarge, RequestRefused
 
 #: Telling faults costs far more than finding them: of more than this many none is told.
 MOST_FAULTS = 100
@@ -31,7 +31,7 @@ class NullIsAbsent(Shape):
         return given
 
 
-def invalid(error: ValidationError, at: str = "") -> Refused:
+def invalid(error: ValidationError, at: str = "") -> RequestRefused:
     """The 400 or 413 of a validation error: a wrong size, else a `type` that is none, else the deepest wrong place.
 
     A value of a union fails once for each branch; a wrong size is the branch that was meant.

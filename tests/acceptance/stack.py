@@ -16,7 +16,7 @@ from shared.db.models import workers
 from shared.environment import inherited
 from shared.money import ledger
 from shared.providers import states
-from shared.providers.states import Standing
+from shared.providers.states import ProviderStanding
 from shared.settings import settings
 from shared.submissions.catalogue import catalogue
 from shared.submissions.catalogue_rows import CatalogueModel
@@ -179,14 +179,14 @@ class Stack:
         await_condition(lambda: not self._tried(account), what="the providers' recovery")
         account.close()
 
-    def in_trouble(self) -> list[Standing]:
+    def in_trouble(self) -> list[ProviderStanding]:
         """Whose calls are paused or held, of those that the catalogue knows."""
         with redis.from_url(self.environment["FUSIONAI_REDIS_URL"]) as connection:
             now, standings = connection.time()[0], states.read_all(connection)
         troubled = [one for one in standings if one.state.paused or one.state.held_until > now]
         return [one for one in troubled if any(_serves(row, one) for row in catalogue().models.values())]
 
-    def _tried(self, account: "Account") -> list[Standing]:
+    def _tried(self, account: "Account") -> list[ProviderStanding]:
         """Those in trouble; a job has been sent to each that is paused."""
         found = self.in_trouble()
         for one in found:
@@ -284,5 +284,5 @@ def _has_worker(connection: Connection) -> bool:
     return connection.execute(select(workers.c.id).where(workers.c.lapsed_at.is_(None)).limit(1)).first() is not None
 
 
-def _serves(row: CatalogueModel, one: Standing) -> bool:
+def _serves(row: CatalogueModel, one: ProviderStanding) -> bool:
     return row.provider == one.provider and one.upstream in (None, row.upstream)

@@ -148,16 +148,16 @@ class TestRaw:
 
     def test_a_model_selected_by_extra_body(self, client: OpenAI, account: Account) -> None:
         """The SDK wants a name; what stands in the extra body takes its place."""
-        wanted = {"llms": ["gpt-3.5-turbo", "google.gemini-pro"], "weights": {"price": 1}}
+        wanted = {"llms": ["gpt-4", "google.gemini-pro"], "weights": {"price": 1}}
         answer = client.chat.completions.create(**saying("hi"), extra_body={"model": wanted})
         assert answer.model == "gemini-pro"
         (job,) = jobs(account)
         assert job["model"] == job["served_by"]["model"] == "gemini-pro"
         routing = job["routing"]
         assert routing["weights"] == {"price": 1} and routing["reason"] == "best by weights of 2 candidates"
-        assert [one["model"] for one in routing["candidates"]] == ["gemini-pro", "gpt-3.5-turbo"]
+        assert [one["model"] for one in routing["candidates"]] == ["gemini-pro", "gpt-4"]
         other = routing["next_best"]
-        assert other["model"] == "gpt-3.5-turbo" and other["credits"] > job["usage"]["credits_used"] > 0
+        assert other["model"] == "gpt-4" and other["credits"] > job["usage"]["credits_used"] > 0
         assert account.stack.violations() == []
 
     def test_no_model_an_excluded_one_and_a_budget(self, account: Account) -> None:
@@ -168,9 +168,9 @@ class TestRaw:
         excluding = account.live.post("/chat/completions", json={**chat, "model": {"exclude_llms": [first]}})
         assert excluding.status_code == 200 and excluding.json()["model"] != first
         budget = {"fallbacks": ["claude-3-opus", "gemini-pro"], "budget": "economy"}
-        asked = {"type": "chat.completion", **chat, "model": "gpt-3.5-turbo", "routing": budget}
+        asked = {"type": "chat.completion", **chat, "model": "gpt-4", "routing": budget}
         accepted = account.live.post("/jobs", json=asked).json()
-        assert accepted["model"] == "gpt-3.5-turbo" and accepted["routing"]["next_best"]["credits"] is None
+        assert accepted["model"] == "gpt-4" and accepted["routing"]["next_best"]["credits"] is None
         done = account.live.get(f"/jobs/{accepted['id']}", params={"wait": 30}).json()
         assert done["served_by"]["model"] == "gemini-pro" and done["routing"]["budget"] == "economy"
         refused = account.live.post("/chat/completions", json={**chat, "model": {"llms": ["gpt-99"]}})

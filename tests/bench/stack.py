@@ -29,7 +29,7 @@ from shared.money.ledger import grant
 from shared.settings import settings
 from shared.submissions import quote, rows
 from shared.submissions.catalogue import catalogue
-from shared.submissions.rows import Owner, Priced
+from shared.submissions.rows import Owner, PricedSubmission
 from shared.submissions.schemas import read_submission
 from tests.bench import cpu
 from tests.chaos.processes import MODULES
@@ -168,7 +168,7 @@ class Bench:
             self.stop(name)
 
 
-def priced(body: dict[str, Any] | None = None) -> Priced:
+def priced(body: dict[str, Any] | None = None) -> PricedSubmission:
     """A chat as acceptance prices it."""
     submission = read_submission("chat.completion", body or BODY)
     return rows.priced(submission, quote.offers(submission, catalogue(), test=False))

@@ -56,7 +56,7 @@ def test_linking_needs_access(database: Database) -> None:
     database.write_sync(store.save, "", [SHARED])
     ways = Linking(database, Resolver(database))
 
-    async def found(who: world.KeyHolder) -> linking.Found:
+    async def found(who: world.KeyHolder) -> linking.FoundEntities:
         return await ways.find(who, [world.submission(), linked], listed=True, claim=None)
 
     with pytest.raises(Forbidden) as error:

@@ -30,7 +30,7 @@ from tests.integration.test_database_away import Failing, run, times
 from tests.integration.test_delivering import deliver, open_webhook
 from tests.receiver import Answer, Receiver
 from workers.maintenance.recovery import lapse_one, take_back
-from workers.maintenance.tally import WRITE_SECONDS, Tally
+from workers.maintenance.tally import WRITE_SECONDS, SweepTally
 from workers.running import lease
 from workers.webhooks import claims, client, results
 
@@ -228,7 +228,7 @@ def test_a_pause_by_an_operator_is_one(database: Database) -> None:
 
 
 def test_sweeps_are_counted_seldom_and_all_of_them(database: Database) -> None:
-    tally = Tally(database)
+    tally = SweepTally(database)
     for _ in range(3):
         tally.add()
     assert shown(database)["sweeps_total", ()] == 1

@@ -8,7 +8,7 @@ import redis
 
 from shared.errors import ProviderError
 from shared.providers import statistics, statistics_watch
-from shared.providers.statistics_watch import Watch, read_all
+from shared.providers.statistics_watch import StatisticsWatch, read_all
 from tests.conditions import await_condition
 from tests.servers import RedisServer, free_port
 from workers.pacing import Recorder
@@ -96,7 +96,7 @@ def test_a_copy_is_there_without_waiting_and_a_wiped_redis_begins_anew(
     async def scene(one: Recorder, other: Recorder) -> None:
         one.answered(GPT, 1.0)
 
-    watch = Watch(redis_server.url)
+    watch = StatisticsWatch(redis_server.url)
     watch.refresh()
     assert statistics.snapshot() == {}
     workers(redis_server.url, scene)
@@ -117,7 +117,7 @@ def test_a_process_keeps_its_copy_fresh_in_the_background(
         one.answered(GPT, 1.0)
 
     monkeypatch.setattr(statistics_watch, "REFRESH_SECONDS", 0.02)
-    watch = Watch(redis_server.url).start()
+    watch = StatisticsWatch(redis_server.url).start()
     try:
         workers(redis_server.url, scene)
         await_condition(lambda: GPT in statistics.snapshot(), what="the copy")
@@ -130,7 +130,7 @@ def test_a_process_keeps_its_copy_fresh_in_the_background(
 def test_a_copy_outlives_redis_for_a_while(server: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     one = statistics.OfferStatistics(0.0, None, 1.0, 1.0)
     statistics.publish({GPT: one})
-    watch = Watch(f"redis://127.0.0.1:{free_port()}/0")
+    watch = StatisticsWatch(f"redis://127.0.0.1:{free_port()}/0")
     watch.refresh()
     assert statistics.snapshot() == {GPT: one}
     monkeypatch.setattr(statistics_watch, "BELIEVED_SECONDS", -1.0)

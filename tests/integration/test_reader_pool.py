@@ -35,7 +35,7 @@ def _file() -> bytes:
     return b"\n".join(made)
 
 
-def _taken(parts: Iterator[lines.Part | None]) -> tuple[FileReading, bytes]:
+def _taken(parts: Iterator[lines.ReadChunk | None]) -> tuple[FileReading, bytes]:
     reading = FileReading()
     plan = b"".join(reading.add(part) for part in parts if part)
     reading.end()

@@ -26,7 +26,7 @@ from tests.receiver import Answer, Delivery, Receiver
 from workers.maintenance.sweep import Sweeper
 from workers.webhooks import client as outbound
 from workers.webhooks import due, send_slots
-from workers.webhooks.lines import FEW_DUE, Line
+from workers.webhooks.lines import FEW_DUE, DeliveryLine
 from workers.webhooks.receivers import ReceiverState
 from workers.webhooks.sender import Sender
 
@@ -164,7 +164,7 @@ def test_callbacks_to_a_host_that_does_not_answer_do_not_hide_those_to_others(
 
 def test_a_host_whose_first_answer_takes_a_moment_has_nothing_put_off() -> None:
     host = ReceiverState("acct_1", "http://example.com/hook")
-    line = Line(host, "callbacks", shares=True)
+    line = DeliveryLine(host, "callbacks", shares=True)
     for number in range(FEW_DUE + 10):
         line.put(f"dlv_{number}")
     host.mark_slow()

@@ -142,7 +142,7 @@ def test_each_attempt_is_logged_with_what_the_receiver_said(database: Database) 
         clock.shift(60 * clock.MICROS)
         (row,) = database.write_sync(claims.claim, [one])
         database.write_sync(results.record, results_of(row, 204, b"\xff\xfe\x00\x01", location=None))
-    shown = objects.delivery_object(delivery(database, one))
+    shown = objects.delivery_object(delivery(database, one), clock.now_micros())
     check_object("Delivery", shown)
     first, second, third = shown["log"]
     assert first["response"] is not None and len(first["response"]) == attempt_log.MOST_WORDS

@@ -250,7 +250,7 @@ def _numbered(found: Sequence[dict[str, Any]]) -> list[str]:
 def violations(database: Database) -> list[str]:
     """What `fusionai verify` would find, once the sweeper has made the statements of months that virtual time ended.
 
-    And events whose bodies are not as the catalog of their types shows them.
+    And events whose bodies are not as the catalogue of their types shows them.
     """
     while StatementMaker(database).some():
         pass

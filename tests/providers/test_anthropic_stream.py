@@ -18,7 +18,7 @@ from tests.providers.heard import Heard
 from tests.providers.scripted import Step, serving
 from tests.providers.test_call_limits import STREAM
 from workers.providers import ProviderAnswer
-from workers.providers.anthropic.stream import Message
+from workers.providers.anthropic.stream import StreamedMessage
 from workers.upstream.event_stream import ServerSentEvent
 from workers.upstream.faults import classify
 
@@ -268,7 +268,7 @@ ANYTHING = st.recursive(
 
 @given(st.lists(st.fixed_dictionaries({"type": st.sampled_from(TYPES)}, optional=dict.fromkeys(NAMES[1:], ANYTHING))))
 def test_no_stream_whatever_is_more_than_an_error(told: list[dict[str, Any]]) -> None:
-    message = Message(call({"messages": [user("Weather?")]}, sink=Heard()))
+    message = StreamedMessage(call({"messages": [user("Weather?")]}, sink=Heard()))
     try:
         for one in told:
             message.take(ServerSentEvent(orjson.dumps(one)))

@@ -83,8 +83,8 @@ LITERALS = """
 
 @pytest.mark.parametrize("host", LITERALS)
 def test_the_guard_alone_refuses_what_getaddrinfo_reads(receiver: Receiver, host: str) -> None:
-    backend = outbound.GuardedBackend(lookups.NameResolver(), Permissions(private=True))
-    with pytest.raises(outbound.AddressRefused, match="is not allowed as a webhook host"):
+    backend = outbound.GuardedConnector(lookups.NameResolver(), Permissions(private=True))
+    with pytest.raises(outbound.WebhookAddressRefused, match="is not allowed as a webhook host"):
         asyncio.run(backend.connect_tcp(host, receiver.port))
     assert receiver.connections == 0
 
@@ -255,11 +255,11 @@ def test_there_is_no_way_but_the_guarded_one(receiver: Receiver, monkeypatch: py
     """A client whose guard refuses to connect reaches nothing, whatever else is allowed."""
 
     async def refuse(*_: object) -> None:
-        raise outbound.AddressRefused("nothing is allowed")
+        raise outbound.WebhookAddressRefused("nothing is allowed")
 
     async def post() -> outbound.SendResult:
         async with opened(loopback=True) as client:
-            assert isinstance(client.backend, outbound.GuardedBackend)
+            assert isinstance(client.backend, outbound.GuardedConnector)
             monkeypatch.setattr(client.backend, "_judged", refuse)
             return await outbound.post(client, receiver.url, body=b"{}", headers={})
 

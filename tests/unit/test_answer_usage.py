@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.money.pricing import Amount, Price, charge
+from shared.money.pricing import Amount, UnitPrices, charge
 from shared.submissions.catalogue import catalogue
 from shared.submissions.quote import offers
 from shared.submissions.schemas import Usage, read_submission
@@ -218,7 +218,7 @@ def test_nothing_that_a_provider_says_does_harm(usage: Any, asked: str, said: st
     assert 0 < used.prompt_tokens <= reported.MOST_TOKENS and 0 <= used.completion_tokens <= reported.MOST_TOKENS
     assert (used.cached_tokens or 0) + (used.cache_creation_tokens or 0) <= used.prompt_tokens
     assert 0 <= (used.reasoning_tokens or 0) <= used.completion_tokens
-    price = Price(offer.version, offer.input, offer.output)
+    price = UnitPrices(offer.version, offer.input, offer.output)
     full = Amount(used.prompt_tokens, used.completion_tokens)
     charged, excess = charge(full, price, bound=offer.bound_micros)
     assert 0 <= charged <= offer.bound_micros

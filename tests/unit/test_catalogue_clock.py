@@ -30,16 +30,16 @@ BAD = [
     ('version = "1"', "", "version"),
     ("request = 1\n", "", "request"),
     ("image = 1\n", "image = 1\nvideo = 1\n", "video"),
-    ("[overheads]", "[overhead]", "catalog:3: overhead: unknown key; did you mean 'overheads'?"),
+    ("[overheads]", "[overhead]", "catalogue:3: overhead: unknown key; did you mean 'overheads'?"),
     ('protocol = "openai"', "", "protocol"),
     ('protocol = "openai"', 'protocol = "openai"\nregion = "eu"', "region"),
-    ('provider = "p"', 'provider = "q"', "catalog:13: models.m.provider: provider 'q' is not defined"),
+    ('provider = "p"', 'provider = "q"', "catalogue:13: models.m.provider: provider 'q' is not defined"),
     ('provider = "p"', "", "provider"),
     ('type = "chat.completion"', 'type = "video"', "type"),
     ("input = 1", "input = -1", "input"),
     ("input = 1", "input = 1.5", "input"),
     ("input = 1\noutput = 1\n", "", "models.m: price is missing"),
-    ("max_output = 10", "", "catalog:11: models.m.max_output: is missing"),
+    ("max_output = 10", "", "catalogue:11: models.m.max_output: is missing"),
     ("max_output = 10", "max_output = 10\nmax_input = 5", "max_input"),
     ("max_output = 10", "max_output = 10\ndefault_max_tokens = 11", "default_max_tokens: must not be above max_output"),
     ('upstream = "u"', "", "upstream"),
@@ -68,7 +68,7 @@ def test_a_file_that_is_no_catalogue_ends_the_start_with_a_sentence(
         path.write_bytes(written)
     with pytest.raises(SystemExit) as ended:
         catalogue_module.load(str(path))
-    assert str(ended.value) == f"cannot load the catalog {path}: {why.format(path=path)}"
+    assert str(ended.value) == f"cannot load the catalogue {path}: {why.format(path=path)}"
 
 
 @pytest.mark.parametrize(("old", "new", "named"), BAD)

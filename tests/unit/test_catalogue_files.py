@@ -137,7 +137,7 @@ def test_a_file_that_cannot_be_used_ends_the_start_with_every_fault(tmp_path: Pa
     path.write_text("[models.m]\ntype = 1\n")
     with pytest.raises(SystemExit) as ended:
         load(str(path))
-    assert str(ended.value).startswith(f"cannot load the catalog {path}: \n  {path}:2: models.m.type: ")
+    assert str(ended.value).startswith(f"cannot load the catalogue {path}: \n  {path}:2: models.m.type: ")
     path.write_bytes(b"\xff")
     with pytest.raises(SystemExit, match="UTF-8"):
         load(str(path))

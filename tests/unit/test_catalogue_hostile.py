@@ -152,7 +152,9 @@ def test_a_file_of_many_faults_is_read_once_for_all_their_lines(monkeypatch: pyt
     monkeypatch.setattr(catalogue_files, "header_of", counted)
     text = "".join(PRICED.replace("models.m]", f"models.m{at}]").replace("input", "imput") for at in range(50))
     found = faults(text)
-    assert "catalog:8: models.m0.imput: unknown key" in found and "catalog:449: models.m49.imput: unknown key" in found
+    assert (
+        "catalogue:8: models.m0.imput: unknown key" in found and "catalogue:449: models.m49.imput: unknown key" in found
+    )
     assert len(looked) == len(text.splitlines()), "a process that runs would be held up for its whole lease"
 
 

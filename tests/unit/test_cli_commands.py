@@ -206,7 +206,7 @@ def told(result: Result) -> str:
         ("STATE_DIRECTORY", "/proc/x", "up", "/proc/x"),
         ("STATE_DIRECTORY", "/dev/null/x", "migrate", "/dev/null/x"),
         ("CATALOGUE", "/nowhere.toml", "up", "/nowhere.toml"),
-        ("CATALOGUE", __file__, "up", "cannot load the catalog"),
+        ("CATALOGUE", __file__, "up", "cannot load the catalogue"),
         ("DATABASE_URL", "foo://x", "verify", "FUSIONAI_DATABASE_URL: must begin with"),
         ("PORT", "many", "verify", "FUSIONAI_PORT: "),
         ("ENVIRONMENT", "staging", "verify", "FUSIONAI_ENVIRONMENT: "),

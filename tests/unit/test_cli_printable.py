@@ -16,7 +16,7 @@ from fusionai.plain import PlainClient
 from producer import cli
 from producer.cli import connection
 from producer.cli.failures import reported
-from producer.cli.progress import Board, Tally
+from producer.cli.progress import BatchTally, Board
 from producer.terminal import one_line, printable
 from tests.unit.batch_server import BatchServer
 
@@ -134,7 +134,7 @@ def test_what_is_wrong_with_a_file_is_told_cleanly(monkeypatch: pytest.MonkeyPat
 def test_progress_is_clean() -> None:
     one: Any = {"provider": HOSTILE, "total": 2, "completed": 1, "failed": 0, "waiting_for": HOSTILE, "until": None}
     board = Board()
-    board.update(Tally(2, 1, phase=HOSTILE, providers=(one,)))
+    board.update(BatchTally(2, 1, phase=HOSTILE, providers=(one,)))
     assert clean(board.plain()) and "\n" not in board.plain()
     assert all(clean(text) and "\n" not in text for text, _, _ in board.lines(200))
 

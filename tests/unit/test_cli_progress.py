@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from producer.cli import activity, progress
-from producer.cli.follow import Followed, Targets, follow
+from producer.cli.follow import FollowedBatch, Targets, follow
 from producer.cli.output import Output
-from producer.cli.progress import Board, Tally
+from producer.cli.progress import BatchTally, Board
 from shared import clock
 from tests.conditions import await_condition
 from tests.unit.test_cli_client import BUSY, Script
@@ -41,8 +41,8 @@ BATCH = {
 }
 
 
-def followed(*answers: httpx.Response | Exception) -> tuple[Followed, list[Tally]]:
-    seen: list[Tally] = []
+def followed(*answers: httpx.Response | Exception) -> tuple[FollowedBatch, list[BatchTally]]:
+    seen: list[BatchTally] = []
     with Script(*answers).client() as client:
         return follow(client, "batch_1", seen.append, lines=4), seen
 
@@ -95,7 +95,7 @@ class Watch:
         self.now += after
         openai = {**OPENAI, "completed": done - 659 - 9} if done >= 668 else OPENAI
         given: dict[str, Any] = {"failed": 9, "credits": 149.118, "providers": (openai, ANTHROPIC), "created_at": 990}
-        self.board.update(Tally(1319, done, **(given | more)))
+        self.board.update(BatchTally(1319, done, **(given | more)))
 
     def lines(self, width: int) -> list[str]:
         return [
@@ -157,7 +157,7 @@ def test_what_is_in_the_way_has_a_line_of_its_own(watch: Watch) -> None:
 def test_an_upload_is_told_in_bytes(watch: Watch) -> None:
     for second in range(4):
         watch.now = float(second)
-        watch.board.update(Tally(12_400_000, 1_000_000 * second, phase="uploading", upload=True))
+        watch.board.update(BatchTally(12_400_000, 1_000_000 * second, phase="uploading", upload=True))
     assert watch.lines(80) == [
         "[====                ]   3.0/12.4 MB   24%     1.0 MB/s  00:03 elapsed  00:09 left",
         "uploading",
@@ -178,7 +178,7 @@ def test_a_plain_line_says_how_it_stands(watch: Watch) -> None:
 def test_in_a_pipe_a_line_comes_by_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(activity, "PLAIN_SECONDS", 0.01)
     with progress.plain() as show:
-        show(Tally(10, 3))
+        show(BatchTally(10, 3))
         await_condition(lambda: "3/10 done" in capsys.readouterr().err)
 
 
@@ -249,4 +249,4 @@ def test_nothing_is_shown_with_json(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 )
 def test_what_a_paused_batch_waits_for_is_said_in_words(waiting: dict[str, Any], said: str) -> None:
     found: Any = {**look("in_progress", 1, 1, 4), **waiting}
-    assert Tally.of(found).phase == said
+    assert BatchTally.of(found).phase == said

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from producer.console import code_samples, composing, progress
 from producer.console.api import Call
 from producer.console.composing import FormError
-from producer.console.uploading import AsCommands, Upload
+from producer.console.uploading import AsCommands, FormUpload
 from producer.web.uploads import read_upload
 
 
@@ -120,14 +120,14 @@ NAMES = ["plain.jsonl", 'a "b"; c, d\\.jsonl', "日本.jsonl", "x' $(rm -rf) `y`
 def test_an_upload_is_what_the_api_reads_whatever_the_file_is_called(name: str) -> None:
     content = b'{"custom_id": "1"}\r\n--boundary\r\n' * 20_000
     file = UploadFile(io.BytesIO(content), size=len(content), filename=name, headers=Headers())
-    sent = Upload(file, "once-1")
+    sent = FormUpload(file, "once-1")
     received = asyncio.run(_received(sent))
     expected = name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
     assert received == (expected, {"purpose": "batch"}, content)
     assert sent.call.headers["Idempotency-Key"] == "once-1"
 
 
-async def _received(sent: Upload) -> tuple[str, dict[str, str], bytes]:
+async def _received(sent: FormUpload) -> tuple[str, dict[str, str], bytes]:
     """The file's name, the other fields and the file, as the API reads them; the length that is declared holds."""
     pieces: AsyncIterator[bytes] = sent.pieces()
     total = 0

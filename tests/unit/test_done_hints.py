@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from shared.jobs import done_hints
-from shared.jobs.done_hints import MOST, MOST_IN_ALL, Answer
+from shared.jobs.done_hints import MOST, MOST_IN_ALL, HintedAnswer
 from shared.jobs.outcomes import Ending
 
 
@@ -18,7 +18,7 @@ def through_json(message: Any) -> Any:
 
 def test_an_answer_that_is_waited_for_is_told() -> None:
     message = through_json(done_hints.message([ended("job_1"), ended("job_2", awaited=False)]))
-    assert list(done_hints.read(message)) == [("job_1", Answer('{"é":1}', 7)), ("job_2", None)]
+    assert list(done_hints.read(message)) == [("job_1", HintedAnswer('{"é":1}', 7)), ("job_2", None)]
 
 
 def test_others_are_only_named() -> None:
@@ -43,7 +43,7 @@ def test_what_an_earlier_version_sends_is_understood() -> None:
 
 def test_the_longest_answer_is_still_told() -> None:
     assert list(done_hints.read(done_hints.message([ended("job_1", response="x" * MOST)]))) == [
-        ("job_1", Answer("x" * MOST, 7))
+        ("job_1", HintedAnswer("x" * MOST, 7))
     ]
 
 

@@ -1,4 +1,4 @@
-"""The catalog of event types: complete, and true to the documents' examples, which real events are."""
+"""The catalogue of event types: complete, and true to the documents' examples, which real events are."""
 
 import json
 import re

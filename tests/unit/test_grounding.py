@@ -7,13 +7,13 @@ import orjson
 import pytest
 
 from shared.errors import InvalidRequest
-from shared.money.pricing import Amount, Price, price_of_all
+from shared.money.pricing import Amount, UnitPrices, price_of_all
 from shared.settings import Settings, settings
 from shared.submissions import quote
 from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import Usage, read_submission
 from shared.submissions.steps import grounding
-from shared.submissions.steps.conducting import Answer, Asked, Failure, Finished, Step
+from shared.submissions.steps.conducting import Asked, Failure, FinalAnswer, Finished, Step
 from shared.submissions.steps.grounding import TOKENS, Grounding
 from workers.running import walks
 from workers.search import formats
@@ -64,7 +64,7 @@ def test_a_model_that_does_not_search_answers_at_once() -> None:
     assert isinstance(step, Step) and step.name == "ask" and not step.visible and "grounding" not in step.request
     assert [tool["function"]["name"] for tool in step.request["tools"]] == ["web_search"]
     answer = following(asked(), done("ask", body("Nobody.")))
-    assert isinstance(answer, Answer) and answer.body == body("Nobody.")
+    assert isinstance(answer, FinalAnswer) and answer.body == body("Nobody.")
 
 
 def test_a_model_that_searches_is_given_what_was_found() -> None:
@@ -110,7 +110,7 @@ def test_tools_of_the_callers_own_stay_and_are_called_by_the_caller() -> None:
     step = following(of)
     assert [tool["function"]["name"] for tool in step.request["tools"]] == ["own", "web_search"]
     own = done("ask", body(None, ("own", "{}")))
-    assert isinstance(following(of, own), Answer)
+    assert isinstance(following(of, own), FinalAnswer)
     both = done("ask", body("Hm.", ("own", "{}"), *search("a")))
     answer = following(of, both, done("search", found(FOUND)))
     assert answer.request["tools"] == [OWN] and answer.request["tool_choice"] == "auto"
@@ -122,7 +122,7 @@ def test_a_tool_called_like_ours_is_the_callers() -> None:
     of = asked(tools=[named])
     step = following(of)
     assert [tool["function"]["name"] for tool in step.request["tools"]] == ["web_search", "fusionai_web_search"]
-    assert isinstance(following(of, done("ask", body(None, *search("a")))), Answer)
+    assert isinstance(following(of, done("ask", body(None, *search("a")))), FinalAnswer)
     assert not list(Grounding().refused(of))
 
 
@@ -181,7 +181,9 @@ def test_the_hold_covers_steps_of_different_models(monkeypatch: pytest.MonkeyPat
     """The first call is dearest at one model, the last, which reads what was found, at the other."""
     monkeypatch.setattr(settings(), "search_kind", "tavily")
     names, whole = ("claude-3-sonnet", "gpt-4"), catalogue()
-    prices = dict(zip(names, (Price("v", 1_000_000, 20_000_000), Price("v", 3_000_000, 3_000_000)), strict=True))
+    prices = dict(
+        zip(names, (UnitPrices("v", 1_000_000, 20_000_000), UnitPrices("v", 3_000_000, 3_000_000)), strict=True)
+    )
     sold = replace(whole, prices={**whole.prices, **prices})
     made = {"model": names[0], "messages": HELLO, "max_tokens": 1000, "grounding": True}
     one = read_submission("chat.completion", {**made, "routing": {"fallbacks": [names[1]]}})
@@ -199,7 +201,7 @@ def test_a_search_is_no_request_of_the_model(monkeypatch: pytest.MonkeyPatch) ->
     """Where a model has a price for each request, the two calls of it have it, and the search between them not."""
     monkeypatch.setattr(settings(), "search_kind", "tavily")
     whole, made = catalogue(), {"model": "claude-3-sonnet", "messages": HELLO, "max_tokens": 50, "grounding": True}
-    sold = replace(whole, prices={**whole.prices, made["model"]: Price("v", 1_000_000, 1_000_000, request=500)})
+    sold = replace(whole, prices={**whole.prices, made["model"]: UnitPrices("v", 1_000_000, 1_000_000, request=500)})
     submission = read_submission("chat.completion", made)
     offers = quote.offers(submission, sold, test=False)
     walk = walks.of("claude-3-sonnet", submission.request, offers[:1], ())
@@ -210,7 +212,7 @@ def test_a_search_is_no_request_of_the_model(monkeypatch: pytest.MonkeyPatch) ->
         ("answer", body("Them."), Usage(20, 5)),
     ):
         walk = walk.after(Finished(name, said, used), offers[0])
-    assert isinstance(walk.next, Answer)
+    assert isinstance(walk.next, FinalAnswer)
     assert price_of_all(walk.spent) == 10 + 5 + TOKENS + 20 + 5 + 2 * 500 <= quote.bound(offers)
 
 

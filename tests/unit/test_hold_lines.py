@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.objects.holds import JobHold, hold
-from shared.money.pricing import Amount, LongContext, Price, worst_case
+from shared.money.pricing import Amount, LongContext, UnitPrices, worst_case
 from shared.settings import settings
 from shared.submissions import quote
 from shared.submissions.catalogue import catalogue
@@ -117,7 +117,7 @@ def test_calls_that_each_of_several_candidates_may_serve_are_each_at_the_dearest
 )
 def test_the_lines_add_up_whatever_the_prices(parts: dict[str, int], prices: dict[str, Any], above: int | None) -> None:
     long = LongContext(2 * prices["input"], 3 * prices["output"], above=above) if above else None
-    at = Price("v", **prices, long_context=long)
+    at = UnitPrices("v", **prices, long_context=long)
     bound = worst_case(Amount(parts["text"] + parts["around"], parts["limit"] * parts["answers"]), at)
     kept = dataclasses.asdict(long) if long else None
     offer = Offer(

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest
-from shared.money.pricing import PER_TOKENS, Amount, LongContext, Price, price, priced_counts, reachable, worst_case
+from shared.money.pricing import (
+    PER_TOKENS,
+    Amount,
+    LongContext,
+    UnitPrices,
+    price,
+    priced_counts,
+    reachable,
+    worst_case,
+)
 from shared.money.shortage import linear
 from shared.submissions import quote
 from shared.submissions.catalogue import Catalogue, read
@@ -33,7 +42,7 @@ max_output = 10
     overhead=0,
 )
 #: A micro-credit a token, ten the output.
-PLAIN = Price("v", 1_000_000, 10_000_000)
+PLAIN = UnitPrices("v", 1_000_000, 10_000_000)
 
 TOKENS = {
     "input": PRICES,
@@ -45,7 +54,7 @@ TOKENS = {
 }
 LONG = st.none() | st.builds(LongContext, above=COUNTS, **TOKENS)
 ANY_PRICE = st.builds(
-    Price, version=st.just("v"), images=st.just({"s": 3}), request=PRICES, long_context=LONG, **TOKENS
+    UnitPrices, version=st.just("v"), images=st.just({"s": 3}), request=PRICES, long_context=LONG, **TOKENS
 )
 AMOUNTS = st.builds(
     Amount,
@@ -62,7 +71,7 @@ AMOUNTS = st.builds(
 
 @given(used=AMOUNTS, at=ANY_PRICE, more=st.tuples(COUNTS, COUNTS, st.integers(0, 10)))
 def test_no_usage_within_the_bounds_costs_more_than_the_worst_case(
-    used: Amount, at: Price, more: tuple[int, int, int]
+    used: Amount, at: UnitPrices, more: tuple[int, int, int]
 ) -> None:
     most = Amount(used.input_tokens + more[0], used.output_tokens + more[1], used.images + more[2], "s")
     assert 0 <= price(used, at) <= worst_case(most, at)
@@ -70,7 +79,7 @@ def test_no_usage_within_the_bounds_costs_more_than_the_worst_case(
 
 
 @given(used=AMOUNTS, at=ANY_PRICE)
-def test_the_counts_are_disjoint_and_nothing_of_the_usage_is_without_a_price(used: Amount, at: Price) -> None:
+def test_the_counts_are_disjoint_and_nothing_of_the_usage_is_without_a_price(used: Amount, at: UnitPrices) -> None:
     counts = {one.what: one.count for one in priced_counts(used, at)}
     assert all(count >= 0 for count in counts.values())
     read_or_written = counts["cached_input"] + counts["cache_write"] + counts["cache_write_1h"]

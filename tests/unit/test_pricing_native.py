@@ -16,7 +16,7 @@ import orjson
 import pytest
 
 from shared import clock
-from shared.money.pricing import Price, price
+from shared.money.pricing import UnitPrices, price
 from shared.submissions.catalogue import checked
 from shared.submissions.catalogue_files import joined
 from shared.submissions.schemas import Usage
@@ -30,7 +30,7 @@ WRITTEN = checked(joined(None))
 TODAY = "2026-11-29"
 
 
-def sold(model: str, *, day: str = TODAY, tier: str = "") -> Price:
+def sold(model: str, *, day: str = TODAY, tier: str = "") -> UnitPrices:
     """The price of a model of the catalogue on a day."""
     micros = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()) * clock.MICROS
     known = WRITTEN.at(micros)
@@ -74,7 +74,7 @@ def google(prompt: int, candidates: int, total: int, *, tier: str = "", **more: 
 CACHED = {"total": 696_433, "cachedContentTokenCount": 696_190}
 
 #: Name: what is read of the provider's answer, the price, and what it costs in micro-credits.
-RECORDED: dict[str, tuple[Usage | None, Price, int]] = {
+RECORDED: dict[str, tuple[Usage | None, UnitPrices, int]] = {
     # 13 × 500 + 44 × 2500, of which 33 are of thoughts
     "opus 5, thinking": (
         claude(13, 44, output_tokens_details={"thinking_tokens": 33}), sold("claude-opus-5"), 116_500),

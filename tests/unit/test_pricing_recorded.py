@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from shared.money.pricing import LongContext, Price, price
+from shared.money.pricing import LongContext, UnitPrices, price
 from workers.answers import reported
 
 
-def at(input: int, output: int, **more: Any) -> Price:
+def at(input: int, output: int, **more: Any) -> UnitPrices:
     """A published price, in thousands of micro-credits: $2.50 a million tokens is 250_000."""
     scaled = {name: value * 1000 if isinstance(value, int) else value for name, value in more.items()}
-    return Price("published", input * 1000, output * 1000, **scaled)
+    return UnitPrices("published", input * 1000, output * 1000, **scaled)
 
 
 GPT_5_4 = at(
@@ -84,7 +84,7 @@ def details(cached: int = 0, reasoning: int = 0) -> dict[str, Any]:
 
 
 #: Name: the body, its model's price, and what it costs in micro-credits.
-RECORDED: dict[str, tuple[dict[str, Any], Price, int]] = {
+RECORDED: dict[str, tuple[dict[str, Any], UnitPrices, int]] = {
     # 19 × 250 + 10 × 1500
     "openai reference, default": (
         {**usage(prompt_tokens=19, completion_tokens=10, total_tokens=29, **details()), "service_tier": "default"},

@@ -1,6 +1,8 @@
 """The order of candidates: by budget, by weights, and the same again for the same conversation."""
 
 import doctest
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.objects.selections import routing as shown
+from shared import clock
 from shared.batches import line_requests, plan_lines
 from shared.errors import InvalidRequest
-from shared.money.pricing import Amount, LongContext, Price, priced_counts
+from shared.money.pricing import Amount, LongContext, UnitPrices, priced_counts
 from shared.providers import statistics
 from shared.providers.statistics import OfferStatistics
 from shared.strict_json import dumps
@@ -35,6 +38,15 @@ CANDIDATES = st.lists(
 )
 MEASURES = ("price", "error", "start_latency", "end_latency")
 WEIGHTS = st.fixed_dictionaries({name: st.floats(0.001, 100) for name in MEASURES})
+
+
+@pytest.fixture(autouse=True)
+def on_a_day_of_these_prices() -> Iterator[None]:
+    """Which model is the cheapest changes on the days on which introductory prices end."""
+    before = clock.shift_micros()
+    clock.shift(int(datetime(2026, 11, 29, tzinfo=UTC).timestamp()) * clock.MICROS - clock.now_micros())
+    yield
+    clock.shift(before - clock.shift_micros())
 
 
 def made(body: dict[str, Any]) -> list[Offer]:
@@ -179,7 +191,7 @@ def test_what_is_expected_is_priced_as_a_charge_is(
     body = {"model": "m", "messages": [{"role": "user", "content": text}], "n": n}
     submission = read_submission("chat.completion", body | ({"max_tokens": limit} if limit else {}))
     input, output, dear_input, dear_output, request = prices
-    at = Price("v", input, output, request=request, long_context=LongContext(dear_input, dear_output, above=above))
+    at = UnitPrices("v", input, output, request=request, long_context=LongContext(dear_input, dear_output, above=above))
     used = Amount(-(-len(submission.json) // 4), min(limit or 500, most or 500, 500) * n)
     exact = sum(one.exact for one in priced_counts(used, at))
     assert chosen.Expected(submission).cost(at, most) == exact

@@ -27,7 +27,7 @@ HUGE: list[Any] = [
 ]  # fmt: skip
 
 
-def said(**request: Any) -> replies.Turn:
+def said(**request: Any) -> replies.SandboxReply:
     return replies.answer({"messages": ASKED, **request}, 1_000_000, "abcdef0123456789")
 
 

@@ -11,7 +11,7 @@ from workers.webhooks import receivers
 from workers.webhooks.client import SendResult
 from workers.webhooks.receivers import MOST_EACH, ReceiverState, ReceiverStates
 from workers.webhooks.send_slots import MOST_SENDING, MOST_SLOW, SHARES, SendSlot, SendSlots
-from workers.webhooks.turns import Turns
+from workers.webhooks.turns import DeliveryTurns
 
 
 def quick(status: int = 200) -> SendResult:
@@ -41,7 +41,7 @@ async def settled() -> None:
 
 def test_seats_are_given_in_turn_and_none_is_lost_by_a_cancellation() -> None:
     async def main() -> None:
-        seats, came = Turns(1, 1, 1), []
+        seats, came = DeliveryTurns(1, 1, 1), []
 
         async def sit(name: str) -> None:
             await seats.take("a", "h")

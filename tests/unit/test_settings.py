@@ -53,7 +53,7 @@ PARTS = {
 PROVIDERS = """
 ## Providers
 
-Of each provider in the catalog: the variable of its API key, and those of its base URL (the first one that is set).
+Of each provider in the catalogue: the variable of its API key, and those of its base URL (the first one that is set).
 `NAME` in `FUSIONAI_PROVIDER_NAME_URL` is the provider's, in capitals; it takes the place of any address, for a proxy of
 your own. Where a path stands behind it, that path is added to a base URL unless the URL already ends with it.
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from tests.unit.test_send_slots import known, quick, run, settled
 from workers.webhooks.receivers import ReceiverState
 from workers.webhooks.send_slots import MOST_SLOW, SHARES, SLOW_SHARE, SendSlots
-from workers.webhooks.turns import Turns
+from workers.webhooks.turns import DeliveryTurns
 
 
 class Line:
     """Who takes places, and in which order they come."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: DeliveryTurns) -> None:
         self.turns = turns
         self.came: list[tuple[str, str, int]] = []
         self.tasks: list[asyncio.Task[None]] = []
@@ -41,7 +41,7 @@ class Line:
             task.cancel()
 
 
-def lined(turns: Turns, work: Any) -> None:
+def lined(turns: DeliveryTurns, work: Any) -> None:
     async def main() -> None:
         line = Line(turns)
         try:
@@ -64,7 +64,7 @@ def test_accounts_have_their_turn_whatever_waits_of_others() -> None:
         assert [(await line.end("x", "x"))[0], (await line.end("x", "x"))[0]] == ["many", "b"]
         assert [(await line.end("many", "h"))[0], (await line.end("b", "b"))[0]] == ["c", "many"]
 
-    lined(Turns(2, 100, 100), work)
+    lined(DeliveryTurns(2, 100, 100), work)
 
 
 def test_hosts_of_an_account_have_their_turn_and_webhooks_of_a_host() -> None:
@@ -79,7 +79,7 @@ def test_hosts_of_an_account_have_their_turn_and_webhooks_of_a_host() -> None:
             ("many", 0), ("other", 0), ("many", 1), ("other", 1), ("many", 2),
         ]  # fmt: skip
 
-    lined(Turns(1, 100, 100), work)
+    lined(DeliveryTurns(1, 100, 100), work)
 
 
 def test_who_waits_for_its_accounts_share_holds_no_place_at_its_host() -> None:
@@ -92,7 +92,7 @@ def test_who_waits_for_its_accounts_share_holds_no_place_at_its_host() -> None:
         await line.wait("b", "shared", 5)
         assert line.turns.of_host["shared"] == 5 and line.came[-1][0] == "b"
 
-    lined(Turns(100, 5, 5), work)
+    lined(DeliveryTurns(100, 5, 5), work)
 
 
 def test_accounts_have_their_turn_at_a_host_that_is_full() -> None:
@@ -102,7 +102,7 @@ def test_accounts_have_their_turn_at_a_host_that_is_full() -> None:
         came = [await line.end("a", "shared") for _ in range(4)]
         assert [account for account, _, _ in came] == ["a", "b", "a", "b"]
 
-    lined(Turns(1000, 1000, 3), work)
+    lined(DeliveryTurns(1000, 1000, 3), work)
 
 
 def test_one_host_that_is_full_keeps_only_its_own_waiting() -> None:
@@ -112,7 +112,7 @@ def test_one_host_that_is_full_keeps_only_its_own_waiting() -> None:
         await line.wait("b", "free")
         assert [one[1] for one in line.came] == ["full"] * 3 + ["free"] * 2
 
-    lined(Turns(1000, 1000, 3), work)
+    lined(DeliveryTurns(1000, 1000, 3), work)
 
 
 NAMES = st.sampled_from("abc")
@@ -123,7 +123,7 @@ class Model:
     """What has to be counted beside the turns, whatever is done."""
 
     def __init__(self) -> None:
-        self.turns = Turns(4, 3, 2)
+        self.turns = DeliveryTurns(4, 3, 2)
         self.held: list[tuple[str, str]] = []
         self.waiting: list[tuple[str, str, asyncio.Task[None]]] = []
         self.seized = 0

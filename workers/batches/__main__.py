@@ -7,7 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared import logs, processes
 from shared.broker.bell import bell
 from shared.db import AmbiguousCommitError, Database, schema
-from shared.providers.statistics_watch import Watch
+from shared.providers.statistics_watch import StatisticsWatch
 from shared.settings import keep_private, settings
 from shared.stopping import on_signals
 from workers.batches.scheduler import IDLE_SECONDS, LOOK_SECONDS, BatchScheduler
@@ -25,7 +25,7 @@ def main() -> None:
     scheduler = BatchScheduler(database, bell())
     bell().greet()
     processes.collect_seldom()
-    watch = Watch(settings().redis_url).start()
+    watch = StatisticsWatch(settings().redis_url).start()
     while not stop.is_set():
         try:
             busy = scheduler.run_once()

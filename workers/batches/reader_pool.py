@@ -15,8 +15,8 @@ from typing import BinaryIO, Final, TypeAlias
 
 from shared import clock, logs, processes
 from shared.batches import lines
-from shared.batches.lines import Part, Wanted
-from shared.providers.statistics_watch import Watch
+from shared.batches.lines import ReadChunk, Wanted
+from shared.providers.statistics_watch import StatisticsWatch
 from shared.settings import settings
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class ReaderPool:
         self._not_before = 0.0
         self._links = ThreadPoolExecutor(LINKS, thread_name_prefix="links")
 
-    def parts(self, file: BinaryIO, wanted: Wanted, link: Link = unlinked) -> Iterator[Part | None]:
+    def parts(self, file: BinaryIO, wanted: Wanted, link: Link = unlinked) -> Iterator[ReadChunk | None]:
         """What is found in each chunk of a file, in order. None: there is nothing yet, and others may have a turn.
 
         `link`: adds what a chunk is linked to; on a thread of this process.
@@ -113,9 +113,9 @@ class ReaderPool:
         self._not_before = clock.monotonic() + ALONE_SECONDS
         self._end()
 
-    def _side_by_side(self, chunk: Chunk, others: Iterator[Chunk | None]) -> Iterator[Part | None]:
+    def _side_by_side(self, chunk: Chunk, others: Iterator[Chunk | None]) -> Iterator[ReadChunk | None]:
         assert self._pool is not None
-        asked: deque[Future[Part]] = deque()
+        asked: deque[Future[ReadChunk]] = deque()
         try:
             asked.append(self._pool.submit(lines.read, *chunk))
             for other in others:
@@ -140,7 +140,7 @@ def _begin(parent: int) -> None:
     processes.follow(parent)
     os.nice(5)
     processes.collect_seldom()
-    Watch(settings().redis_url).start()
+    StatisticsWatch(settings().redis_url).start()
 
 
 def _nothing() -> None:

@@ -42,7 +42,7 @@ class Releasing:
     def release(self, row: Row) -> Work:
         """Make jobs of the plan's lines, chunk by chunk from where its cursor stands."""
         owner = _owner(row)
-        cursor, pause = row["cursor"], Pause()
+        cursor, pause = row["cursor"], TurnTimer()
         with blobs.reader(row["plan"], cursor) as plan:
             while lines := plan.readlines(CHUNK_BYTES):
                 for chunk in slices(lines, CHUNK):
@@ -82,7 +82,7 @@ class Releasing:
             self._bell.ring(WEBHOOKS, deliveries)
 
 
-class Pause:
+class TurnTimer:
     """Says when a turn has lasted its time; asking it then begins the next."""
 
     def __init__(self) -> None:

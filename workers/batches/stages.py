@@ -30,7 +30,7 @@ from shared.queues import WEBHOOKS
 from shared.settings import settings
 from workers.batches import cancelling, reports
 from workers.batches.reader_pool import ReaderPool
-from workers.batches.releasing import Pause, Releasing, Work, current
+from workers.batches.releasing import Releasing, TurnTimer, Work, current
 from workers.batches.rendering import Rendering
 from workers.maintenance.isolation import Isolator
 
@@ -116,7 +116,7 @@ class Stages:
             blobs.delete(name)
 
     def _plan(self, row: Row, reading: FileReading, name: str) -> Work:
-        pause = Pause()
+        pause = TurnTimer()
         account = row["account_id"]
         ignores = self._database.read_sync(accounts.ignores_unknown, account)
         links = self._database.read_sync(accounts.may_link, account)
@@ -189,7 +189,7 @@ class Stages:
         if row["status"] in ("in_progress", *UNREAD):
             self._database.write_sync(transitions.finalize, row["id"])
         rendering = Rendering(self._database, row)
-        pause = Pause()
+        pause = TurnTimer()
         try:
             for _ in rendering.pages():
                 if pause.due():

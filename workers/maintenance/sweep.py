@@ -47,7 +47,7 @@ from workers.maintenance.purge import purge_all
 from workers.maintenance.retention import Retention
 from workers.maintenance.signs import Sign, seen
 from workers.maintenance.staleness import DueWatch, RingWatch
-from workers.maintenance.tally import Tally
+from workers.maintenance.tally import SweepTally
 from workers.maintenance.turning import Turner
 from workers.webhooks.due import DUE_SECONDS, due_deliveries
 
@@ -267,7 +267,7 @@ def main() -> None:
         print(json.dumps({name: sweeper.done[name] for name in DONE}))
     else:
         bell().greet()
-        _sweep_until_stopped(sweeper, Tally(database))
+        _sweep_until_stopped(sweeper, SweepTally(database))
         probation.stop()
     sweeper.retention.close()
     sweeper.payments.close()
@@ -275,7 +275,7 @@ def main() -> None:
     database.close()
 
 
-def _sweep_until_stopped(sweeper: Sweeper, tally: Tally) -> None:
+def _sweep_until_stopped(sweeper: Sweeper, tally: SweepTally) -> None:
     stop = on_signals()
     swept = 0.0
     while not stop.wait(settings().feed_seconds):

@@ -9,7 +9,7 @@ from shared.db import Database, counters
 WRITE_SECONDS: Final = 10.0
 
 
-class Tally:
+class SweepTally:
     """One sweeping process's count; `add` after each sweep in which no step has failed."""
 
     def __init__(self, database: Database) -> None:

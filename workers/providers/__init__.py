@@ -121,5 +121,5 @@ def _adapter(provider: Provider) -> Any:
     module = f"{__name__}.{provider.protocol}"
     if not provider.protocol.isidentifier() or find_spec(module) is None:
         known = ", ".join(sorted(one.name for one in iter_modules(__path__) if one.name != SANDBOX))
-        raise SystemExit(f"catalog: providers.{provider.name}.protocol: {provider.protocol!r} is none of {known}")
+        raise SystemExit(f"catalogue: providers.{provider.name}.protocol: {provider.protocol!r} is none of {known}")
     return import_module(module)

@@ -9,7 +9,7 @@ import orjson
 from shared.errors import FusionError, InternalError, InvalidRequest, ProviderError, Timeout, UpstreamError
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending, RelayedPart, Terminal
-from shared.money.pricing import Price, charge, charge_of_all
+from shared.money.pricing import UnitPrices, charge, charge_of_all
 from shared.objects.amounts import credits
 from shared.submissions import usage_shown
 from shared.submissions.charging import priced_offer
@@ -67,7 +67,7 @@ def _charged(job: Leased, offer: Offer, usage: Usage) -> tuple[int, int]:
     return (0, 0) if job.test else charge(usage.amount, _price(offer), bound=bound)
 
 
-def _price(offer: Offer) -> Price:
+def _price(offer: Offer) -> UnitPrices:
     """The price of an offer, which many jobs share (`job_rows`): made once, as making one costs what using it does."""
     kept = _prices.get(id(offer))
     if kept is None or kept[0] is not offer:
@@ -78,7 +78,7 @@ def _price(offer: Offer) -> Price:
 
 
 #: By what they are prices of, which is kept with them, so that its address is nobody else's meanwhile.
-_prices: dict[int, tuple[Offer, Price]] = {}
+_prices: dict[int, tuple[Offer, UnitPrices]] = {}
 MOST_PRICES: Final = 256
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import orjson
 
-from shared.money.pricing import Amount, Price
+from shared.money.pricing import Amount, UnitPrices
 from shared.submissions.charging import USED
 from shared.submissions.offers import Offer
 from shared.submissions.schemas import Usage
 from shared.submissions.steps import grounding
-from shared.submissions.steps.conducting import Answer, Asked, Conductor, Failure, Finished, Step
+from shared.submissions.steps.conducting import Asked, Conductor, Failure, FinalAnswer, Finished, Step
 from shared.submissions.steps.conductors import CONDUCTORS
-from shared.submissions.steps.course import Course, course_of
+from shared.submissions.steps.course import StepCourse, course_of
 
 #: What of a request asks for a stream: only the step that gives the answer is asked for one.
 _STREAMED = ("stream", "stream_options")
@@ -23,13 +23,13 @@ _STREAMED = ("stream", "stream_options")
 class Walk:
     """A job's course, its own offers, the steps that have ended, each with its offer, and what is next."""
 
-    course: Course
+    course: StepCourse
     conductor: Conductor
     asked: Asked
     own: Sequence[Offer]
     finished: tuple[Finished, ...]
     charged: tuple[Offer, ...]
-    next: Step | Answer | Failure
+    next: Step | FinalAnswer | Failure
 
     @property
     def step(self) -> Step:
@@ -58,7 +58,7 @@ class Walk:
         return self.own[0] if self.conductor.by_first_offer or not self.charged else self.charged[-1]
 
     @property
-    def spent(self) -> list[tuple[Amount, Price]]:
+    def spent(self) -> list[tuple[Amount, UnitPrices]]:
         """What the steps that have ended are charged for."""
         parts = zip(self.finished, self.charged, strict=True)
         return [(done.counted.amount, grounding.price_of(done.name, offer.price)) for done, offer in parts]

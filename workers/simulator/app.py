@@ -6,9 +6,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from workers.simulator import data_hub, media, usage_log, usage_reports, web_search
-from workers.simulator.call import Call
+from workers.simulator.call import SimulatedCall
 from workers.simulator.call_log import CallLog
-from workers.simulator.connection import Connection, Receive, Send, deliver
+from workers.simulator.connection import Receive, Send, SimulatedConnection, deliver
 from workers.simulator.control import Control
 from workers.simulator.errors import error_reply
 from workers.simulator.faults import QUIET, ScriptedFault
@@ -82,7 +82,7 @@ class Simulator:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        exchange = Connection(send, receive, scope["extensions"]["simulator.transport"])
+        exchange = SimulatedConnection(send, receive, scope["extensions"]["simulator.transport"])
         raw = await _read(receive)
         path = scope["path"]
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
@@ -93,7 +93,9 @@ class Simulator:
             await deliver(exchange, report)
             return
         route = find(scope["method"], path)
-        call = Call(route, SimulatedRequest(route.provider, path, query, dict(scope["headers"]), raw, route.name))
+        call = SimulatedCall(
+            route, SimulatedRequest(route.provider, path, query, dict(scope["headers"]), raw, route.name)
+        )
         fault = self.script.fault(call)
         if fault is not None and fault.effect.outage:
             self.tally.note(call, "refused" if fault.status == TOO_MANY else "faulty", fault.name)
@@ -101,7 +103,7 @@ class Simulator:
         else:
             await self._admit(exchange, call, fault)
 
-    async def _admit(self, exchange: Connection, call: Call, fault: ScriptedFault | None) -> None:
+    async def _admit(self, exchange: SimulatedConnection, call: SimulatedCall, fault: ScriptedFault | None) -> None:
         """Answer what the limits admit."""
         admission = self.limits.admit(call)
         if admission.refusal is not None:
@@ -114,7 +116,9 @@ class Simulator:
         finally:
             admission.release()
 
-    async def _meet(self, exchange: Connection, call: Call, fault: ScriptedFault | None, headers: Headers) -> None:
+    async def _meet(
+        self, exchange: SimulatedConnection, call: SimulatedCall, fault: ScriptedFault | None, headers: Headers
+    ) -> None:
         """Answer, after the latency, as the fault has it."""
         latency = self.usual.latency if fault is None or fault.latency is None else fault.latency
         if latency:
@@ -131,7 +135,7 @@ class Simulator:
             self._bill(call, fault, id)
             await _deliver_faulty(exchange, call, fault, headers)
 
-    def _bill(self, call: Call, fault: ScriptedFault, id: str) -> None:
+    def _bill(self, call: SimulatedCall, fault: ScriptedFault, id: str) -> None:
         """Count a call that meets a fault, unless that comes instead of the provider's work."""
         if not fault.effect.outage and fault.effect.instead is None:
             self.usage.note(call, answer(call.route, call.request, replace(fault.twist, usage="right")), id)
@@ -158,7 +162,9 @@ def _check(route: Route, request: SimulatedRequest) -> None:
         request.body = parse(request.raw)
 
 
-async def _deliver_faulty(exchange: Connection, call: Call, fault: ScriptedFault, headers: Headers) -> None:
+async def _deliver_faulty(
+    exchange: SimulatedConnection, call: SimulatedCall, fault: ScriptedFault, headers: Headers
+) -> None:
     effect = fault.effect
     if effect.instead is not None:
         reply = effect.instead(fault, call)

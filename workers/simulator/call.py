@@ -14,7 +14,7 @@ from workers.simulator.routes import Handler, Route
 USUAL_ANSWER_TOKENS = 16
 
 
-class Call:
+class SimulatedCall:
     """One request on its way to its provider. Whatever is asked of it, a malformed one is not its concern."""
 
     def __init__(self, route: Route, request: SimulatedRequest) -> None:

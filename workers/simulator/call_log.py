@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from shared import clock
-from workers.simulator.call import Call
+from workers.simulator.call import SimulatedCall
 
 #: admitted: the provider took it on; refused: 429; faulty: an outage of another kind.
 CallOutcome = Literal["admitted", "refused", "faulty"]
@@ -16,7 +16,7 @@ MAX_COUNTED = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LoggedCall:
     """One call: when it arrived, in seconds since the script was set, and what it met."""
 
     at: float
@@ -37,7 +37,7 @@ class CallLog:
     def clear(self) -> None:
         """Begin anew."""
         self._began, self._began_at = clock.monotonic(), clock.now_micros()
-        self._log: deque[Entry] = deque(maxlen=MAX_LOGGED)
+        self._log: deque[LoggedCall] = deque(maxlen=MAX_LOGGED)
         self._counts: Counter[tuple[int, str, str, CallOutcome]] = Counter()
 
     @property
@@ -45,10 +45,10 @@ class CallLog:
         """Seconds since the beginning."""
         return clock.monotonic() - self._began
 
-    def note(self, call: Call, outcome: CallOutcome, fault: str = "") -> None:
+    def note(self, call: SimulatedCall, outcome: CallOutcome, fault: str = "") -> None:
         """Write a call down."""
         at, provider = self.age, call.route.provider
-        self._log.append(Entry(at, provider, call.model, call.request.path, call.streaming, outcome, fault))
+        self._log.append(LoggedCall(at, provider, call.model, call.request.path, call.streaming, outcome, fault))
         self._counts[int(at), provider, call.model, outcome] += 1
         if len(self._counts) > MAX_COUNTED:
             del self._counts[next(iter(self._counts))]
@@ -56,7 +56,7 @@ class CallLog:
     def log(self, provider: str = "", model: str = "") -> dict[str, Any]:
         """The calls in the order of their arrival."""
         rows = [
-            {name: getattr(row, name) for name in Entry.__slots__}
+            {name: getattr(row, name) for name in LoggedCall.__slots__}
             for row in self._log
             if provider in ("", row.provider) and model in ("", row.model)
         ]

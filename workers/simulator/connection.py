@@ -14,7 +14,7 @@ Receive = Callable[[], Awaitable[Any]]
 
 
 @dataclass(slots=True)
-class Connection:
+class SimulatedConnection:
     """The connection under a reply; `transport` is uvicorn's own, for what ASGI cannot say."""
 
     send: Send
@@ -58,7 +58,7 @@ class Connection:
         await self.gone()
 
 
-async def deliver(exchange: Connection, reply: SimulatedReply) -> None:
+async def deliver(exchange: SimulatedConnection, reply: SimulatedReply) -> None:
     """Send a reply as a sound provider does."""
     if reply.events is None:
         await exchange.start(reply, len(reply.body))

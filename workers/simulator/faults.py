@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from workers.simulator import broken_http, odd_replies, odd_streams
-from workers.simulator.call import Call
-from workers.simulator.connection import Connection
+from workers.simulator.call import SimulatedCall
+from workers.simulator.connection import SimulatedConnection
 from workers.simulator.error_messages import too_long
 from workers.simulator.errors import error_event, error_in_200, error_reply
 from workers.simulator.messages import PLAIN, Protocol, SimulatedRefusal, SimulatedReply, Twist
@@ -98,8 +98,8 @@ class ScriptedFault(BaseModel):
         return SimulatedRefusal(self.status or 500, message, code=self.code, retry_after=self.retry_after)
 
 
-Deliver = Callable[[Connection, SimulatedReply, ScriptedFault], Awaitable[None]]
-Instead = Callable[[ScriptedFault, Call], SimulatedReply]
+Deliver = Callable[[SimulatedConnection, SimulatedReply, ScriptedFault], Awaitable[None]]
+Instead = Callable[[ScriptedFault, SimulatedCall], SimulatedReply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,25 +113,25 @@ class Kind:
     outage: bool = False
 
 
-def _error(fault: ScriptedFault, call: Call) -> SimulatedReply:
+def _error(fault: ScriptedFault, call: SimulatedCall) -> SimulatedReply:
     return error_reply(fault.refusal, call.route.protocol)
 
 
-def _error_in_200(fault: ScriptedFault, call: Call) -> SimulatedReply:
+def _error_in_200(fault: ScriptedFault, call: SimulatedCall) -> SimulatedReply:
     return error_in_200(fault.refusal, call.route.protocol, call.streaming)
 
 
-def _too_long(fault: ScriptedFault, call: Call) -> SimulatedReply:
+def _too_long(fault: ScriptedFault, call: SimulatedCall) -> SimulatedReply:
     refused = too_long(call.route.provider, call.route.protocol, call.prompt_tokens, fault.window or 0)
     return error_reply(refused, call.route.protocol)
 
 
-def _gateway_page(fault: ScriptedFault, call: Call) -> SimulatedReply:
+def _gateway_page(fault: ScriptedFault, call: SimulatedCall) -> SimulatedReply:
     page = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\r\n"
     return SimulatedReply(fault.status or 502, page, b"text/html; charset=utf-8")
 
 
-def _as_it_stands(fault: ScriptedFault, call: Call) -> SimulatedReply:
+def _as_it_stands(fault: ScriptedFault, call: SimulatedCall) -> SimulatedReply:
     return SimulatedReply(fault.status or 200, fault.body.encode())
 
 
@@ -182,33 +182,33 @@ def _odd(change: Callable[[SimulatedReply, Protocol], SimulatedReply]) -> Kind:
     return Kind(reshape=lambda reply, fault, protocol: change(reply, protocol))
 
 
-def _broken(send: Callable[[Connection, SimulatedReply], Awaitable[None]]) -> Deliver:
+def _broken(send: Callable[[SimulatedConnection, SimulatedReply], Awaitable[None]]) -> Deliver:
     return lambda exchange, reply, fault: send(exchange, reply)
 
 
-async def _hang(exchange: Connection, reply: SimulatedReply, fault: ScriptedFault) -> None:
+async def _hang(exchange: SimulatedConnection, reply: SimulatedReply, fault: ScriptedFault) -> None:
     await exchange.gone()
 
 
-async def _reset(exchange: Connection, reply: SimulatedReply, fault: ScriptedFault) -> None:
+async def _reset(exchange: SimulatedConnection, reply: SimulatedReply, fault: ScriptedFault) -> None:
     await exchange.reset()
 
 
-async def _reset_mid_body(exchange: Connection, reply: SimulatedReply, fault: ScriptedFault) -> None:
+async def _reset_mid_body(exchange: SimulatedConnection, reply: SimulatedReply, fault: ScriptedFault) -> None:
     await exchange.start(reply, None if reply.events else len(reply.body))
     await exchange.part(_begun_bytes(reply, fault), last=False)
     await asyncio.sleep(broken_http.FLUSH_SECONDS)
     await exchange.reset()
 
 
-async def _wrong_content_length(exchange: Connection, reply: SimulatedReply, fault: ScriptedFault) -> None:
+async def _wrong_content_length(exchange: SimulatedConnection, reply: SimulatedReply, fault: ScriptedFault) -> None:
     body = reply.body if reply.events is None else b"".join(reply.events)
     await exchange.start(reply, len(body) + MISSING_BYTES)
     await exchange.part(body, last=False)
     await exchange.close()
 
 
-async def _slow_body(exchange: Connection, reply: SimulatedReply, fault: ScriptedFault) -> None:
+async def _slow_body(exchange: SimulatedConnection, reply: SimulatedReply, fault: ScriptedFault) -> None:
     parts, step = reply.events, max(-(-len(reply.body) // DRIPS), 1)
     if parts is None:
         parts = [reply.body[at : at + step] for at in range(0, len(reply.body), step)]
@@ -218,13 +218,13 @@ async def _slow_body(exchange: Connection, reply: SimulatedReply, fault: Scripte
         await asyncio.sleep(_seconds(fault) / len(parts))
 
 
-async def _slow_start(exchange: Connection, reply: SimulatedReply, fault: ScriptedFault) -> None:
+async def _slow_start(exchange: SimulatedConnection, reply: SimulatedReply, fault: ScriptedFault) -> None:
     await exchange.start(reply, None if reply.events else len(reply.body))
     if not await exchange.gone_within(_seconds(fault)):
         await exchange.part(b"".join(reply.events or [reply.body]), last=True)
 
 
-async def _stall(exchange: Connection, reply: SimulatedReply, fault: ScriptedFault) -> None:
+async def _stall(exchange: SimulatedConnection, reply: SimulatedReply, fault: ScriptedFault) -> None:
     await exchange.start(reply, None if reply.events else len(reply.body))
     begun = _begun_bytes(reply, fault)
     await exchange.part(begun, last=False)

@@ -29,7 +29,7 @@ _NOTHING: Final[tuple[Any, ...]] = (None, False, {}, [])
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class ReasoningRules:
     """What one model takes: its efforts, the one it has unless it is told, and whether tools may stand beside it."""
 
     efforts: tuple[str, ...]
@@ -37,7 +37,7 @@ class Generation:
     tools_beside_reasoning: bool
 
 
-def generation(model: str) -> Generation | None:
+def generation(model: str) -> ReasoningRules | None:
     """That of a model; None: it does not reason, and refuses nothing of this.
 
     >>> generation("gpt-6-sol").efforts
@@ -46,7 +46,7 @@ def generation(model: str) -> Generation | None:
     (None, 'medium')
     """
     if _O_SERIES.match(model):
-        return Generation(("low", "medium", "high"), "medium", tools_beside_reasoning=True)
+        return ReasoningRules(("low", "medium", "high"), "medium", tools_beside_reasoning=True)
     found = _GPT.match(model)
     number = (int(found[1]), int(found[2] or 0)) if found else (0, 0)
     if number < _FIRST:
@@ -54,7 +54,7 @@ def generation(model: str) -> Generation | None:
     lowest = ("minimal",) if number < _NONE else () if model.startswith(_ALWAYS) else ("none",)
     highest = ("xhigh",) if number >= _XHIGH else ()
     usual = "none" if _NONE <= number < _THINKS else "medium"
-    return Generation((*lowest, "low", "medium", "high", *highest), usual, number < _TOOLLESS)
+    return ReasoningRules((*lowest, "low", "medium", "high", *highest), usual, number < _TOOLLESS)
 
 
 def check(model: str, body: Mapping[str, Any]) -> None:
@@ -77,7 +77,7 @@ def check(model: str, body: Mapping[str, Any]) -> None:
         raise SimulatedRefusal(400, message, param="reasoning_effort")
 
 
-def _effort(body: Mapping[str, Any], found: Generation) -> str:
+def _effort(body: Mapping[str, Any], found: ReasoningRules) -> str:
     asked = body.get("reasoning_effort")
     if asked is None:
         return found.usual_effort

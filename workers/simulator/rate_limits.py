@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared import clock
-from workers.simulator.call import Call
+from workers.simulator.call import SimulatedCall
 from workers.simulator.error_messages import limited, spelled
 from workers.simulator.errors import SHAPES
 from workers.simulator.messages import Protocol, SimulatedReply, json_reply
@@ -43,7 +43,7 @@ class LimitRule(BaseModel):
     retry_after: Literal["seconds", "milliseconds", "date", "none"] = "seconds"
     headers: bool = True
 
-    def holds(self, call: Call) -> bool:
+    def holds(self, call: SimulatedCall) -> bool:
         """Whether this call counts against it."""
         mine = self.provider is None or self.provider == call.route.provider
         return mine and (self.model is None or self.model == call.model)
@@ -122,7 +122,7 @@ class RateLimiter:
         self._rows = tuple(rows) or self._usual
         self._states: dict[tuple[int, str, str], LimitState] = {}
 
-    def admit(self, call: Call) -> Admission:
+    def admit(self, call: SimulatedCall) -> Admission:
         """Let a call in, or refuse it; a refused one uses nothing up."""
         now = clock.monotonic()
         states = [self._state(at, row, call, now) for at, row in enumerate(self._rows) if row.holds(call)]
@@ -140,7 +140,7 @@ class RateLimiter:
                 bucket.level -= costs[unit]
         return Admission(states, [one for state in states for one in _told(state, protocol)])
 
-    def _state(self, at: int, row: LimitRule, call: Call, now: float) -> LimitState:
+    def _state(self, at: int, row: LimitRule, call: SimulatedCall, now: float) -> LimitState:
         model = call.model if row.model is not None or row.each_model else ""
         key = at, call.route.provider, model
         if key not in self._states:
@@ -161,7 +161,7 @@ def _fresh(row: LimitRule, now: float) -> LimitState:
     return state
 
 
-def _refusal(state: LimitState, call: Call, unit: Unit, wait: float) -> SimulatedReply:
+def _refusal(state: LimitState, call: SimulatedCall, unit: Unit, wait: float) -> SimulatedReply:
     row, protocol = state.limit, call.route.protocol
     limit = {"requests": row.requests_per_minute, "tokens": row.tokens_per_minute, "concurrent": row.concurrent}[unit]
     refused = limited(protocol, call.model, unit, limit or 0, wait)

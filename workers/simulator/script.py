@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared import clock
-from workers.simulator.call import Call
+from workers.simulator.call import SimulatedCall
 from workers.simulator.faults import BUSY, FIRST_FAILURES, ScriptedFault
 from workers.simulator.rate_limits import LimitRule
 from workers.simulator.record import Record, fingerprint, spellings
@@ -60,7 +60,7 @@ class _Armed:
         self.spellings = spellings(rule.contains) if rule.contains else ()
         self.since = None if rule.from_first_call else clock.monotonic()
 
-    def fires(self, call: Call, key: bytes) -> bool:
+    def fires(self, call: SimulatedCall, key: bytes) -> bool:
         if not self._chooses(call):
             return False
         self.chosen += 1
@@ -74,7 +74,7 @@ class _Armed:
             _remember(self.fired, key, count + 1)
         return count < self.rule.times
 
-    def _chooses(self, call: Call) -> bool:
+    def _chooses(self, call: SimulatedCall) -> bool:
         rule, body = self.rule, call.request.raw
         if rule.provider not in (None, call.route.provider) or rule.model not in (None, call.model):
             return False
@@ -111,7 +111,7 @@ class Script:
         self.faults.clear()
         self.record.replace(on=order.record)
 
-    def fault(self, call: Call) -> ScriptedFault | None:
+    def fault(self, call: SimulatedCall) -> ScriptedFault | None:
         """Decide what goes wrong with this request, and count it. The first rule that fires wins."""
         found = self._find(call) if self.rules or self.fail_first_below or self.fail else None
         provider, path = call.route.provider, call.request.path
@@ -122,7 +122,7 @@ class Script:
             self.record.keep(provider, path, call.request.raw, found is not None)
         return found
 
-    def _find(self, call: Call) -> ScriptedFault | None:
+    def _find(self, call: SimulatedCall) -> ScriptedFault | None:
         key = fingerprint(call.request.raw)
         for armed in self.rules:
             if armed.fires(call, key):

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from shared import clock
-from workers.simulator.call import Call
+from workers.simulator.call import SimulatedCall
 from workers.simulator.messages import SimulatedReply
 
 Kind = Literal["completions", "embeddings", "images"]
@@ -53,7 +53,7 @@ class UsageLog:
         """The calls in the order of their answers."""
         return (row for row in self._rows if provider in ("", row.provider))
 
-    def note(self, call: Call, counted: SimulatedReply, id: str) -> None:
+    def note(self, call: SimulatedCall, counted: SimulatedReply, id: str) -> None:
         """Count a call by the answer that the provider means to give, whatever becomes of that on its way."""
         if counted.status >= REFUSED_FROM:
             return
@@ -68,7 +68,7 @@ class UsageLog:
         self._rows.append(row)
 
 
-def name(call: Call) -> tuple[str, tuple[bytes, bytes] | None]:
+def name(call: SimulatedCall) -> tuple[str, tuple[bytes, bytes] | None]:
     """A fresh id of a call, and the header that tells it, where its provider does."""
     id = clock.new_id("req")
     header = ID_HEADERS.get(call.route.protocol)

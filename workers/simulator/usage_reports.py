@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from shared import clock
-from shared.money.pricing import PER_TOKENS, Price
+from shared.money.pricing import PER_TOKENS, UnitPrices
 from shared.submissions.catalogue import catalogue
 from workers.simulator.messages import SimulatedReply, json_reply
 from workers.simulator.usage_log import Billed, UsageLog
@@ -181,7 +181,7 @@ def _micros(row: Billed) -> Fraction:
     return Fraction(sum(getattr(row, name) * each[name] for name in TOKENS), PER_TOKENS) + pictures
 
 
-def _price(provider: str, upstream: str) -> Price | None:
+def _price(provider: str, upstream: str) -> UnitPrices | None:
     found = catalogue()
     for id, model in found.models.items():
         if (model.provider, model.upstream) == (provider, upstream):

@@ -20,16 +20,16 @@ import httpx
 from shared import authorities, clock, durations
 from shared.network.permissions import Permissions
 from shared.settings_values import NOTHING, AllowList
-from workers.webhooks.connection import BODY_BYTES, Connection, ExchangeFailed, Origin, Pool
-from workers.webhooks.guard import AddressRefused, ConnectFailed, GuardedBackend, Resolver
+from workers.webhooks.connection import BODY_BYTES, ExchangeFailed, Origin, Pool, ReceiverConnection
+from workers.webhooks.guard import ConnectFailed, GuardedConnector, Resolver, WebhookAddressRefused
 from workers.webhooks.name_resolver import NameResolver
 
 __all__ = [
     "BODY_BYTES",
-    "AddressRefused",
-    "GuardedBackend",
+    "GuardedConnector",
     "Resolver",
     "SendResult",
+    "WebhookAddressRefused",
     "WebhookClient",
     "client",
     "post",
@@ -86,7 +86,7 @@ class _Target:
 class WebhookClient:
     """A process's connections to receivers; one a process, closed by its owner. Send with `post`, which bounds it."""
 
-    def __init__(self, backend: GuardedBackend) -> None:
+    def __init__(self, backend: GuardedConnector) -> None:
         self.backend = backend
         #: What receivers over TLS are trusted by, once there is one.
         self._context: ssl.SSLContext | None = None
@@ -104,7 +104,7 @@ class WebhookClient:
         """Hang up."""
         self._pool.close()
 
-    async def exchange(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[Origin, Connection]:
+    async def exchange(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[Origin, ReceiverConnection]:
         """POST; the connection once the answer's head has come, which the caller gives to `done`.
 
         A receiver may have hung up a connection that was kept at the moment that it is used: where nothing came at all,
@@ -120,16 +120,18 @@ class WebhookClient:
                     raise
         return target.origin, await _asked(await self._pool.connected(target.origin), request)
 
-    def done(self, origin: Origin, connection: Connection) -> None:
+    def done(self, origin: Origin, connection: ReceiverConnection) -> None:
         """Nothing more is read: it waits for the next request, or is hung up."""
         if connection.reusable:
             self._pool.put(origin, connection)
         else:
             connection.abort()
 
-    async def _connect(self, origin: Origin) -> Connection:
+    async def _connect(self, origin: Origin) -> ReceiverConnection:
         scheme, host, port = origin
-        return await self.backend.connect_tcp(host, port, Connection, await self._tls() if scheme == "https" else None)
+        return await self.backend.connect_tcp(
+            host, port, ReceiverConnection, await self._tls() if scheme == "https" else None
+        )
 
     async def _tls(self) -> ssl.SSLContext:
         """What receivers are trusted by: read when the first is connected to, on a thread, since it takes 20 ms."""
@@ -138,7 +140,7 @@ class WebhookClient:
         return self._context
 
 
-async def _asked(connection: Connection, request: bytes) -> Connection:
+async def _asked(connection: ReceiverConnection, request: bytes) -> ReceiverConnection:
     try:
         await connection.head(request)
     except BaseException:
@@ -159,7 +161,7 @@ def client(
     `resolver` is the seam that tests rebind names through. Nothing here counts connections: there are as many as sends
     at once (`workers.webhooks.send_slots`), and some that are kept.
     """
-    backend = GuardedBackend(resolver or NameResolver(), Permissions(allow_loopback, allow_private, listed))
+    backend = GuardedConnector(resolver or NameResolver(), Permissions(allow_loopback, allow_private, listed))
     return WebhookClient(backend)
 
 
@@ -213,7 +215,7 @@ def timed_out(seconds: float) -> SendResult:
     return SendResult(None, b"", seconds, "timeout", f"no response within {seconds:.1f} seconds")
 
 
-async def _read(connection: Connection, seconds: float) -> None:
+async def _read(connection: ReceiverConnection, seconds: float) -> None:
     """Have the first BODY_BYTES come, for a while.
 
     The status has been heard: a body that breaks off, or drips, is no reason to send the event again.
@@ -260,7 +262,7 @@ def _request(target: _Target, body: bytes, headers: Mapping[str, str]) -> bytes:
 
 def _failed(error: Exception, seconds: float) -> SendResult:
     match error:
-        case AddressRefused():
+        case WebhookAddressRefused():
             return SendResult(None, b"", seconds, "address_refused", str(error))
         case TimeoutError():
             return timed_out(seconds)

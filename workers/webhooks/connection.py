@@ -35,7 +35,7 @@ class ExchangeFailed(Exception):
         self.silent = silent
 
 
-class Connection(asyncio.Protocol):
+class ReceiverConnection(asyncio.Protocol):
     """Use: `await head(request)`, then `await body()`; if then `reusable`, again. Else `abort`."""
 
     def __init__(self) -> None:
@@ -184,15 +184,15 @@ class Connection(asyncio.Protocol):
 class Pool:
     """Connections that wait for the next request to their origin; no more than may be looked after."""
 
-    def __init__(self, connect: Callable[[Origin], Awaitable[Connection]]) -> None:
+    def __init__(self, connect: Callable[[Origin], Awaitable[ReceiverConnection]]) -> None:
         self._connect = connect
-        self._idle: dict[Origin, deque[Connection]] = {}
+        self._idle: dict[Origin, deque[ReceiverConnection]] = {}
         #: All of them, the longest idle first.
-        self._all: OrderedDict[Connection, Origin] = OrderedDict()
+        self._all: OrderedDict[ReceiverConnection, Origin] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def idle(self, origin: Origin) -> Connection | None:
+    def idle(self, origin: Origin) -> ReceiverConnection | None:
         """The connection to the origin that was used last, if there is one."""
         waiting = self._idle.get(origin)
         while waiting:
@@ -203,13 +203,13 @@ class Pool:
             connection.abort()
         return None
 
-    async def connected(self, origin: Origin) -> Connection:
+    async def connected(self, origin: Origin) -> ReceiverConnection:
         """A new one."""
         if self._closed:
             raise RuntimeError("the client is closed")
         return await self._connect(origin)
 
-    def put(self, origin: Origin, connection: Connection) -> None:
+    def put(self, origin: Origin, connection: ReceiverConnection) -> None:
         """Keep one for the next request, or hang up."""
         waiting = self._idle.setdefault(origin, deque())
         if self._closed or len(waiting) >= IDLE_EACH:
@@ -235,7 +235,7 @@ class Pool:
             self._remove(connection)
             connection.abort()
 
-    def _remove(self, connection: Connection) -> None:
+    def _remove(self, connection: ReceiverConnection) -> None:
         connection.when_lost = None
         origin = self._all.pop(connection, None)
         if origin is None:

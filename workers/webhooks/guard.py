@@ -32,11 +32,11 @@ class ConnectFailed(Exception):
     """No connection came about; the words may be shown to the customer, and name no address."""
 
 
-class AddressRefused(ConnectFailed):
+class WebhookAddressRefused(ConnectFailed):
     """The host is, or resolves to, an address that webhooks may not be sent to. No connection was made."""
 
 
-class GuardedBackend:
+class GuardedConnector:
     """The way to the network, with the judgement between resolving and connecting."""
 
     def __init__(self, resolver: Resolver, allowed: Permissions) -> None:
@@ -86,7 +86,7 @@ class GuardedBackend:
         raise ConnectFailed(f"{host} has no address")
 
     async def _judged(self, host: str, port: int, deadline: float) -> Sequence[str]:
-        """The addresses to try, all judged; AddressRefused when the host's name or any address of it is refused."""
+        """Addresses to try, all judged; WebhookAddressRefused when the name or an address of the host is refused."""
         self._check(host, self._allowed.of_name(host))
         for address in (addresses := await self._resolved(host, port, deadline)):
             self._check(host, self._allowed.of_address(address, host))
@@ -95,7 +95,7 @@ class GuardedBackend:
     def _check(self, host: str, verdict: Allowed | RefusedAddress) -> None:
         if isinstance(verdict, RefusedAddress):
             # Not the address itself: the name may be one that only our own network knows.
-            raise AddressRefused(f"{host} is not allowed as a webhook host: {verdict.reason}")
+            raise WebhookAddressRefused(f"{host} is not allowed as a webhook host: {verdict.reason}")
 
     async def _resolved(self, host: str, port: int, deadline: float) -> Sequence[str]:
         try:

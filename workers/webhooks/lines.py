@@ -17,14 +17,14 @@ FEW_DUE: Final = 32
 
 
 @dataclass(slots=True, eq=False)
-class Line:
+class DeliveryLine:
     """One webhook's. Whatever changes it says so (`wake`); who serves it waits for that (`changed`)."""
 
     receiver: ReceiverState
     #: As deliveries name it.
     webhook_id: str
     #: Where the process finds the line of an id that waits.
-    where: dict[str, "Line"] = field(default_factory=dict)
+    where: dict[str, "DeliveryLine"] = field(default_factory=dict)
     waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
     claimed: deque[dict[str, Any]] = field(default_factory=deque)
     #: It is of callbacks to one host: its account's to other hosts are found among the same.

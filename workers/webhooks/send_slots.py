@@ -13,7 +13,7 @@ from typing import Final
 
 from shared import clock
 from workers.webhooks.receivers import Kind, ReceiverState
-from workers.webhooks.turns import Turns
+from workers.webhooks.turns import DeliveryTurns
 
 #: Sends at once by kind of webhook: all, of one account, to one host.
 SHARES: Final[dict[Kind, tuple[int, int, int]]] = {
@@ -45,7 +45,7 @@ class SendSlots:
     """All of them; `enter` before each send, and `release` after it."""
 
     def __init__(self) -> None:
-        self._turns = {kind: Turns(*shares) for kind, shares in SHARES.items()}
+        self._turns = {kind: DeliveryTurns(*shares) for kind, shares in SHARES.items()}
         #: Those that became slow under way, in this order.
         self._slow: OrderedDict[int, SendSlot] = OrderedDict()
 
@@ -66,7 +66,7 @@ class SendSlots:
                 return SendSlot(kind, *whose, clock.monotonic())
             turns.give(*whose)
 
-    async def _came(self, receiver: ReceiverState, turns: Turns) -> bool:
+    async def _came(self, receiver: ReceiverState, turns: DeliveryTurns) -> bool:
         """Wait for a turn; False when the receiver became another kind before it came."""
         whose = receiver.account_id, receiver.host
         turn = turns.queue(*whose)

@@ -20,7 +20,7 @@ from workers.webhooks import addressees
 from workers.webhooks.claims import Due, claim, postpone, release, webhooks_of
 from workers.webhooks.client import SendResult, WebhookClient
 from workers.webhooks.due import LEAST, due_of
-from workers.webhooks.lines import Line
+from workers.webhooks.lines import DeliveryLine
 from workers.webhooks.receivers import ReceiverStates
 from workers.webhooks.results import busy_seconds, give_up_disabled, record, result
 from workers.webhooks.send_slots import SendSlot, SendSlots
@@ -52,9 +52,9 @@ class Sender:
         self._client = client
         self._slots = SendSlots()
         self._receivers = ReceiverStates()
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[str, DeliveryLine] = {}
         #: The lines of all ids that wait.
-        self._waiting: dict[str, Line] = {}
+        self._waiting: dict[str, DeliveryLine] = {}
         self._sort: Batcher[list[str], None] = Batcher(self._sorted, most=1000)
         self._claim: Batcher[list[str], list[dict[str, Any]]] = Batcher(self._claims, most=1000)
         self._record: Batcher[dict[str, Any], None] = Batcher(self._flush, most=200)
@@ -125,10 +125,12 @@ class Sender:
         for some in slices(ids, PUT_OFF_EACH):
             await self._database.write(postpone, some)
 
-    def _begun(self, one: Due) -> Line:
+    def _begun(self, one: Due) -> DeliveryLine:
         """A new line, which is served from now on."""
         receiver = self._receivers.of(one.line, one.account_id, addressees.place(one.line, one.url))
-        line = self._lines[one.line] = Line(receiver, one.webhook_id, self._waiting, shares=one.line != one.webhook_id)
+        line = self._lines[one.line] = DeliveryLine(
+            receiver, one.webhook_id, self._waiting, shares=one.line != one.webhook_id
+        )
         self._tasks.start(self._serve(one.line, line))
         return line
 
@@ -137,7 +139,7 @@ class Sender:
         for row in await self._claim(list(ids), weight=len(ids)):  # it is sent to after all: they stay due
             self._tasks.start(self._give_back(row))
 
-    async def _serve(self, name: str, line: Line) -> None:
+    async def _serve(self, name: str, line: DeliveryLine) -> None:
         """Send until the webhook's line is empty, and nothing more of it is due."""
         try:
             await asyncio.sleep(0)
@@ -154,7 +156,7 @@ class Sender:
             line.taken(len(line.waiting))
             self._give_all_back(line)
 
-    async def _send_all(self, line: Line) -> None:
+    async def _send_all(self, line: DeliveryLine) -> None:
         """Send what is in the line, as many at once as its webhook may have; the next as soon as one ends."""
         while not (line.over or self._stopping):
             if line.quick and line.claiming is None:
@@ -177,7 +179,7 @@ class Sender:
         ahead = sum(1 for line in self._lines.values() if line.quick)
         return max(LEAST_CLAIMED, MOST_CLAIMED // max(1, ahead))
 
-    async def _next(self, line: Line) -> None:
+    async def _next(self, line: DeliveryLine) -> None:
         """Take a slot and begin one send, of what is still to be sent by then."""
         slot = await self._slots.enter(line.receiver)
         try:
@@ -192,7 +194,7 @@ class Sender:
         else:
             self._slots.release(slot)
 
-    async def _claimed(self, line: Line) -> None:
+    async def _claimed(self, line: DeliveryLine) -> None:
         """Claim what is wanted of the line; what came too late to be sent is given back."""
         try:
             ids = line.wanted()
@@ -204,13 +206,13 @@ class Sender:
             line.claiming = None
             line.wake()
 
-    def _give_all_back(self, line: Line) -> None:
+    def _give_all_back(self, line: DeliveryLine) -> None:
         """What is claimed of the line is not sent after all."""
         for row in line.claimed:
             self._tasks.start(self._give_back(row))
         line.claimed.clear()
 
-    async def _send(self, line: Line, row: dict[str, Any], slot: SendSlot) -> None:
+    async def _send(self, line: DeliveryLine, row: dict[str, Any], slot: SendSlot) -> None:
         """Send one, and record what came of it; the next is sent meanwhile, unless the receiver is busy."""
         try:
             answer = await self._sent(line, row, slot)
@@ -226,7 +228,7 @@ class Sender:
             line.wake()
         await self._recorded(row, answer)
 
-    async def _sent(self, line: Line, row: dict[str, Any], slot: SendSlot) -> SendResult | None:
+    async def _sent(self, line: DeliveryLine, row: dict[str, Any], slot: SendSlot) -> SendResult | None:
         """What came of sending one; None: it has been claimed for too long, and is not sent."""
         try:
             if clock.monotonic() > row["send_by"]:
@@ -238,7 +240,7 @@ class Sender:
         crash.point("deliver.after_send")
         return answer
 
-    async def _held(self, line: Line, row: dict[str, Any], answer: SendResult) -> None:
+    async def _held(self, line: DeliveryLine, row: dict[str, Any], answer: SendResult) -> None:
         """The receiver is busy: nothing is sent before that is recorded; then what waits here waits on in its rows."""
         line.busy += 1
         try:

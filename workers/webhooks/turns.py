@@ -15,7 +15,7 @@ _Waiters = deque[_Turn]
 
 
 @dataclass(slots=True)
-class Turns:
+class DeliveryTurns:
     """The places of one kind of webhook: `take`, and `give` afterwards.
 
     Whenever nothing runs, nobody waits who could have a place: so whoever finds one may have it at once.

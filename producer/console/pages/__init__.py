@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from producer.console.navigation import PAGES, Page
+from producer.console.navigation import PAGES, NavigationPage
 from producer.console.pages import (
     accounts,
     batches,
@@ -35,4 +35,4 @@ _ROUTERS: Final = {
 }
 
 #: Each page, and what it answers.
-BUILT: Final[tuple[tuple[Page, PageRouter], ...]] = tuple((page, _ROUTERS[page.module]) for page in PAGES)
+BUILT: Final[tuple[tuple[NavigationPage, PageRouter], ...]] = tuple((page, _ROUTERS[page.module]) for page in PAGES)

@@ -10,7 +10,7 @@ from producer.console import code_samples, composing
 from producer.console.api import ApiError, Call
 from producer.console.composing import METADATA, FormError
 from producer.console.router import PageRouter
-from producer.console.uploading import AsCommands, Upload
+from producer.console.uploading import AsCommands, FormUpload
 from producer.console.visit import Visit
 from shared.submissions.sizes import MOST_FILE_BYTES
 
@@ -55,7 +55,7 @@ async def upload(visit: Visit) -> Response:
     try:
         if not isinstance(file, UploadFile) or not file.filename:
             raise ApiError(400, {"message": "choose a file of requests, one JSON object a line", "param": "file"})
-        sent = Upload(file, visit.field("once"))
+        sent = FormUpload(file, visit.field("once"))
         answer = await visit.change(sent.call, sent.pieces())
     except ApiError as error:
         return show(visit, error)

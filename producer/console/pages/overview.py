@@ -91,7 +91,7 @@ async def _none() -> list[dict[str, Any]]:
     return []
 
 
-async def _groups(visit: Visit, file: Call) -> list[usage_groups.Group]:
+async def _groups(visit: Visit, file: Call) -> list[usage_groups.DayUsage]:
     try:
         return usage_groups.read((await visit.api.send(file)).content.decode())
     except ApiError:  # this key may not see it

@@ -37,7 +37,7 @@ WHICH: Final = (
 
 @router.get("/console/webhooks")
 async def show_list(visit: Visit) -> Response:
-    """All endpoints, and the catalog of events."""
+    """All endpoints, and the catalogue of events."""
     call = Call("GET", "/v1/webhooks", {"limit": str(_MOST)})
     found = (await visit.api.send(call)).data["data"]
     return visit.show("webhooks.html", here="webhooks", webhooks=found, types=await _types(visit), call=call)

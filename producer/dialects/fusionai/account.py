@@ -131,7 +131,7 @@ def is_shown(known: Catalogue, model: CatalogueModel, holder: KeyHolder) -> bool
 
 
 def _after(models: list[CatalogueModel], id: str | None) -> list[CatalogueModel]:
-    """All, or those that stand after the named one in the catalog."""
+    """All, or those that stand after the named one in the catalogue."""
     if id is None:
         return models
     ids = [one.id for one in models]

@@ -16,7 +16,7 @@ from shared import clock, redis_clients
 from shared.audit import Action
 from shared.errors import NotFound
 from shared.jobs import pauses
-from shared.providers.states import Standing
+from shared.providers.states import ProviderStanding
 from shared.settings import settings
 
 router = Router()
@@ -92,6 +92,6 @@ async def resume_queue(request: Request, provider: str) -> Response:
     return answer(await context.database.write(queues.resume, action, provider))
 
 
-def _standings() -> list[Standing]:
+def _standings() -> list[ProviderStanding]:
     with redis_clients.connect_sync(settings().redis_url, REDIS_SECONDS) as redis:
         return list(queues.read_states(redis))

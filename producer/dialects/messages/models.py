@@ -31,7 +31,7 @@ _STAGES: Final = ("lifecycle", "lifecycle[]")
 
 
 class ModelInfo(TypedDict):
-    """A chat model of the catalog. `GET /v1/models` without `anthropic-version` tells more: provider and prices."""
+    """A chat model of the catalogue. `GET /v1/models` without `anthropic-version` tells more: provider and prices."""
 
     type: Literal["model"]
     id: str

@@ -9,7 +9,7 @@ from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.request import enter
 from shared.dialects.responses import requests
 from shared.dialects.responses.objects import InputTokens
-from shared.errors import InvalidRequest, Refused
+from shared.errors import InvalidRequest, RequestRefused
 from shared.key_holders import KeyHolder
 from shared.submissions import token_estimates
 from shared.submissions.catalogue import catalogue
@@ -27,10 +27,10 @@ async def count(request: Request) -> InputTokens:
     return {"object": "response.input_tokens", "input_tokens": counted}
 
 
-def _counted(read: reading.Reader, holder: KeyHolder) -> int:
+def _counted(read: reading.ResponseReader, holder: KeyHolder) -> int:
     submission = read(holder.ignores_unknown)
     try:
         offers(submission, catalogue(), test=holder.test)
-    except Refused as error:
+    except RequestRefused as error:
         raise read.renamed(error) from None
     return token_estimates.asked(submission.request, catalogue().overheads)

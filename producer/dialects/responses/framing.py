@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from producer.dialects.responses.stream_parts import Arguments, Numbered, Part, Said, Thoughts
+from producer.dialects.responses.stream_parts import MessagePart, Numbered, StreamedArguments, StreamedPart, Thoughts
 from producer.waiting.framing import BrokenStream
 from shared.dialects.responses import items
 from shared.dialects.responses.objects import ImageCall, ItemStatus, Response
@@ -36,8 +36,8 @@ class ResponseEvents:
         self._summary = begun["reasoning"]["summary"] is not None
         self._events = Numbered(starting_after)
         #: In the order in which they began: `reasoning`, `content`, `refusal`, and the numbers of calls.
-        self._parts: dict[str | int, Part] = {}
-        self._current: Part | None = None
+        self._parts: dict[str | int, StreamedPart] = {}
+        self._current: StreamedPart | None = None
         self._indexes = self._pictures = 0
         self._finish: str | None = None
         #: What ended the stream without the rest.
@@ -62,7 +62,7 @@ class ResponseEvents:
         for part in list(self._parts.values()):
             if not part.over:
                 own = status if part.index == last else "completed"
-                frames += self._close_message(own) if isinstance(part, Said) else part.close(own)
+                frames += self._close_message(own) if isinstance(part, MessagePart) else part.close(own)
         return frames
 
     def error(self, fault: BrokenStream) -> bytes:
@@ -128,7 +128,7 @@ class ResponseEvents:
     def _add(self, name: str | int, text: str, call: Mapping[str, Any] | None = None) -> bytes:
         known = self._parts.get(name)
         late = name in ("content", "refusal") and any(
-            isinstance(one, Said) and one.closed for one in self._parts.values()
+            isinstance(one, MessagePart) and one.closed for one in self._parts.values()
         )
         if late or (known is not None and known.over):
             return b""
@@ -147,25 +147,25 @@ class ResponseEvents:
     def _close_current(self, next: str | int) -> bytes:
         """A call whose arguments are not whole may go on after another has begun."""
         part = self._current
-        if part is None or part.over or (isinstance(part, Arguments) and not _is_json(part.text)):
+        if part is None or part.over or (isinstance(part, StreamedArguments) and not _is_json(part.text)):
             return b""
-        if isinstance(part, Said):
+        if isinstance(part, MessagePart):
             return part.close() if next in ("content", "refusal") else self._close_message()
         return part.close()
 
     def _close_message(self, status: ItemStatus = "completed") -> bytes:
         """Its last part, and the message."""
-        said = [part for part in self._parts.values() if isinstance(part, Said)]
+        said = [part for part in self._parts.values() if isinstance(part, MessagePart)]
         frames = b"".join(part.close() for part in said if not part.over)
         said[0].closed = True
         return frames + said[0].done(items.spoken(self._core, [part.part() for part in said], status))
 
-    def _new(self, name: str | int, call: Mapping[str, Any] | None) -> Part:
+    def _new(self, name: str | int, call: Mapping[str, Any] | None) -> StreamedPart:
         if name in ("content", "refusal"):
-            said = [part for part in self._parts.values() if isinstance(part, Said)]
+            said = [part for part in self._parts.values() if isinstance(part, MessagePart)]
             index = said[0].index if said else self._index()
             item = items.spoken(self._core, [], "in_progress")
-            return Said(self._events, item, index, len(said), refusal=name == "refusal")
+            return MessagePart(self._events, item, index, len(said), refusal=name == "refusal")
         if isinstance(name, str):
             thoughts = Thoughts(self._events, self._core, self._index(), summary=self._summary)
             thoughts.gathered = self._gathered
@@ -173,7 +173,7 @@ class ResponseEvents:
         assert call is not None
         function = call["function"]
         wanted = items.function_call(self._core, name, call["id"], function["name"], "", "in_progress")
-        return Arguments(self._events, wanted, self._index())
+        return StreamedArguments(self._events, wanted, self._index())
 
     def _index(self) -> int:
         self._indexes += 1

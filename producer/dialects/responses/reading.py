@@ -13,7 +13,7 @@ from producer.context import Context
 from producer.dialects.responses import lookup
 from producer.web.body import MOST_BYTES, add_bytes, large
 from shared.dialects.responses import requests, turns
-from shared.errors import PayloadTooLarge, Refused
+from shared.errors import PayloadTooLarge, RequestRefused
 from shared.key_holders import KeyHolder
 from shared.submissions.schemas import Submission
 
@@ -25,7 +25,7 @@ _PREVIOUS = "previous_response_id"
 
 
 @dataclass(slots=True)
-class Reader:
+class ResponseReader:
     """Makes the submission of a body, told whether unknown fields are ignored; on a thread where it is large."""
 
     body: dict[str, Any]
@@ -40,12 +40,12 @@ class Reader:
         submission, self.places = read
         return submission
 
-    def renamed(self, error: Refused) -> Refused:
+    def renamed(self, error: RequestRefused) -> RequestRefused:
         """What is wrong with the submission, by its place in the body."""
         return requests.renamed(error, self.places)
 
 
-async def reader(request: Request, context: Context, holder: KeyHolder, body: dict[str, Any]) -> Reader:
+async def reader(request: Request, context: Context, holder: KeyHolder, body: dict[str, Any]) -> ResponseReader:
     """What reads a body, with all that it goes on from and refers to.
 
     413 when it is too large with all that it goes on from and refers to; 400 when there is no such response.
@@ -55,7 +55,7 @@ async def reader(request: Request, context: Context, holder: KeyHolder, body: di
         place = _PREVIOUS if before else "input"
         said = f"{place}: the conversation is larger than {MOST_BYTES // 1024**2} MB with this input"
         raise PayloadTooLarge(said, param=place)
-    return Reader(body, before, stored)
+    return ResponseReader(body, before, stored)
 
 
 async def _before(

@@ -15,12 +15,12 @@ from producer.dialects.responses.framing import ResponseEvents
 from producer.operations import stream
 from producer.web import calls
 from producer.web.body import MOST_BYTES, read_body
-from producer.web.calls import Call
+from producer.web.calls import JobCall
 from producer.web.request import answer, enter_to_submit, limits_of
 from producer.web.token_limit import take_tokens
 from shared import logs
 from shared.dialects.responses import making, objects
-from shared.errors import FusionError, Refused
+from shared.errors import FusionError, RequestRefused
 from shared.key_holders import KeyHolder
 
 T = TypeVar("T")
@@ -36,11 +36,11 @@ async def create(request: Request) -> Response:
         call = await calls.read_call(request, context, holder, body, read)
     try:
         return await (_background(call) if body.get("background") else _waited(call))
-    except Refused as error:
+    except RequestRefused as error:
         raise read.renamed(error) from None
 
 
-async def _waited(call: Call) -> Response:
+async def _waited(call: JobCall) -> Response:
     """Its caller waits, or reads its events."""
     request, context, holder = call.request, call.context, call.holder
     async with calls.placed_call(call) as placed:
@@ -65,7 +65,7 @@ async def shown(
         return await context.parsers.run(lookup.size_of(row), partial(make, row), holder.account_id)
 
 
-async def _background(call: Call) -> Response:
+async def _background(call: JobCall) -> Response:
     """Accepted, and not waited for."""
     context, holder = call.context, call.holder
     await take_tokens(call.request, context, holder, [call.submission])

@@ -30,7 +30,7 @@ class Numbered:
         return event(orjson.dumps({"type": type, **fields, "sequence_number": number}), name=type)
 
 
-class Part:
+class StreamedPart:
     """A text of an answer that is being streamed: of the reasoning, the message, its refusal, or a call's arguments."""
 
     #: The name of its events, and of the text in the last one.
@@ -81,7 +81,7 @@ class Part:
         return self.events.event("response.output_item.done", output_index=self.index, item=item)
 
 
-class Arguments(Part):
+class StreamedArguments(StreamedPart):
     """A function call."""
 
     name = "response.function_call_arguments"
@@ -95,7 +95,7 @@ class Arguments(Part):
         return super().close() + self.done({**self.item, "status": status, "arguments": self.text})
 
 
-class Thoughts(Part):
+class Thoughts(StreamedPart):
     """The reasoning, or the summary that was asked for in its place."""
 
     def __init__(self, events: Numbered, core: str, index: int, *, summary: bool) -> None:
@@ -123,7 +123,7 @@ class Thoughts(Part):
         )
 
 
-class Said(Part):
+class MessagePart(StreamedPart):
     """A part of the message: its text, or its refusal. The message begins before its first, and ends with its last."""
 
     def __init__(self, events: Numbered, item: Mapping[str, Any], index: int, number: int, *, refusal: bool) -> None:

@@ -9,7 +9,7 @@ from shared.answers import thinking
 from shared.dialects.line_format import LineFormat, Renamed
 from shared.dialects.messages import answers, errors, requests
 from shared.dialects.translated import as_sent
-from shared.errors import InvalidRequest, Refused
+from shared.errors import InvalidRequest, RequestRefused
 from shared.submissions import answer_options
 from shared.submissions.schemas import Submission, read_submission
 
@@ -20,12 +20,12 @@ def read(body: dict[str, Any], ignore_unknown: bool) -> tuple[Submission, Rename
         raise InvalidRequest("stream: not supported in a batch", param="stream")
     made = requests.to_native(body)
 
-    def renamed(error: Refused) -> Refused:
+    def renamed(error: RequestRefused) -> RequestRefused:
         return as_sent(error, made.places)
 
     try:
         submission = read_submission("chat.completion", made.body, ignore_unknown=ignore_unknown, unsent=made.unsent)
-    except Refused as error:
+    except RequestRefused as error:
         raise renamed(error) from None
     return submission, renamed
 

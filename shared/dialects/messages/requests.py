@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from shared.dialects.messages import client_tools, shapes, unserved
-from shared.dialects.messages.turns import Turns
+from shared.dialects.messages.turns import TurnTranslator
 from shared.dialects.translated import Translated
 from shared.errors import InvalidRequest
 from shared.submissions.schemas import image_places
@@ -35,7 +35,7 @@ def to_native(body: dict[str, Any]) -> Translated:
     asked, beside = _read(shapes.MessageRequest, body)
     if asked.thread is not None:
         raise _unthreaded()
-    turns = Turns()
+    turns = TurnTranslator()
     made = _asked(asked, turns) | {"max_tokens": asked.max_tokens}
     made |= {name: value for name in ("temperature", "top_p", "top_k") if (value := getattr(asked, name)) is not None}
     if asked.stop_sequences:
@@ -53,7 +53,7 @@ def to_counted(body: dict[str, Any]) -> Translated:
     for name in shapes.MessageRequest.model_fields.keys() - shapes.CountRequest.model_fields.keys() & body.keys():
         raise InvalidRequest(f"{name}: unknown field", param=name)
     asked, beside = _read(shapes.CountRequest, body)
-    turns = Turns()
+    turns = TurnTranslator()
     return _translated({**beside, **_asked(asked, turns)}, turns)
 
 
@@ -67,7 +67,7 @@ def _unthreaded() -> InvalidRequest:
     return error
 
 
-def _translated(body: dict[str, Any], turns: Turns) -> Translated:
+def _translated(body: dict[str, Any], turns: TurnTranslator) -> Translated:
     pictures = (place for place, _ in image_places(body))
     return Translated(body, turns.unsent, dict(zip(pictures, turns.pictures, strict=True)))
 
@@ -89,7 +89,7 @@ def _read(shape: type[Any], body: Mapping[str, Any]) -> tuple[Any, dict[str, Any
         raise invalid(error) from None
 
 
-def _asked(asked: Any, turns: Turns) -> dict[str, Any]:
+def _asked(asked: Any, turns: TurnTranslator) -> dict[str, Any]:
     messages = [*turns.system(asked.system), *turns.messages(asked.messages)]
     named = asked.model if isinstance(asked.model, str) else asked.model.model_dump(exclude_none=True)
     made: dict[str, Any] = {"model": named, "messages": messages}
@@ -103,7 +103,7 @@ def _asked(asked: Any, turns: Turns) -> dict[str, Any]:
     return made
 
 
-def _thinking(asked: shapes.Thinking, turns: Turns) -> dict[str, Any]:
+def _thinking(asked: shapes.Thinking, turns: TurnTranslator) -> dict[str, Any]:
     """How the model is to think; what only betas know is not sent."""
     made = asked.model_dump(exclude_none=True)
     for name in ("block_binding", "display"):
@@ -113,7 +113,7 @@ def _thinking(asked: shapes.Thinking, turns: Turns) -> dict[str, Any]:
     return made
 
 
-def _tool(tool: shapes.ToolSpec, path: str, turns: Turns) -> dict[str, Any]:
+def _tool(tool: shapes.ToolSpec, path: str, turns: TurnTranslator) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name, "parameters": tool.input_schema}
     function |= {} if tool.description is None else {"description": tool.description}
     function |= {} if tool.strict is None else {"strict": tool.strict}
@@ -135,7 +135,7 @@ def _choice(choice: shapes.ToolChoice | None) -> dict[str, Any]:
     return made
 
 
-def _output(asked: Any, turns: Turns) -> dict[str, Any]:
+def _output(asked: Any, turns: TurnTranslator) -> dict[str, Any]:
     """The effort, and the schema of the answer, which earlier betas had at the top."""
     config = asked.output_config or shapes.OutputConfig()
     made: dict[str, Any] = {"reasoning_effort": config.effort} if config.effort else {}

@@ -212,7 +212,7 @@ class OutputConfig(NullIsAbsent):
     task_budget: _Object | None = None
 
 
-class Asked(NullIsAbsent):
+class CountedRequest(NullIsAbsent):
     """What is asked for: the part of a request that its tokens are counted of."""
 
     model: Annotated[str, Field(min_length=1)] | ModelSelection = Field(
@@ -231,7 +231,7 @@ class Asked(NullIsAbsent):
     user_profile_id: str | None = Field(default=None, max_length=256)
 
 
-class MessageRequest(Asked):
+class MessageRequest(CountedRequest):
     """A message: `max_tokens`, `messages` and `model` are required. The model can be one of any provider."""
 
     max_tokens: int = Field(ge=1)
@@ -249,5 +249,5 @@ class MessageRequest(Asked):
     inference_geo: str | None = Field(default=None, max_length=64)
 
 
-class CountRequest(Asked):
+class CountRequest(CountedRequest):
     """What the tokens are counted of: a message's fields but those of its answer."""

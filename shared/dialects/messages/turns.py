@@ -28,7 +28,7 @@ _OF_ROLE: Final = {
 _ATTRIBUTION: Final = "x-anthropic-billing-header:"
 
 
-class Turns:
+class TurnTranslator:
     """Translates turns."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from shared.dialects.line_format import LineFormat, Renamed
 from shared.dialects.responses import making, requests, turns
 from shared.dialects.responses.objects import Response
-from shared.errors import InvalidRequest, Refused
+from shared.errors import InvalidRequest, RequestRefused
 from shared.submissions.schemas import Submission
 
 
@@ -23,7 +23,7 @@ def read(body: dict[str, Any], ignore_unknown: bool) -> tuple[Submission, Rename
         raise InvalidRequest(f"{place}: an item_reference is not supported in a line of a batch", param=place)
     submission, places = requests.read_with_places(body, None, ignore_unknown=ignore_unknown)
 
-    def renamed(error: Refused) -> Refused:
+    def renamed(error: RequestRefused) -> RequestRefused:
         return requests.renamed(error, places)
 
     return submission, renamed

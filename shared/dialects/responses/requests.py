@@ -12,7 +12,7 @@ import orjson
 from pydantic import Field, ValidationError
 
 from shared.dialects.responses import sealing, turns
-from shared.errors import InvalidRequest, Refused
+from shared.errors import InvalidRequest, RequestRefused
 from shared.submissions import extras
 from shared.submissions.answer_options import AnswerFields
 from shared.submissions.job_types import RESPONSE_EVENTS
@@ -184,7 +184,7 @@ def read_with_places(
     places, native["messages"] = _messages(asked, before, stored)
     try:
         submission = read_submission("chat.completion", native, ignore_unknown=ignore_unknown)
-    except Refused as error:
+    except RequestRefused as error:
         raise renamed(error, places) from None
     ignored = [name for name in _WITHOUT_EFFECT if known.get(name) not in (None, [], "disabled")] + unknown
     ignored += ["include"] if set(asked.include or ()) - {_LOGPROBS, sealing.WANTED} else []
@@ -247,7 +247,7 @@ def _check_function(where: str, kind: Any) -> None:
         raise InvalidRequest(f"{where}: {shown} is not supported; supported: function", param=where)
 
 
-def renamed(error: Refused, places: Sequence[str] = ()) -> Refused:
+def renamed(error: RequestRefused, places: Sequence[str] = ()) -> RequestRefused:
     """The same fault by the name that the field has here; `places`: of what the messages were made of."""
     old = error.param or ""
     new = old

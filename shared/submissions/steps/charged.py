@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from shared.money.pricing import Amount, Price
+from shared.money.pricing import Amount, UnitPrices
 from shared.submissions.charging import USED
 from shared.submissions.offers import read_offer
 from shared.submissions.schemas import Usage
@@ -14,15 +14,15 @@ from shared.submissions.steps import grounding
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ChargedPart:
     """A step's amount and price; an empty name: what was sent on of a step that did not end."""
 
     step: str
     amount: Amount
-    price: Price
+    price: UnitPrices
 
 
-def ways(row: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> Iterator[list[Part]]:
+def ways(row: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> Iterator[list[ChargedPart]]:
     """The parts of a charge; what was sent on of a last step may have the price of any tier of the model that served.
 
     `row`: the job with `offers`, the result's provider, `served_model`, `prompt_tokens` and `completion_tokens`;
@@ -30,10 +30,12 @@ def ways(row: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> Iterator
     """
     offers = [read_offer(one) for one in orjson.loads(row["offers"])]
     prompt, completion = row["prompt_tokens"], row["completion_tokens"]
-    parts: list[Part] = []
+    parts: list[ChargedPart] = []
     for step in steps:
         used = Usage(**{name: step[name] for name in USED if name in step})
-        parts.append(Part(step["step"], used.amount, grounding.price_of(step["step"], offers[step["offer"]].price)))
+        parts.append(
+            ChargedPart(step["step"], used.amount, grounding.price_of(step["step"], offers[step["offer"]].price))
+        )
         prompt, completion = prompt - used.prompt_tokens, completion - used.completion_tokens
     if prompt < 0 or completion < 0 or (row["status"] == "succeeded" and prompt + completion):
         raise ValueError("counts")
@@ -41,4 +43,4 @@ def ways(row: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> Iterator
     if not served:
         raise LookupError("served by none of its offers")
     for by in served:
-        yield [*parts, Part("", Amount(prompt, completion), by.price)] if prompt + completion else parts
+        yield [*parts, ChargedPart("", Amount(prompt, completion), by.price)] if prompt + completion else parts

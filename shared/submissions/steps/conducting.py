@@ -47,7 +47,7 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FinalAnswer:
     """The end: the job's canonical result, without usage; `beside`: what else the result says of its usage."""
 
     body: dict[str, Any]
@@ -73,7 +73,7 @@ class Conductor(Protocol):
     def refused(self, asked: Asked) -> Iterable[tuple[str, str]]:
         """Yield what of a request cannot be served, as (path of the field, why)."""
 
-    def next_step(self, asked: Asked, finished: Sequence[Finished]) -> Step | Answer | Failure:
+    def next_step(self, asked: Asked, finished: Sequence[Finished]) -> Step | FinalAnswer | Failure:
         """The step after these, or the end."""
 
     def counted(self, asked: Asked, step: Step, usage: Usage) -> Usage:

@@ -17,7 +17,7 @@ COURSE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class StepCourse:
     """How a job of several calls goes."""
 
     conductor: str
@@ -31,7 +31,7 @@ class Course:
         return self.roles.get(role) or own
 
 
-def with_course(offers: Sequence[Offer], course: Course) -> list[Offer]:
+def with_course(offers: Sequence[Offer], course: StepCourse) -> list[Offer]:
     """The same offers, the first with the course."""
     first, *rest = offers
     roles = {role: [_short(one) for one in served] for role, served in course.roles.items()}
@@ -42,13 +42,13 @@ def _short(offer: Offer) -> dict[str, Any]:
     return {name: value for name, value in asdict(offer).items() if value is not None}
 
 
-def course_of(offers: Sequence[Offer]) -> Course | None:
+def course_of(offers: Sequence[Offer]) -> StepCourse | None:
     """The course that a job's offers have; None: it takes one call. KeyError, TypeError: it cannot be read."""
     kept = offers[0].course if offers else None
     if kept is None:
         return None
     roles = {role: [read_offer(one) for one in served] for role, served in kept["roles"].items()}
-    return Course(kept["conductor"], roles, kept.get("defaults") or {}, kept["first"])
+    return StepCourse(kept["conductor"], roles, kept.get("defaults") or {}, kept["first"])
 
 
 def has_course(offer: int) -> bool:

@@ -17,7 +17,7 @@ from shared.submissions import token_estimates
 from shared.submissions.job_types import JobType
 from shared.submissions.schemas import Usage
 from shared.submissions.steps import grounding, json_answers, pictures
-from shared.submissions.steps.conducting import Answer, Asked, Failure, Finished, Step
+from shared.submissions.steps.conducting import Asked, Failure, FinalAnswer, Finished, Step
 
 #: The limit on an answer of which none is asked for.
 USUAL_LIMIT: Final = 6144
@@ -61,7 +61,7 @@ class Euqai:
         if asked.request.get(grounding.FIELD):
             yield from grounding.refused(asked.request)
 
-    def next_step(self, asked: Asked, finished: Sequence[Finished]) -> Step | Answer | Failure:
+    def next_step(self, asked: Asked, finished: Sequence[Finished]) -> Step | FinalAnswer | Failure:
         """Conductor, specialist, repair: each where it is needed."""
         by = {one.name: one for one in finished}
         if "image" in by:
@@ -145,7 +145,7 @@ def _told(asked: Asked, by: Mapping[str, Finished]) -> dict[str, Any]:
     return grounding.answered(request, by["text"].body, by["search"].body) if "search" in by else request
 
 
-def _answered(asked: Asked, by: Mapping[str, Finished], finished: Sequence[Finished]) -> Step | Answer | Failure:
+def _answered(asked: Asked, by: Mapping[str, Finished], finished: Sequence[Finished]) -> Step | FinalAnswer | Failure:
     """The end, or where that had to be JSON and is not, its repair."""
     last = by.get("answer") or by["text"]
     if "search" in by:
@@ -184,7 +184,7 @@ def _content(finished: Finished) -> str | None:
     return content
 
 
-def _whole(asked: Asked, last: Finished, finished: Sequence[Finished]) -> Answer | None:
+def _whole(asked: Asked, last: Finished, finished: Sequence[Finished]) -> FinalAnswer | None:
     """The answer that a step gave; None when it had to be JSON and is not."""
     choice = dict(last.body["choices"][0])
     message = dict(choice["message"])
@@ -194,7 +194,7 @@ def _whole(asked: Asked, last: Finished, finished: Sequence[Finished]) -> Answer
             return None
         message["content"] = content
     body = {**last.body, "model": asked.model, "choices": [{**choice, "message": message}]}
-    return Answer(body, _details(asked, finished))
+    return FinalAnswer(body, _details(asked, finished))
 
 
 def _repair(asked: Asked, by: Mapping[str, Finished], last: Finished) -> Step:
@@ -211,7 +211,7 @@ def _not_json(asked: Asked, last: Finished) -> Failure:
     return Failure(UpstreamError("the model did not return a valid JSON object, twice", reason="invalid_json"))
 
 
-def _picture(asked: Asked, by: Mapping[str, Finished], finished: Sequence[Finished]) -> Answer | Failure:
+def _picture(asked: Asked, by: Mapping[str, Finished], finished: Sequence[Finished]) -> FinalAnswer | Failure:
     made = by["image"].body
     message = pictures.message(made, _wanted_picture(by.get("conductor")) or "")
     if message is None:
@@ -219,7 +219,7 @@ def _picture(asked: Asked, by: Mapping[str, Finished], finished: Sequence[Finish
     head = by["conductor"].body
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     body = {**head, "created": made["created"], "model": asked.model, "choices": [choice]}
-    return Answer(body, _details(asked, finished))
+    return FinalAnswer(body, _details(asked, finished))
 
 
 def _details(asked: Asked, finished: Iterable[Finished]) -> dict[str, Any]:

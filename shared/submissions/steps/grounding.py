@@ -14,13 +14,13 @@ from typing import Any, Final
 import orjson
 
 from shared.errors import UpstreamError
-from shared.money.pricing import Amount, Overheads, Price
+from shared.money.pricing import Amount, Overheads, UnitPrices
 from shared.submissions import extras
 from shared.submissions.charging import USED
 from shared.submissions.job_types import JobType
 from shared.submissions.requests import Message
 from shared.submissions.schemas import Usage
-from shared.submissions.steps.conducting import Answer, Asked, Failure, Finished, Step
+from shared.submissions.steps.conducting import Asked, Failure, FinalAnswer, Finished, Step
 
 #: The field of a request that asks for it.
 FIELD: Final = "grounding"
@@ -62,13 +62,13 @@ class Grounding:
             yield "n", f"must be 1 with {FIELD}"
         yield from refused(asked.request)
 
-    def next_step(self, asked: Asked, finished: Sequence[Finished]) -> Step | Answer | Failure:
+    def next_step(self, asked: Asked, finished: Sequence[Finished]) -> Step | FinalAnswer | Failure:
         """Ask; search, if the model wants it; answer."""
         by = {one.name: one for one in finished}
         if not by:
             return Step("ask", "chat.completion", offered(asked.request))
         if not (wanted := search(asked.request, by["ask"].body)):
-            return Answer(dict(by["ask"].body))
+            return FinalAnswer(dict(by["ask"].body))
         if "search" not in by:
             return wanted
         found = by["search"].body
@@ -76,7 +76,7 @@ class Grounding:
             told = answered(asked.request, by["ask"].body, found)
             return Step("answer", "chat.completion", told, visible=True)
         body = cited(asked.request, by["answer"].body, found)
-        return Answer(body) if body else NO_ANSWER
+        return FinalAnswer(body) if body else NO_ANSWER
 
     def counted(self, asked: Asked, step: Step, usage: Usage) -> Usage:
         """What the provider reported; of a search that found something, its tokens."""
@@ -113,7 +113,7 @@ def charged(usage: Usage) -> Usage:
     return Usage(**{**_NOTHING, "prompt_tokens": TOKENS if usage.prompt_tokens else 0})
 
 
-def price_of(step: str, price: Price) -> Price:
+def price_of(step: str, price: UnitPrices) -> UnitPrices:
     """The price of a job's step: a search is no request of the model, whose price of one does not count."""
     return replace(price, request=0) if step == STEP else price
 

@@ -15,7 +15,7 @@ from workers.providers import ProviderCall
 from workers.providers.anthropic.hints import Hints
 from workers.providers.anthropic.models import Traits, traits
 from workers.providers.anthropic.schema import enforceable
-from workers.providers.anthropic.thinking import Thinking, thinking
+from workers.providers.anthropic.thinking import SentThinking, thinking
 from workers.providers.anthropic.turns import Conversation, conversation
 
 Body = dict[str, Any]
@@ -83,7 +83,7 @@ def _given(request: Mapping[str, Any], sending: Sending, omit: frozenset[str]) -
     return given
 
 
-def _thought(given: Body, model: Traits, limit: int, talk: Conversation, choice: Body) -> Thinking:
+def _thought(given: Body, model: Traits, limit: int, talk: Conversation, choice: Body) -> SentThinking:
     forced = choice.get("tool_choice", {}).get("type") in ("any", "tool")
     stuck = model.style == "budget" and talk.thoughtless_call
     return thinking(given, model, limit, may_begin=not (forced or stuck))
@@ -161,7 +161,7 @@ def _sampling(given: Body, sending: Sending) -> Body:
     return body
 
 
-def _output(given: Body, thought: Thinking) -> Body:
+def _output(given: Body, thought: SentThinking) -> Body:
     config: Body = {}
     if thought.effort:
         config["effort"] = thought.effort
@@ -171,7 +171,7 @@ def _output(given: Body, thought: Thinking) -> Body:
     return {"output_config": config} if config else {}
 
 
-def _sent(given: Body, body: Body, thought: Thinking, sampled: bool) -> frozenset[str]:
+def _sent(given: Body, body: Body, thought: SentThinking, sampled: bool) -> frozenset[str]:
     """The request's fields that are in the body, or that ask for nothing."""
     names = set(thought.sent)
     if sampled:

@@ -41,19 +41,19 @@ async def stream(
 
     ProviderError, or event_stream.NotStreamed, when there is no whole answer.
     """
-    message = Message(call)
+    message = StreamedMessage(call)
     await follow(message, client, url, headers, body, exchange, call.on_whole)
     return message.whole()
 
 
 def of_events(call: ProviderCall, given: Iterable[ServerSentEvent]) -> tuple[dict[str, Any], Usage]:
     """The answer and its usage, of a stream that was read whole before."""
-    message = Message(call)
+    message = StreamedMessage(call)
     take_all(message, given)
     return message.whole()
 
 
-class Message:
+class StreamedMessage:
     """Puts the events of one answer together; the call's sink gets what is visible of them."""
 
     def __init__(self, call: ProviderCall) -> None:

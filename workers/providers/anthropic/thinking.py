@@ -24,7 +24,7 @@ _HIDDEN: Final = {"display": "omitted"}
 
 
 @dataclass(slots=True)
-class Thinking:
+class SentThinking:
     """What is sent of it: fields of the body, an effort, and the names of the request's fields that are in them."""
 
     fields: dict[str, Any] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Thinking:
         return self.fields.get("thinking", {}).get("type") in ("enabled", "adaptive")
 
 
-def thinking(given: Mapping[str, Any], traits: Traits, limit: int, *, may_begin: bool) -> Thinking:
+def thinking(given: Mapping[str, Any], traits: Traits, limit: int, *, may_begin: bool) -> SentThinking:
     """What a request's `thinking`, `reasoning_effort` and `reasoning` are in a body of at most `limit` tokens.
 
     `thinking` is the provider's own and goes first. Without `may_begin` the model cannot be asked to think now: a tool
@@ -46,32 +46,34 @@ def thinking(given: Mapping[str, Any], traits: Traits, limit: int, *, may_begin:
     word, budget, name = _asked(given)
     if own := given.get("thinking"):
         effort = _EFFORTS.get(word or "") if traits.style == "effort" else None
-        return Thinking({"thinking": own}, effort, frozenset({"thinking", name} if effort and name else {"thinking"}))
+        return SentThinking(
+            {"thinking": own}, effort, frozenset({"thinking", name} if effort and name else {"thinking"})
+        )
     if name is None or traits.style == "none":
-        return Thinking()
+        return SentThinking()
     sent, hidden = frozenset({name}), (given.get("reasoning") or {}).get("exclude") is True
     if word == "none":
         return _off(traits, sent)
     if word not in _EFFORTS and budget is None:
-        return Thinking()
+        return SentThinking()
     if traits.style == "effort":
         effort = _EFFORTS.get(word or "")
         fields = {"thinking": {"type": "adaptive", **(_HIDDEN if hidden else _SHOWN)}} if may_begin else {}
-        return Thinking(fields, effort, sent) if fields or effort else Thinking()
+        return SentThinking(fields, effort, sent) if fields or effort else SentThinking()
     tokens = min(max(budget or limit * _SHARES[word or _USUAL_EFFORT] // 100, LEAST_BUDGET), limit - 1)
     if tokens < LEAST_BUDGET or not may_begin:
-        return Thinking()
+        return SentThinking()
     budgeted = {"type": "enabled", "budget_tokens": tokens, **(_HIDDEN if hidden else {})}
-    return Thinking({"thinking": budgeted}, None, sent)
+    return SentThinking({"thinking": budgeted}, None, sent)
 
 
-def _off(traits: Traits, sent: frozenset[str]) -> Thinking:
+def _off(traits: Traits, sent: frozenset[str]) -> SentThinking:
     """No thoughts, or as few as the model can have; one with a budget has none unless it is asked."""
     if traits.style == "budget":
-        return Thinking(sent=sent)
+        return SentThinking(sent=sent)
     if traits.off is None:
-        return Thinking({}, "low", sent)
-    return Thinking({"thinking": {"type": traits.off}}, None, sent)
+        return SentThinking({}, "low", sent)
+    return SentThinking({"thinking": {"type": traits.off}}, None, sent)
 
 
 def _asked(given: Mapping[str, Any]) -> tuple[str | None, int | None, str | None]:

@@ -17,7 +17,7 @@ from workers.answers.reading import loads
 from workers.answers.shape import lacking, wrong
 from workers.providers import ProviderAnswer, ProviderCall
 from workers.providers.google import embeddings, images, stream, usage
-from workers.providers.google.answers import Reader
+from workers.providers.google.answers import CandidateReader
 from workers.providers.google.generations import resource
 from workers.providers.google.request import ignored, payload
 from workers.providers.openai import answers as canonical
@@ -125,7 +125,7 @@ def _read(call: ProviderCall, content: bytes, exchange: Exchange) -> Result:
 
 def _whole(call: ProviderCall, body: Body, headers: Mapping[str, str]) -> Result:
     choices = []
-    found = sorted(Reader().choices(body), key=lambda one: int(one["index"]))
+    found = sorted(CandidateReader().choices(body), key=lambda one: int(one["index"]))
     for given in found[: canonical.wanted(call)]:
         made = canonical.choice(call, given["index"])
         made.take_whole(given["delta"])

@@ -46,7 +46,7 @@ _MALFORMED: Final = frozenset(
 _NOT_YET: Final = frozenset({"", "FINISH_REASON_UNSPECIFIED"})
 
 
-class Reader:
+class CandidateReader:
     """Reads the candidates of one answer, chunk after chunk."""
 
     def __init__(self) -> None:

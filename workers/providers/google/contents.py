@@ -43,7 +43,7 @@ _RESOLUTIONS: Final = {
 }
 
 
-class Conversation:
+class GeminiContents:
     """The contents in the making; `signatures` are those that the caller gave back."""
 
     def __init__(self, generation: Generation, signatures: Signatures) -> None:

@@ -12,7 +12,7 @@ from shared.submissions.schemas import NULLS, UNASKED
 from shared.submissions.sending import Sending
 from workers.providers import ProviderCall
 from workers.providers.google import thinking
-from workers.providers.google.contents import Conversation
+from workers.providers.google.contents import GeminiContents
 from workers.providers.google.generations import Generation, generation
 from workers.providers.google.signatures import NAMES as SIGNATURES
 from workers.providers.google.signatures import Signatures
@@ -58,7 +58,7 @@ def composed(call: ProviderCall, sending: Sending) -> Body:
     """The body in Gemini's words."""
     given = chosen(call, sending)
     kind = generation(call.offer.upstream)
-    talk = Conversation(kind, Signatures(call.request.get(extras.KEY) or {}, sending.takes))
+    talk = GeminiContents(kind, Signatures(call.request.get(extras.KEY) or {}, sending.takes))
     for at, message in enumerate(given["messages"]):
         talk.add(at, message)
     body: Body = talk.shown()

@@ -15,7 +15,7 @@ from workers.answers.reading import loads
 from workers.answers.shape import lacking
 from workers.providers import ProviderCall
 from workers.providers.google import usage
-from workers.providers.google.answers import Reader
+from workers.providers.google.answers import CandidateReader
 from workers.providers.openai import failure
 from workers.providers.openai.stream import Gathering, StreamedAnswer
 from workers.upstream.event_stream import ServerSentEvent, follow
@@ -28,7 +28,7 @@ class Chunks:
 
     def __init__(self, call: ProviderCall, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._reader = Reader()
+        self._reader = CandidateReader()
         self._usage: Usage | None = None
         self._gathering = Gathering(call)
         #: Nothing says that the stream is over.

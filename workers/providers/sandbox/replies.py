@@ -14,7 +14,7 @@ CHARACTERS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class SandboxReply:
     """The message of a choice, why it ended, and its tokens."""
 
     message: dict[str, Any]
@@ -22,23 +22,23 @@ class Turn:
     tokens: int
 
 
-def answer(request: Mapping[str, Any], limit: int, digest: str) -> Turn:
+def answer(request: Mapping[str, Any], limit: int, digest: str) -> SandboxReply:
     """The same turn for the same request; `limit`, in tokens, cuts what is no call; a word is one."""
     if (tool := _tool(request)) is not None:
         return _call(tool, limit, digest)
     last = str(request["messages"][-1].get("content")) if request["messages"] else ""
     if (verdict := conducted.verdict(last)) is not None:
-        return Turn(_message(verdict), "stop", -(-len(verdict) // CHARACTERS))
+        return SandboxReply(_message(verdict), "stop", -(-len(verdict) // CHARACTERS))
     wanted = request.get("response_format") or {"type": "text"}
     if wanted["type"] != "text":
         schema = wanted.get("json_schema", {}).get("schema")
         content = _invented(schema) if schema else orjson.dumps({"answer": digest[:8]}).decode()
         tokens = -(-len(content) // CHARACTERS)
         finish = "length" if limit < tokens else "stop"
-        return Turn(_message(content[: limit * CHARACTERS]), finish, min(limit, tokens))
+        return SandboxReply(_message(content[: limit * CHARACTERS]), finish, min(limit, tokens))
     words = f"This is a test answer, number {digest[:8]}.".split()
     finish = "length" if limit < len(words) else "stop"
-    return Turn(_message(" ".join(words[:limit])), finish, min(limit, len(words)))
+    return SandboxReply(_message(" ".join(words[:limit])), finish, min(limit, len(words)))
 
 
 def pieces(content: str) -> list[str]:
@@ -68,11 +68,11 @@ def _message(content: str | None) -> dict[str, Any]:
     return {"role": "assistant", "content": content, "refusal": None}
 
 
-def _call(function: Mapping[str, Any], limit: int, digest: str) -> Turn:
+def _call(function: Mapping[str, Any], limit: int, digest: str) -> SandboxReply:
     arguments = _invented(function.get("parameters") or {"type": "object"})
     called = {"name": function["name"], "arguments": arguments}
     message = _message(None) | {"tool_calls": [{"id": f"call_{digest[:24]}", "type": "function", "function": called}]}
-    return Turn(message, "tool_calls", min(limit, -(-len(arguments) // CHARACTERS)))
+    return SandboxReply(message, "tool_calls", min(limit, -(-len(arguments) // CHARACTERS)))
 
 
 def _tool(request: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -237,7 +237,7 @@ export interface components {
         Charge: {
             /** @description The service tier whose prices apply; null: the standard. */
             service_tier: string | null;
-            /** @description The version of the catalog that the prices are from. */
+            /** @description The version of the catalogue that the prices are from. */
             price_version: string | null;
             /** @description The prices of long context apply to the whole request. */
             long_context: boolean;
@@ -856,7 +856,7 @@ export interface components {
             provider: string | null;
             model: string | null;
             service_tier: string | null;
-            /** @description The version of the catalog that the prices are from. */
+            /** @description The version of the catalogue that the prices are from. */
             price_version: string | null;
             lines: components["schemas"]["HoldLine"][];
         };
@@ -1390,7 +1390,7 @@ export interface components {
             /** @description The cost that was expected when the job was accepted; null: nothing was compared. */
             expected_credits: string | null;
         };
-        /** @description The provider that served the job, and the model id from the catalog. */
+        /** @description The provider that served the job, and the model id from the catalogue. */
         ServedBy: {
             provider: string;
             model: string;

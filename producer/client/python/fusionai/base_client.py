@@ -23,7 +23,7 @@ Timeout = float | httpx2.Timeout | None
 _KEY = "Idempotency-Key"
 
 
-class Manners(BaseClient[Any, Any]):
+class BaseFusionAI(BaseClient[Any, Any]):
     """What both clients do in their own way."""
 
     stream_timeout: Timeout

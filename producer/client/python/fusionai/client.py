@@ -13,7 +13,7 @@ from openai._types import NotGiven, not_given
 
 from fusionai import manners, whereabouts
 from fusionai.answers import check_stream, understood, unreadable
-from fusionai.base_client import Manners, Timeout
+from fusionai.base_client import BaseFusionAI, Timeout
 from fusionai.errors import UnexpectedAnswerError
 from fusionai.resources.credits import AsyncCredits, Credits
 from fusionai.resources.events import AsyncEvents, Events
@@ -24,7 +24,7 @@ from fusionai.resources.usage import AsyncUsageReports, UsageReports
 from fusionai.resources.webhooks import AsyncWebhooks, Webhooks
 
 
-class FusionAI(Manners, OpenAI):
+class FusionAI(BaseFusionAI, OpenAI):
     """One account's view of the API at `base_url`, with /v1."""
 
     def __init__(
@@ -124,7 +124,7 @@ class FusionAI(Manners, OpenAI):
         return Models(self)
 
 
-class AsyncFusionAI(Manners, AsyncOpenAI):
+class AsyncFusionAI(BaseFusionAI, AsyncOpenAI):
     """The same, asynchronously."""
 
     def __init__(

@@ -11,7 +11,7 @@ class Object(BaseModel):
 
 
 class ServedBy(Object):
-    """The provider that served the job, and the model id from the catalog."""
+    """The provider that served the job, and the model id from the catalogue."""
 
     provider: str
     model: str

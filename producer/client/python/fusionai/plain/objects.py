@@ -23,7 +23,7 @@ class List(TypedDict, Generic[T]):
 
 
 class ServedBy(TypedDict):
-    """The provider that served the job, and the model id from the catalog."""
+    """The provider that served the job, and the model id from the catalogue."""
 
     provider: str
     model: str
