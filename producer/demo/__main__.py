@@ -75,7 +75,10 @@ class DemoResult:
 
 
 def batch_lines() -> list[dict[str, Any]]:
-    """300 lines: chat on three providers, embeddings, images; a tenth of the chats meets trouble first."""
+    """300 lines: chat on three providers, embeddings, images; some of the chats meet trouble first.
+
+    A 429 slows all that its model is sent after it: four chats meet one.
+    """
     lines: list[dict[str, Any]] = []
 
     def add(type: str, body: dict[str, Any]) -> None:
@@ -83,7 +86,7 @@ def batch_lines() -> list[dict[str, Any]]:
 
     chat = ("gpt-4", "claude-3-sonnet", "gemini-pro", "gpt-3.5-turbo")
     for number in range(210):
-        trouble = {3: BUSY, 13: BROKEN}.get(number % 20, "quiet hour")
+        trouble = BUSY if number % 60 == 3 else BROKEN if number % 20 == 13 else "quiet hour"
         question = f"Question {number}, asked in a {trouble}: what is {number} times 7?"
         if number == 200:
             question = f"Question {number} is {REFUSED}."
