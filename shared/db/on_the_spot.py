@@ -22,6 +22,8 @@ WAIT_SECONDS, TRIES = 0.001, 6
 #: loop work for 1 ms a call, medians of three: where commits are made to last 4 ms, 495 calls/s on the thread, 349 on
 #: the spot, 496 so; where not, 700, 732 and 732, which took 5.6, 3.3 and 3.5 ms.
 _LONG_SECONDS, _NEWEST, _REST_TIMES, _MOST_REST_SECONDS = 0.004, 1 / 8, 50, 60.0
+#: So many in a row that found others writing are followed by a rest as well: somebody writes most of the time.
+_IN_VAIN = 3
 
 
 class TakesLongerError(Exception):
@@ -42,6 +44,7 @@ class OnTheSpot(threading.local):
     def __init__(self, wanted: bool) -> None:
         self._wanted = wanted
         self._began = self._usual = self._rests_until = 0.0
+        self._in_vain = 0
 
     def may_be_used(self) -> bool:
         """Whether it is likely to be short."""
@@ -52,11 +55,12 @@ class OnTheSpot(threading.local):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.is_here = False
-        if kind is not TakesLongerError:
-            self._note(clock.monotonic())
-
-    def _note(self, now: float) -> None:
+        now = clock.monotonic()
         took = now - self._began
-        self._usual += _NEWEST * (took - self._usual)
-        if self._usual > _LONG_SECONDS:
+        if kind is TakesLongerError:
+            self._in_vain += 1
+        else:
+            self._in_vain = 0
+            self._usual += _NEWEST * (took - self._usual)
+        if self._in_vain >= _IN_VAIN or self._usual > _LONG_SECONDS:
             self._rests_until = now + min(_REST_TIMES * took, _MOST_REST_SECONDS)

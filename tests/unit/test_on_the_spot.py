@@ -77,6 +77,31 @@ def test_one_that_found_others_writing_says_nothing_of_the_disk(monkeypatch: pyt
     assert spot.may_be_used()
 
 
+def test_where_others_write_most_of_the_time_the_loop_does_not_try_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that is read or settled holds the lock again and again: each try in vain keeps the loop waiting."""
+    timed = Timed(monkeypatch)
+
+    def in_vain() -> None:
+        with suppress(TakesLongerError), timed.spot:
+            timed.now += 0.002
+            raise TakesLongerError
+
+    for _ in range(5):
+        in_vain()
+        in_vain()
+        assert timed.spot.may_be_used()
+        timed.take(0.001)
+    in_vain()
+    in_vain()
+    in_vain()
+    assert timed.rests(0.1)
+    in_vain()
+    assert timed.rests(0.1)
+    timed.take(0.001)
+    in_vain()
+    assert timed.spot.may_be_used(), "one that is done ends the row"
+
+
 def test_two_loops_of_one_database_are_on_the_spot_each_for_itself() -> None:
     """One that begins and ends there leaves the other where it is: it goes on waiting for a moment alone."""
     spot, inside, may_end = OnTheSpot(True), threading.Event(), threading.Event()
