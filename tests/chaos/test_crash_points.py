@@ -182,6 +182,12 @@ def failing_receiver(stack: Stack, account: Account, mark: str) -> None:
     stack.submit(account, [chat(f"{mark} {n}") for n in range(10)])
 
 
+def more_than_it_sends(stack: Stack, account: Account, mark: str) -> None:
+    """Of what a worker has settled, it takes no more to send than it has room for: it rings for the rest."""
+    stack.inbox.answer = lambda *_: Answer(delay_seconds=1.0)
+    stack.submit(account, [chat(f"{mark} {n}", max_tokens=16) for n in range(300)])
+
+
 def overdue_in_the_queue(stack: Stack, account: Account, mark: str) -> None:
     stack.take_down("worker")
     stack.restart("web", JOB_EXPIRES_SECONDS="1")
@@ -233,7 +239,7 @@ CASES = (
     Case("accept.after_commit", "web", one_job),
     Case("wake.after_publish", "web", one_job),
     Case("wake.after_publish", "sweeper", jobs_of_all_kinds),
-    Case("wake.after_publish", "worker", one_job),
+    Case("wake.after_publish", "worker", more_than_it_sends),
     Case("defer.after_end", "sweeper", jobs_of_all_kinds),
     Case("feed.after_mark", "sweeper", jobs_of_all_kinds),
     Case("feed.after_publish", "sweeper", jobs_of_all_kinds),
