@@ -137,7 +137,7 @@ def show_entity(database: Database, output: Output, type: str, id: str, account:
 @operator_option
 @operator_command
 def delete_entity(database: Database, output: Output, type: str, id: str, account: str | None, shared: bool) -> None:
-    """Delete an entity; jobs that were linked to it keep what they were sent."""
+    """Delete an entity. Jobs that were linked to it keep what they were sent."""
     owner = database.read_sync(_owner, account, shared)
     what = action("entities.delete")
 

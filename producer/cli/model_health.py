@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from producer.cli import offer_statistics
+from producer.cli import offer_statistics, operator_pauses
 from producer.stack.state import StateDirectory
 from shared import redis_clients
 from shared.providers import states, statistics_watch
@@ -24,8 +24,12 @@ _Paused = Mapping[tuple[str, str | None], ProviderState]
 def add(models: Iterable[dict[str, Any]]) -> None:
     """Add `state` and `statistics` to each of these models, where there is a Redis of ours to read."""
     if (found := known()) is not None:
+        stopped = operator_pauses.read()
         for one in models:
             one["state"], one["statistics"] = health(one["id"], *found)
+            row = catalogue().models.get(one["id"])
+            if row is not None and (pause := stopped.get(row.provider)):
+                one["state"] = f"paused, by {pause['operator']}: {pause['reason']}"
 
 
 def known() -> tuple[_Paused, Mapping[str, OfferStatistics]] | None:

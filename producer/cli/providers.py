@@ -6,7 +6,7 @@ from typing import Any
 import click
 import redis
 
-from producer.cli import offer_statistics
+from producer.cli import offer_statistics, operator_pauses
 from producer.cli.output import Output, json_option, moment
 from producer.cli.tables import Column
 from producer.stack import provider_keys
@@ -45,9 +45,14 @@ def providers(as_json: bool) -> None:
     """
     output = Output(as_json)
     standings, statistics = _known()
+    stopped = operator_pauses.read()
     known, called = catalogue(), {one.provider for one in standings} | {name.partition("/")[0] for name in statistics}
     shown = [one for name, one in known.providers.items() if name in known.queued or name in called]
-    found = [_described(provider, standings, statistics) for provider in shown if provider.name != SANDBOX]
+    found = [
+        _described(provider, standings, statistics) | {"paused_by_operator": stopped.get(provider.name)}
+        for provider in shown
+        if provider.name != SANDBOX
+    ]
     idle = [name for name, one in known.providers.items() if one not in shown]
 
     def words() -> None:
@@ -132,6 +137,8 @@ def _rows(found: dict[str, Any]) -> list[tuple[object, ...]]:
 
 
 def _words(found: dict[str, Any]) -> str:
+    if stopped := found.get("paused_by_operator"):
+        return f"paused {_hour(stopped['since'])} by {stopped['operator']}: {stopped['reason']}"
     if (paused := found["paused"]) is None:
         return "ok"
     idle = clock.now_seconds() - paused["tried_again_at"] > IDLE_SECONDS

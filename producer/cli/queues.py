@@ -69,7 +69,7 @@ def list_queues(database: Database, output: Output) -> None:
 @operator_option
 @operator_command
 def pause_queue(database: Database, output: Output, provider: str, reason: str) -> None:
-    """Pause a provider: its queued jobs wait, or go on with another offer.
+    """Pause a provider. Its queued jobs wait, or go on with another offer.
 
     Jobs that run go on to their end; deadlines go on, too.
     """
@@ -88,8 +88,10 @@ def pause_queue(database: Database, output: Output, provider: str, reason: str) 
 @operator_command
 def resume_queue(database: Database, output: Output, provider: str) -> None:
     """Resume a paused provider: its jobs go on within a second or two."""
+    was = provider in database.read_sync(pauses.current)
     found = database.write_sync(ops.resume, action(pauses.RESUMED), provider)
-    output.value(found, lambda: output.line(f"{provider} is not paused"))
+    ended = "is resumed: its jobs go on" if was else "was not paused"
+    output.value(found, lambda: output.line(f"{provider} {ended}"))
 
 
 @click.command()

@@ -90,8 +90,9 @@ def submit(
     Each line is an OpenAI batch line, {"custom_id", "method", "url", "body"}, or a job, {"type", "model", …}. A line
     without a custom_id gets line-<n>. FILE may be - for standard input.
 
-    With --wait the answers are written to FILE.out.jsonl and the errors to FILE.errors.jsonl. The same command on the
-    same file continues with the same batch and charges nothing again. Exit status 3 when some lines failed.
+    With --wait the answers of NAME.jsonl are written to NAME.out.jsonl and the errors to NAME.errors.jsonl. The same
+    command on the same file continues with the same batch and charges nothing again. Exit status 3 when some lines
+    failed.
     """
     options: BatchOptions = {"completion_window": window}
     if priority is not None:

@@ -56,7 +56,8 @@ def _found_where(path: str) -> str:
     """What to do about a path that is none. Anthropic's SDK adds `/v1` to its base URL, OpenAI's does not."""
     if path.startswith("/v1/v1/"):
         return "/v1 is there twice, and the base URL has one too many (Anthropic's SDK adds its own)"
-    return "/docs and /openapi.json list the paths that exist"
+    listed = "/docs and /openapi.json list the paths that exist"
+    return f"the console is at /console; {listed}" if path == "/" else listed
 
 
 def _methods(request: Request) -> list[str]:
