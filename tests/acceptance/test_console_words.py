@@ -125,6 +125,11 @@ def test_a_job_of_a_paused_provider_says_so(account: Account, browser: Browser, 
         operator.get("/console/queues")
         operator.post("/console/queues/openai/resume")
     assert account.finished(job)["status"] == "succeeded"
+    call = {"model": "gpt-4", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
+    # Who waits for an answer is refused for a second longer, and so would be who comes after this test.
+    await_condition(
+        lambda: account.live.post("/chat/completions", json=call).is_success, what="calls to be taken again"
+    )
     assert "paused by the operator" not in words(browser, page)
     assert "sold as gpt-4" in words(operator, "/console/queues")
 
