@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 from contextlib import closing
-from typing import Any
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from producer.cli.operator import open_database
-from shared import clock
+from producer.objects.queues import QueuePause
+from producer.operations.queues import pause_object
 from shared.jobs import pauses
 
 
-def read() -> Mapping[str, dict[str, Any]]:
+def read() -> Mapping[str, QueuePause]:
     """By provider since when, by whom and why, where there is a database of ours to read."""
     try:
         with closing(open_database()) as database:
@@ -22,7 +22,4 @@ def read() -> Mapping[str, dict[str, Any]]:
     except SQLAlchemyError:
         click.echo("The database cannot be read: pauses by operators are not known.", err=True)
         return {}
-    return {
-        name: {"since": one.paused_at // clock.MICROS, "operator": one.operator, "reason": one.reason}
-        for name, one in found.items()
-    }
+    return {name: pause_object(one) for name, one in found.items()}

@@ -89,8 +89,7 @@ class Database:
 
     async def write(self, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn(connection, …)` in one write transaction on a thread; its value once it has committed."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._writers, lambda: self.write_sync(fn, *args, **kwargs))
+        return await self.on_writer(lambda: self.write_sync(fn, *args, **kwargs), little=False)
 
     async def write_few(self, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """The same of little (`on_the_spot.is_little`): without a thread where to wake one takes longer."""

@@ -44,6 +44,7 @@ def known(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, tmp_path: 
         connection.sadd(NAMES, name)
     monkeypatch.setattr(settings(), "redis_url", redis_server.url)
     monkeypatch.setattr(settings(), "state_directory", tmp_path)
+    monkeypatch.setattr(settings(), "database_url", f"sqlite:///{tmp_path}/none.sqlite3")
     return connection
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from shared import clock, crash, logs
 from shared.db import Database, is_away
+from shared.db.on_the_spot import is_little
 from shared.jobs import first_leases, leases
 from shared.jobs.leases import Leased
 from shared.queues import lane_of
@@ -22,8 +23,6 @@ LEASE_MOST = 400
 #: While many run, fewer jobs of batches than these wait for more to be leased with them, for so long: a transaction
 #: costs what some fifty jobs in it do.
 LEASE_LEAST, GATHER_SECONDS = 200, 0.05
-#: As many jobs are read, or leased, on the event loop itself.
-AT_ONCE = 8
 #: While so many jobs run here, those of batches wait a moment for each other to be leased, and to be settled.
 MANY = 100
 
@@ -213,7 +212,7 @@ class Leasing:
 
 
 def _are_few(taken: Mapping[str, Sequence[str]]) -> bool:
-    return sum(map(len, taken.values())) <= AT_ONCE
+    return is_little(sum(map(len, taken.values())), ())
 
 
 def _lease(
