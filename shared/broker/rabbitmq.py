@@ -7,10 +7,9 @@ TLS knows nothing of a private authority, nor, without options, of the name that
 import logging
 import random
 import ssl
-from contextlib import suppress
 from typing import Any
 
-from amqp.exceptions import AMQPError, NotFound, PreconditionFailed
+from amqp.exceptions import NotFound, PreconditionFailed
 from amqp.transport import SSLTransport, TCPTransport
 from kombu.entity import Queue
 from kombu.transport import TRANSPORT_ALIASES, pyamqp
@@ -88,7 +87,7 @@ class TlsTransport(pyamqp.SSLTransport):
     Connection = RabbitConnection
 
 
-#: Queues that this process's consumer could not have: of one that is not replicated, its node is away.
+#: Queues that this process's consumer does not have: it was deleted, or, if it is not replicated, its node is away.
 unavailable: set[str] = set()
 
 _Queue: Any = Queue
@@ -118,8 +117,7 @@ class QuorumQueue(_Queue):  # type: ignore[misc]
                 log.warning("RabbitMQ's queue %s cannot be used, its jobs are polled (%s)", self.name, error.reply_text)
             return None
         finally:
-            with suppress(AMQPError, OSError):
-                spare.close()
+            spare.close()
         unavailable.discard(self.name)
         return declared
 
@@ -127,9 +125,20 @@ class QuorumQueue(_Queue):  # type: ignore[misc]
         """Bind it, if it can be had; Celery wants it bound to its own exchange."""
         return None if self.name in unavailable else super().queue_bind(nowait, channel)
 
-    def consume(self, *args: Any, **options: Any) -> Any:
-        """Consume it, if it can be had."""
-        return None if self.name in unavailable else super().consume(*args, **options)
+    def consume(self, consumer_tag: str = "", callback: Any = None, **options: Any) -> Any:
+        """Consume it, if it can be had. Its end is noted: as an exception it may come where Celery passes over it.
+
+        A refusal closes the channel, which then has no consumer at all, so it is waited for here.
+        """
+        if self.name in unavailable:
+            return None
+        options |= {"nowait": False, "on_cancel": self._on_cancel}
+        return super().consume(consumer_tag, callback, **options)
+
+    def _on_cancel(self, consumer_tag: str) -> None:
+        if self.name not in unavailable:
+            unavailable.add(self.name)
+            log.warning("RabbitMQ's queue %s was deleted, or its node is away: its jobs are polled", self.name)
 
     def _declare(self, nowait: bool, passive: bool, channel: Any) -> Any:
         try:

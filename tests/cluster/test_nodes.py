@@ -148,6 +148,18 @@ def test_a_queue_with_other_properties_is_named_and_made_anew_when_it_is_deleted
     at_rest(stack)
 
 
+def test_queues_may_be_deleted_one_after_the_other(servers: Cluster, stack: Stack, account: Account) -> None:
+    """While workers come back to the first: RabbitMQ then loses a consumer of the next, and tells it nothing."""
+    with Callers(stack, account) as callers, servers.rabbit.connect() as connection:
+        channel = connection.channel()
+        for name in ("anthropic.realtime", "webhooks", "openai.batch", "google.realtime", "maintenance"):
+            channel.queue_delete(name)
+            callers.go_on(3)
+        consumed(servers, stack)
+        callers.go_on(5)
+    at_rest(stack)
+
+
 # -- what they are made of ----------------------------------------------------------------------------------------
 
 

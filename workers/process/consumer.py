@@ -1,15 +1,20 @@
 """Which queues this process's Celery consumer takes from: those for which it has free slots."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from shared import clock
 from shared.broker import rabbitmq
+from shared.settings import settings
 
 log = logging.getLogger(__name__)
 
 #: Between two tries to consume queues that could not be had, in seconds.
 AGAIN_SECONDS = 5.0
+#: Between two queues of RabbitMQ that are consumed anew, in turn, in seconds.
+RENEW_SECONDS = 2.0
 
 
 class Consumer:
@@ -17,12 +22,17 @@ class Consumer:
 
     Calls reach that thread in any order, so none says what to change: each brings a queue to the state that is wanted
     by then. `reconcile` does so for all, should one have been lost.
+
+    RabbitMQ may lose a consumer, and tell nobody: where a queue is deleted while others come to consume it. So each is
+    made anew from time to time.
     """
 
     def __init__(self) -> None:
         self._celery: Any = None
         self._wanted: dict[str, bool] = {}
-        self._again_at = 0.0
+        self._again_at = self._renew_at = 0.0
+        self._renewed = 0
+        self._renews = rabbitmq.is_rabbitmq(settings().broker_url)
 
     def ready(self, celery_consumer: Any) -> None:
         """Celery's consumer is there."""
@@ -36,36 +46,52 @@ class Consumer:
 
     def reconcile(self) -> None:
         """See that every queue is as it is wanted; from any thread."""
-        if self._celery is not None and (self._wanted or rabbitmq.unavailable):
+        if self._celery is not None and (self._wanted or self._renews):
             self._celery.call_soon(self._switch_all)
 
     def _switch_all(self) -> None:
         for queue in list(self._wanted):
             self._switch(queue)
-        if rabbitmq.unavailable and clock.monotonic() > self._again_at and self._celery.task_consumer is not None:
-            self._again_at = clock.monotonic() + AGAIN_SECONDS
-            for queue in list(rabbitmq.unavailable):
-                self._try_again(queue)
+        if self._renews and self._celery.task_consumer is not None:
+            for queue in self._due():
+                self._renew(queue)
 
-    def _try_again(self, queue: str) -> None:
-        """Consume a queue that could not be had when this worker connected to the broker."""
+    def _due(self) -> set[str]:
+        """The queues to consume anew: those that could not be had, and the one whose turn it is."""
+        due, now, consumed = set(), clock.monotonic(), list(self._celery.app.amqp.queues.consume_from)
+        if now > self._again_at:
+            self._again_at = now + AGAIN_SECONDS
+            due |= rabbitmq.unavailable.intersection(consumed)
+        if consumed and now > self._renew_at:
+            self._renew_at = now + RENEW_SECONDS
+            self._renewed += 1
+            due.add(consumed[self._renewed % len(consumed)])
+        return due
+
+    def _renew(self, queue: str) -> None:
+        """Consume a queue anew; it is declared where it is gone."""
         consumer = self._celery.task_consumer
-        try:
-            self._celery.app.amqp.queues[queue](consumer.channel).queue_declare()
-            if queue not in rabbitmq.unavailable and consumer.consuming_from(queue):
-                self._celery.cancel_task_queue(queue)
-                self._celery.add_task_queue(queue)
-        except Exception as error:
-            log.warning("could not consume queue %s again: %s", queue, type(error).__name__)
+        with self._told(f"consume queue {queue} anew"):
+            consumer.cancel_by_queue(queue)
+            consumer.add_queue(self._celery.app.amqp.queues[queue])
+            consumer.consume()
 
     def _switch(self, queue: str) -> None:
         on, consumer = self._wanted[queue], self._celery.task_consumer
-        try:
+        with self._told(f"{'start' if on else 'stop'} consuming queue {queue}"):
             if consumer is None or bool(consumer.consuming_from(queue)) == on:
                 return  # none while it connects again, which keeps what was turned off
             if on:
                 self._celery.add_task_queue(queue)
             else:
                 self._celery.cancel_task_queue(queue)
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """What fails is logged. With the broker's own failures Celery connects again: they may be of other queues."""
+        try:
+            yield
         except Exception as error:
-            log.warning("could not %s consuming queue %s: %s", "start" if on else "stop", queue, type(error).__name__)
+            log.warning("could not %s: %s", what, type(error).__name__)
+            if isinstance(error, (*self._celery.connection_errors, *self._celery.channel_errors)):
+                raise
