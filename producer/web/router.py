@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from producer.web.permissions import needed
 from producer.web.rows import Row
@@ -25,11 +26,22 @@ class DocumentedRoute(Route):
     def __init__(self, path: str, methods: set[str], endpoint: Any, name: str, doc: Row | None) -> None:
         super().__init__(path or "/", endpoint, name=name, include_in_schema=doc is not None)
         self.path = path  # empty: the prefix itself, below which it has yet to be mounted
+        #: What every path of it begins with; without a parameter, all that it has.
+        self._begins, parameter, _ = (path or "/").partition("{")
+        self._is_whole = not parameter
         self.methods = methods  # not HEAD as well: it would do all the work of a GET for nothing
         self.doc = doc
         #: The permission that it needs of the key, shown in the document or not.
         self.needs: Permission | None = None
         self.owner: Any = None
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether it answers a request: most do not, which is seen in a tenth of the time of a regular expression."""
+        if scope["type"] == "http" and not scope.get("root_path"):
+            path = scope["path"]
+            if path != self._begins if self._is_whole else not path.startswith(self._begins):
+                return Match.NONE, {}
+        return super().matches(scope)
 
     def under(self, prefix: str, *, shown: bool = True, owner: Any = None) -> "DocumentedRoute":
         """The same route below a prefix."""

@@ -7,8 +7,10 @@ that are to wait or expire, and workers that are asked for events of each task.
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+import orjson
 from celery.worker import state, strategy
 
 from shared import logs
@@ -27,7 +29,7 @@ def at_once(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[...,
     def take(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **more: Any) -> Any:
         if body is not None or _is_told_of(consumer) or any(map(message.headers.get, _MORE)):
             return usual(message, body, ack, reject, callbacks, **more)
-        body = message.payload
+        body = _body(message)
         ack(log, consumer.connection_errors)  # before it is run: that it was taken is all that it says
         state.all_total_count[0] += 1
         state.total_count[task.name] += 1
@@ -40,6 +42,14 @@ def at_once(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[...,
             log.error("a message of task %s could not be taken: %s", task.name, logs.trace(error))
 
     return take
+
+
+def _body(message: Any) -> Any:
+    """What a message says: ours is plain JSON, which kombu's registry of formats takes 30 µs to find out."""
+    if message.content_type == "application/json" and message.content_encoding == "utf-8":
+        with suppress(orjson.JSONDecodeError):
+            return orjson.loads(message.body)
+    return message.payload
 
 
 def _is_told_of(consumer: Any) -> bool:
