@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -16,8 +15,8 @@ from producer.admission import audited, cached_answers, idempotency
 from producer.admission.cached_answers import CacheUse, Hit
 from producer.admission.idempotency import Claim, Kept
 from producer.admission.prepared import Accepted, PreparedJobs, shown
+from producer.admission.ringing import Ringing
 from shared import clock, crash, db, logs
-from shared.background import BackgroundTasks
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db.batcher import Batcher
@@ -25,7 +24,7 @@ from shared.db.models import job_payloads
 from shared.db.models import jobs as jobs_table
 from shared.db.on_the_spot import is_little
 from shared.errors import IdempotencyMismatch, InsufficientCredits, Unavailable
-from shared.jobs import credit_waits, first_leases, leases
+from shared.jobs import credit_waits, first_leases
 from shared.jobs.credit_waits import Lines
 from shared.jobs.outcomes import TERMINAL
 from shared.jobs.pauses import open_offer
@@ -56,14 +55,11 @@ class Acceptor:
     database: Database
     bell: Bell
     _batcher: Batcher[PreparedJobs, Accepted] = field(init=False)
-    #: Doorbells that ring just now.
-    _rings: set["Future[bool]"] = field(default_factory=set)
-    _unwoken: BackgroundTasks = field(
-        default_factory=lambda: BackgroundTasks(log, "jobs could not be queued, the sweep will queue them: %s")
-    )
+    _ringing: Ringing = field(init=False)
 
     def __post_init__(self) -> None:
         self._batcher = Batcher(self._flush, most=MOST)
+        self._ringing = Ringing(self.database, self.bell)
 
     async def accept(self, prepared: PreparedJobs) -> Accepted:
         """Accept a request's jobs with those sent at the same time; a 402 says what is lacking, and what would do."""
@@ -87,11 +83,7 @@ class Acceptor:
     async def close(self) -> None:
         """Let what was accepted be woken."""
         await self._batcher.drain()
-        if rings := list(self._rings):
-            await asyncio.wait([asyncio.wrap_future(ring) for ring in rings])
-        await asyncio.sleep(0)  # what `_rung` has asked of the event loop is done by then
-        if self._unwoken:
-            await asyncio.wait(list(self._unwoken))
+        await self._ringing.close()
 
     def prepare(
         self,
@@ -148,7 +140,7 @@ class Acceptor:
     def _write_and_ring(
         self, requests: Sequence[PreparedJobs], loop: asyncio.AbstractEventLoop
     ) -> Sequence[Accepted | Exception]:
-        """On the thread that has written them, which is a wait for the event loop sooner; the bell has its own."""
+        """Where they have been written, which is a wait for the event loop sooner: on the loop, or on a thread."""
         outcomes = self._write(requests)
         crash.point("accept.after_commit")
         wake: defaultdict[tuple[str, bool], list[str]] = defaultdict(list)
@@ -158,16 +150,8 @@ class Acceptor:
                     if row["woken_at"] is not None:
                         wake[row["queue"], first_leases.is_given(row)].append(row["id"])
         for (queue, first), ids in wake.items():
-            ring = self.bell.ring(queue, ids, first=first)
-            self._rings.add(ring)
-            ring.add_done_callback(partial(self._rung, loop, ids))
+            self._ringing.ring(loop, queue, ids, first=first)
         return outcomes
-
-    def _rung(self, loop: asyncio.AbstractEventLoop, ids: list[str], ring: "Future[bool]") -> None:
-        """On the bell's thread."""
-        if not ring.result():
-            loop.call_soon_threadsafe(lambda: self._unwoken.start(self.database.write(leases.unwake, ids)))
-        self._rings.discard(ring)
 
     def _write(self, requests: Sequence[PreparedJobs]) -> Sequence[Accepted | Exception]:
         """One transaction; again when another process has just stored one of the same idempotency keys."""

@@ -55,7 +55,7 @@ class Bell:
     first_leases = False
 
     def __init__(self, celery: Celery | None = None) -> None:
-        self._app = celery or _app()
+        self.app = celery or _app()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bell")
         self._depths: dict[str, tuple[int, float]] = {}
         self._down_until = 0.0
@@ -101,16 +101,30 @@ class Bell:
             self.depth(queue)
         return depth < FULL_MESSAGES
 
+    def would_ring(self, queue: str) -> bool:
+        """Whether a queue is rung just now, as far as this process knows: it is not paused, the broker is not away.
+
+        A queue of a provider that this process does not know is another version's to ring.
+        """
+        return not self.is_paused(queue) and clock.monotonic() >= self._down_until and queue in self.app.amqp.queues
+
+    def answered(self, queue: str, depth: int) -> None:
+        """The broker took a message that was not sent by this bell's thread; so many are in the queue."""
+        self._depths[queue] = (depth, clock.monotonic())
+        self._find()
+
+    def on_thread(self, work: Callable[[], T]) -> "Future[T]":
+        """Do something else that waits for the broker."""
+        return self._thread.submit(work)
+
     def close(self) -> None:
         """Publish what was asked for, then stop."""
         self._thread.shutdown(wait=True)
 
     def _publish(self, queue: str, ids: list[str], first: bool) -> bool:
         task = TASKS.get(queue, OFFER)
-        if self.is_paused(queue):
+        if not self.would_ring(queue):
             return False
-        if clock.monotonic() < self._down_until or queue not in self._app.amqp.queues:
-            return False  # a queue of a provider that this process does not know is another version's to ring
         try:
             self._ask(partial(self._send, task, queue, ids, first))
         except NotFound:  # of a queue that is not replicated, its node is away
@@ -124,7 +138,7 @@ class Bell:
 
     def _send(self, task: str, queue: str, ids: list[str], first: bool, producer: Any) -> None:
         for start in range(0, len(ids), CHUNK):
-            doorbells.publish(self._app, producer, task, queue, ids[start : start + CHUNK], first=first)
+            doorbells.publish(self.app, producer, task, queue, ids[start : start + CHUNK], first=first)
         self._count(producer, queue, -(-len(ids) // CHUNK))
 
     def _check(self) -> bool:
@@ -204,7 +218,7 @@ class Bell:
             return work(producer)
 
     def _producer(self) -> Any:
-        return self._app.producer_pool.acquire(block=True, timeout=PUBLISH_DEADLINE_SECONDS)
+        return self.app.producer_pool.acquire(block=True, timeout=PUBLISH_DEADLINE_SECONDS)
 
 
 def _app() -> Celery:

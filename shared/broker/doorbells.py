@@ -31,14 +31,10 @@ def publish(app: Celery, producer: Any, task: str, queue: str, ids: Sequence[str
 
     `first`: it says that it is the first lease of these jobs, which earlier versions pass over.
     """
-    id, args = uuid(), (queue, list(ids))
-    shown = repr(args)
-    made, embedded = _made_once(app, task)
-    given = {"id": id, "root_id": id, "argsrepr": shown if len(shown) <= SHOWN else saferepr(args, SHOWN)}
-    headers, body = {**made, **given}, (args, {FIRST: True} if first else {}, embedded)
     if isinstance(producer.channel, Channel):
-        producer.channel.put(queue, _enveloped(queue, id, headers, body))
+        producer.channel.put(queue, enveloped(app, task, queue, ids, first=first))
         return
+    id, headers, body = _parts(app, task, queue, ids, first)
     producer.publish(
         body,
         exchange="",
@@ -50,6 +46,22 @@ def publish(app: Celery, producer: Any, task: str, queue: str, ids: Sequence[str
         delivery_mode="persistent",
         retry=False,
     )
+
+
+def enveloped(app: Celery, task: str, queue: str, ids: Sequence[str], *, first: bool = False) -> bytes:
+    """The same message as it stands in Redis, in the list that is called as the queue."""
+    return _enveloped(queue, *_parts(app, task, queue, ids, first))
+
+
+def _parts(
+    app: Celery, task: str, queue: str, ids: Sequence[str], first: bool
+) -> tuple[str, Mapping[str, Any], Sequence[Any]]:
+    """A message's id, headers and body."""
+    id, args = uuid(), (queue, list(ids))
+    shown = repr(args)
+    made, embedded = _made_once(app, task)
+    given = {"id": id, "root_id": id, "argsrepr": shown if len(shown) <= SHOWN else saferepr(args, SHOWN)}
+    return id, {**made, **given}, (args, {FIRST: True} if first else {}, embedded)
 
 
 @lru_cache(maxsize=16)

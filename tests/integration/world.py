@@ -59,6 +59,9 @@ class RecordedBell(Bell):
             self.first += ids if first else []
         return _done(self.up)
 
+    def would_ring(self, queue: str) -> bool:
+        return False  # but by `ring`
+
     def depth(self, queue: str) -> "Future[int | None]":
         return _done(self.depths.get(queue, 0) if self.up else None)
 

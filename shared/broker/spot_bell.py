@@ -1,0 +1,148 @@
+"""A doorbell rung on the event loop's own thread: what is sent fits into the socket, and its answer is read later.
+
+The bell's own thread has to be woken, and then to wait for the interpreter: measured with sixteen synchronous callers
+2 ms pass between the commit of their jobs and the message. So few and short messages are under way here at any time
+that the socket takes each at once, also while Redis does nothing. What is not answered in time, or refused, is rung
+again by the bell's thread, which waits for Redis as long as need be.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import redis
+
+from shared import clock, crash, redis_clients
+from shared.broker import doorbells
+from shared.broker.bell import Bell
+from shared.broker.transport import CONNECT_SECONDS
+from shared.queues import OFFER
+from shared.settings import settings
+
+log = logging.getLogger(__name__)
+
+#: Messages whose answers have not come, and the ids of one: together less than a socket's buffer, some 40 KB.
+MOST_UNANSWERED: Final = 8
+MOST_IDS: Final = 32
+#: How long an answer may take, in seconds; and of what has begun to come, its rest.
+ANSWER_SECONDS: Final = 0.5
+REST_SECONDS: Final = 0.02
+#: Between two tries to connect, in seconds.
+CONNECT_AGAIN_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    queue: str
+    ids: Sequence[str]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    """A connection, which lasts as long as its client."""
+
+    client: redis.Redis
+    connection: Any
+
+
+class SpotBell:
+    """Of one event loop, at a broker that is a Redis without TLS. `again`: rings on a thread for what was lost here."""
+
+    def __init__(self, bell: Bell, again: Callable[[str, Sequence[str]], None]) -> None:
+        self._bell = bell
+        self._again = again
+        self._wanted = settings().broker_url.startswith("redis://")
+        self._connected: _Connected | None = None
+        self._connecting: Future[_Connected | None] | None = None
+        self._connect_at = 0.0
+        self._unanswered: deque[_Sent] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def ring(self, queue: str, ids: Sequence[str], *, first: bool = False) -> bool:
+        """Ring for some jobs; False: that has to be left to the bell's thread."""
+        if not self._wanted or len(ids) > MOST_IDS or not self._bell.would_ring(queue):
+            return False
+        self._read()
+        connected = self._connection()
+        if connected is None or len(self._unanswered) >= MOST_UNANSWERED:
+            return False
+        try:
+            envelope = doorbells.enveloped(self._bell.app, OFFER, queue, ids, first=first)
+            connected.send_packed_command(connected.pack_command("LPUSH", queue, envelope))
+        except (redis.RedisError, OSError) as error:
+            self._unanswered.append(_Sent(queue, ids, clock.monotonic()))  # it may have been sent
+            self._lose(error)
+            return True
+        crash.point("wake.after_publish")
+        self._unanswered.append(_Sent(queue, ids, clock.monotonic()))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._look)
+        return True
+
+    async def close(self) -> None:
+        """Until what was sent is answered, or left to the bell's thread."""
+        until = clock.monotonic() + ANSWER_SECONDS
+        while self._unanswered and clock.monotonic() < until:
+            self._read()
+            await asyncio.sleep(0.001)
+        self._lose(None)
+        self._wanted = False
+
+    def _connection(self) -> Any:
+        """The connection; while there is none, one is made on the bell's thread, for the next time."""
+        if self._connecting is not None and self._connecting.done():
+            self._connected, self._connecting = self._connecting.result(), None
+        if self._connected is None and self._connecting is None and clock.monotonic() > self._connect_at:
+            self._connect_at = clock.monotonic() + CONNECT_AGAIN_SECONDS
+            self._connecting = self._bell.on_thread(_connect)
+        return self._connected.connection if self._connected is not None else None
+
+    def _read(self) -> None:
+        """Read the answers that are there; what else comes is the end of the connection."""
+        try:
+            while self._connected is not None and self._connected.connection.can_read(0):
+                depth = int(self._connected.connection.read_response())
+                if not self._unanswered:
+                    raise redis.ConnectionError("an answer to nothing")
+                self._bell.answered(self._unanswered.popleft().queue, depth)
+        except (redis.RedisError, OSError) as error:
+            self._lose(error)
+
+    def _look(self) -> None:
+        """Whether what was sent first is answered by now."""
+        self._timer = None
+        self._read()
+        if self._unanswered and clock.monotonic() - self._unanswered[0].at >= ANSWER_SECONDS:
+            self._lose(TimeoutError("no answer"))
+        elif self._unanswered:
+            self._timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._look)
+
+    def _lose(self, error: Exception | None) -> None:
+        """Hang up. What is not answered is rung for again, which says nothing of leases: it may have been heard."""
+        if self._connected is not None:
+            with suppress(redis.RedisError, OSError):
+                self._connected.connection.disconnect()
+            self._connected = None
+        if error is not None:
+            log.debug("the broker's connection of the event loop is given up: %s", error)
+        lost = list(self._unanswered)
+        self._unanswered.clear()
+        for sent in lost:
+            self._again(sent.queue, sent.ids)
+
+
+def _connect() -> "_Connected | None":
+    """A connection of its own to the broker; None when there is none."""
+    try:
+        client = redis_clients.connect_sync(settings().broker_url, REST_SECONDS, connect_seconds=CONNECT_SECONDS)
+        connection: Any = client.connection_pool.get_connection()
+        connection.connect()  # which it would otherwise do when it is first used, and wait
+        return _Connected(client, connection)
+    except (redis.RedisError, OSError):
+        return None

@@ -1,0 +1,177 @@
+"""Doorbells that the event loop rings itself, at a real Redis: it never waits, and nothing that it sent is lost."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from functools import wraps
+from typing import Any
+
+import orjson
+import pytest
+import redis
+
+from shared import clock
+from shared.broker import spot_bell
+from shared.broker.app import make_app
+from shared.broker.bell import Bell
+from shared.broker.spot_bell import MOST_IDS, MOST_UNANSWERED, SpotBell
+from shared.settings import settings
+from shared.submissions.catalogue import job_queues
+from tests.servers import RedisServer
+
+QUEUE = job_queues()[0]
+
+
+def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """The test, run in an event loop of its own."""
+
+    @wraps(test)
+    def run(**given: Any) -> None:
+        asyncio.run(test(**given))
+
+    return run
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
+    """One that a test may break."""
+    server = RedisServer().start()
+    monkeypatch.setattr(settings(), "broker_url", server.url)
+    yield server
+    server.send(signal.SIGCONT)
+    server.stop()
+
+
+class Rung:
+    """A bell, the one of the loop, and what the latter has left to the former's thread."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self.bell = Bell(make_app())
+        self.left: list[tuple[str, list[str]]] = []
+        self.spot = SpotBell(self.bell, lambda queue, ids: self.left.append((queue, list(ids))))
+        self.client = redis.from_url(server.url)
+
+    async def connected(self) -> None:
+        """Until it rings by itself: the connection is made on a thread, while that rings."""
+        until = clock.monotonic() + 10
+        while self.spot._connection() is None:
+            assert clock.monotonic() < until
+            await asyncio.sleep(0.01)
+
+    async def await_left(self, count: int) -> None:
+        until = clock.monotonic() + 10
+        while len(self.left) < count:
+            assert clock.monotonic() < until, self.left
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def rung(server: RedisServer, *, connected: bool = True) -> AsyncIterator[Rung]:
+    made = Rung(server)
+    if connected:
+        await made.connected()
+    yield made
+    await made.spot.close()
+    made.bell.close()
+
+
+@in_a_loop
+async def test_it_puts_the_message_that_the_bells_thread_would(server: RedisServer) -> None:
+    async with rung(server) as one:
+        assert one.spot.ring(QUEUE, ["job_1", "job_2"], first=True)
+        assert one.spot.ring(QUEUE, ["job_3"])
+        assert one.bell.ring(QUEUE, ["job_3"]).result()
+        await one.spot.close()
+        first, spot, threads = map(orjson.loads, reversed(one.client.lrange(QUEUE, 0, -1)))
+        assert not one.left
+    for message in (spot, threads):
+        del message["properties"]["correlation_id"], message["properties"]["delivery_tag"]
+        del message["headers"]["id"], message["headers"]["root_id"]
+    assert spot == threads
+    assert first["properties"]["delivery_info"] == {"exchange": "", "routing_key": QUEUE}
+
+
+@in_a_loop
+async def test_the_answers_say_how_long_a_queue_is(server: RedisServer) -> None:
+    """By which producers leave waking to the feeder, as those of the bell's thread do."""
+    async with rung(server) as one:
+        one.client.lpush(QUEUE, *range(40))
+        assert one.bell.has_room(QUEUE) and one.spot.ring(QUEUE, ["job_1"])
+        await one.spot.close()
+        assert not one.bell.has_room(QUEUE)
+
+
+@in_a_loop
+async def test_what_it_cannot_do_is_left_to_the_thread(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with rung(server) as one:
+        assert not one.spot.ring(QUEUE, [f"job_{n}" for n in range(MOST_IDS + 1)])
+        assert not one.spot.ring("later.batch", ["job_1"])
+        one.bell.paused = {QUEUE.partition(".")[0]}
+        assert not one.spot.ring(QUEUE, ["job_1"])
+        assert one.client.llen(QUEUE) == 0 and not one.left
+    for url in ("amqp://127.0.0.1:1//", "rediss://127.0.0.1:1/0"):
+        monkeypatch.setattr(settings(), "broker_url", url)
+        assert not SpotBell(one.bell, lambda *_: None).ring(QUEUE, ["job_1"])
+
+
+@in_a_loop
+async def test_before_it_is_connected_the_thread_rings(server: RedisServer) -> None:
+    async with rung(server, connected=False) as one:
+        assert not one.spot.ring(QUEUE, ["job_1"])
+        await one.connected()
+        assert one.spot.ring(QUEUE, ["job_1"])
+
+
+@in_a_loop
+async def test_a_redis_that_hangs_is_not_waited_for(server: RedisServer) -> None:
+    async with rung(server) as one:
+        server.send(signal.SIGSTOP)
+        sent = 0
+        began = clock.monotonic()
+        while one.spot.ring(QUEUE, [f"job_{sent}_{n:0>30}" for n in range(MOST_IDS)]):
+            sent += 1
+        assert sent == MOST_UNANSWERED and clock.monotonic() - began < spot_bell.ANSWER_SECONDS
+        await one.await_left(MOST_UNANSWERED)
+        assert [len(ids) for _, ids in one.left] == [MOST_IDS] * MOST_UNANSWERED
+        server.send(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("told", [False, True])
+@in_a_loop
+async def test_a_redis_that_ends_and_comes_back(
+    server: RedisServer, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`told`: it had been sent something, of which nobody knows whether it was heard."""
+    monkeypatch.setattr(spot_bell, "CONNECT_AGAIN_SECONDS", 0.0)
+    async with rung(server) as one:
+        if told:
+            server.send(signal.SIGSTOP)
+            assert one.spot.ring(QUEUE, ["job_1"])
+        server.kill()
+        server.start()
+        assert not one.spot.ring(QUEUE, ["job_2"])
+        assert one.left == ([(QUEUE, ["job_1"])] if told else [])
+        await one.connected()
+        assert one.spot.ring(QUEUE, ["job_3"])
+        await one.spot.close()
+        assert one.client.llen(QUEUE) == 1 and len(one.left) == told
+
+
+@in_a_loop
+async def test_what_redis_refuses_is_left_to_the_thread(server: RedisServer) -> None:
+    async with rung(server) as one:
+        one.client.set(QUEUE, "somebody's")
+        assert one.spot.ring(QUEUE, ["job_1"])
+        await one.await_left(1)
+        assert one.left == [(QUEUE, ["job_1"])]
+
+
+@in_a_loop
+async def test_at_its_end_what_is_not_answered_is_left_to_the_thread(server: RedisServer) -> None:
+    async with rung(server) as one:
+        server.send(signal.SIGSTOP)
+        assert one.spot.ring(QUEUE, ["job_1"])
+        await one.spot.close()
+        assert one.left == [(QUEUE, ["job_1"])] and not one.spot.ring(QUEUE, ["job_2"])
+        server.send(signal.SIGCONT)
