@@ -15,7 +15,7 @@ from producer.admission import audited, cached_answers, idempotency
 from producer.admission.cached_answers import CacheUse, Hit
 from producer.admission.idempotency import Claim, Kept
 from producer.admission.prepared import Accepted, PreparedJobs, shown
-from producer.admission.ringing import Ringing
+from producer.admission.waker import Waker
 from shared import clock, crash, db, logs
 from shared.broker.bell import Bell
 from shared.db import Database
@@ -55,11 +55,11 @@ class Acceptor:
     database: Database
     bell: Bell
     _batcher: Batcher[PreparedJobs, Accepted] = field(init=False)
-    _ringing: Ringing = field(init=False)
+    _waker: Waker = field(init=False)
 
     def __post_init__(self) -> None:
         self._batcher = Batcher(self._flush, most=MOST)
-        self._ringing = Ringing(self.database, self.bell)
+        self._waker = Waker(self.database, self.bell)
 
     async def accept(self, prepared: PreparedJobs) -> Accepted:
         """Accept a request's jobs with those sent at the same time; a 402 says what is lacking, and what would do."""
@@ -83,7 +83,7 @@ class Acceptor:
     async def close(self) -> None:
         """Let what was accepted be woken."""
         await self._batcher.drain()
-        await self._ringing.close()
+        await self._waker.close()
 
     def prepare(
         self,
@@ -140,7 +140,7 @@ class Acceptor:
     def _write_and_ring(
         self, requests: Sequence[PreparedJobs], loop: asyncio.AbstractEventLoop
     ) -> Sequence[Accepted | Exception]:
-        """Where they have been written, which is a wait for the event loop sooner: on the loop, or on a thread."""
+        """Write, then ring on the same thread, the event loop's or a writer's, which saves a wait for the loop."""
         outcomes = self._write(requests)
         crash.point("accept.after_commit")
         wake: defaultdict[tuple[str, bool], list[str]] = defaultdict(list)
@@ -150,7 +150,7 @@ class Acceptor:
                     if row["woken_at"] is not None:
                         wake[row["queue"], first_leases.is_given(row)].append(row["id"])
         for (queue, first), ids in wake.items():
-            self._ringing.ring(loop, queue, ids, first=first)
+            self._waker.ring(loop, queue, ids, first=first)
         return outcomes
 
     def _write(self, requests: Sequence[PreparedJobs]) -> Sequence[Accepted | Exception]:

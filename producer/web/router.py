@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from producer.web.permissions import needed
 from producer.web.rows import Row
@@ -25,10 +25,11 @@ class DocumentedRoute(Route):
 
     def __init__(self, path: str, methods: set[str], endpoint: Any, name: str, doc: Row | None) -> None:
         super().__init__(path or "/", endpoint, name=name, include_in_schema=doc is not None)
+        self.app = _answering(endpoint)  # Starlette's looks for handlers of errors once more, as its middleware does
         self.path = path  # empty: the prefix itself, below which it has yet to be mounted
         #: What every path of it begins with; without a parameter, all that it has.
-        self._begins, parameter, _ = (path or "/").partition("{")
-        self._is_whole = not parameter
+        self._prefix, parameter, _ = (path or "/").partition("{")
+        self._is_fixed = not parameter
         self.methods = methods  # not HEAD as well: it would do all the work of a GET for nothing
         self.doc = doc
         #: The permission that it needs of the key, shown in the document or not.
@@ -36,10 +37,11 @@ class DocumentedRoute(Route):
         self.owner: Any = None
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Whether it answers a request: most do not, which is seen in a tenth of the time of a regular expression."""
+        """Whether it answers a request: most do not, which is seen sooner than by a regular expression."""
         if scope["type"] == "http" and not scope.get("root_path"):
             path = scope["path"]
-            if path != self._begins if self._is_whole else not path.startswith(self._begins):
+            possible = path == self._prefix if self._is_fixed else path.startswith(self._prefix)
+            if not possible:
                 return Match.NONE, {}
         return super().matches(scope)
 
@@ -103,3 +105,11 @@ def _of_request(endpoint: Handler, needs: Permission | None) -> Callable[[Reques
         return await endpoint(request, **request.path_params)
 
     return called
+
+
+def _answering(endpoint: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    return app

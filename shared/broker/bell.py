@@ -102,14 +102,14 @@ class Bell:
         return depth < FULL_MESSAGES
 
     def would_ring(self, queue: str) -> bool:
-        """Whether a queue is rung just now, as far as this process knows: it is not paused, the broker is not away.
+        """Whether `ring` would try: the queue is known and not paused, and the broker was not just found away.
 
         A queue of a provider that this process does not know is another version's to ring.
         """
         return not self.is_paused(queue) and clock.monotonic() >= self._down_until and queue in self.app.amqp.queues
 
     def answered(self, queue: str, depth: int) -> None:
-        """The broker took a message that was not sent by this bell's thread; so many are in the queue."""
+        """The broker took a message that this bell's thread did not send; now so many are in the queue."""
         self._depths[queue] = (depth, clock.monotonic())
         self._find()
 

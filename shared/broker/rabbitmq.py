@@ -87,7 +87,7 @@ class TlsTransport(pyamqp.SSLTransport):
     Connection = RabbitConnection
 
 
-#: Queues that this process's consumer does not have: it was deleted, or, if it is not replicated, its node is away.
+#: Queues that this process consumes nothing from: deleted, or not replicated and on a node that is away.
 unavailable: set[str] = set()
 
 _Queue: Any = Queue
@@ -126,9 +126,11 @@ class QuorumQueue(_Queue):  # type: ignore[misc]
         return None if self.name in unavailable else super().queue_bind(nowait, channel)
 
     def consume(self, consumer_tag: str = "", callback: Any = None, **options: Any) -> Any:
-        """Consume it, if it can be had. Its end is noted: as an exception it may come where Celery passes over it.
+        """Consume it, if it can be had.
 
-        A refusal closes the channel, which then has no consumer at all, so it is waited for here.
+        When RabbitMQ ends the consumer, that is noted: as an exception it would be lost in Celery's first reading
+        (`celery.worker.loops._quick_drain`). The answer is waited for, since a refusal closes the channel with all
+        its consumers.
         """
         if self.name in unavailable:
             return None

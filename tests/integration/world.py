@@ -60,7 +60,7 @@ class RecordedBell(Bell):
         return _done(self.up)
 
     def would_ring(self, queue: str) -> bool:
-        return False  # but by `ring`
+        return False  # so that every doorbell goes through `ring`, which records it
 
     def depth(self, queue: str) -> "Future[int | None]":
         return _done(self.depths.get(queue, 0) if self.up else None)

@@ -11,7 +11,7 @@ from shared import clock
 from shared.broker import rabbitmq
 from shared.broker.rabbitmq import QuorumQueue
 from shared.settings import settings
-from workers.process.consumer import AGAIN_SECONDS, RENEW_SECONDS, Consumer
+from workers.process.consumer import AGAIN_SECONDS, RENEW_SECONDS, SETTLED_SECONDS, Consumer
 
 QUEUES = ("openai.realtime", "openai.batch", "webhooks")
 
@@ -49,8 +49,12 @@ class Celery:
         self.task_consumer = TaskConsumer()
         queues = dict.fromkeys(QUEUES, "")
         self.app = SimpleNamespace(amqp=SimpleNamespace(queues=Names(queues)))
-        self.cancel_task_queue = self.task_consumer.cancel_by_queue
-        self.add_task_queue = self.task_consumer.add_queue
+
+    def cancel_task_queue(self, queue: str) -> None:
+        self.task_consumer.cancel_by_queue(queue)
+
+    def add_task_queue(self, queue: str) -> None:
+        self.task_consumer.add_queue(queue)
 
     def call_soon(self, call: Any, *given: Any) -> None:
         call(*given)
@@ -87,42 +91,67 @@ def later(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "monotonic", lambda: then)
 
 
-def test_each_queue_is_consumed_anew_in_turn(
+def test_each_queue_is_consumed_anew_once_some_time_after_a_connection(
     consumer: Consumer, celery: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for round in (1, 2):
+    for _ in range(2):
+        consumer.reconcile()
+        later(SETTLED_SECONDS - 0.1, monkeypatch)
+        consumer.reconcile()
+        assert not celery.task_consumer.done
         for number in range(1, len(QUEUES) + 1):
             later(RENEW_SECONDS + 0.1, monkeypatch)
             consumer.reconcile()
             consumer.reconcile()  # within the same time
-            assert len(celery.task_consumer.done) == (round - 1) * len(QUEUES) + number
-    assert sorted(celery.task_consumer.done) == sorted(2 * QUEUES)
+            assert len(celery.task_consumer.done) == number
+        later(10 * SETTLED_SECONDS, monkeypatch)
+        consumer.reconcile()
+        assert sorted(celery.task_consumer.done) == sorted(QUEUES)
+        celery.task_consumer = TaskConsumer()  # Celery has connected again
 
 
 def test_a_queue_that_was_taken_away_is_consumed_again(
     consumer: Consumer, celery: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And once more when it has settled: others came to it at the same time."""
     consumer.reconcile()
-    celery.task_consumer.done.clear()
     rabbitmq.unavailable |= {"webhooks", "a queue of others"}
     later(AGAIN_SECONDS + 0.1, monkeypatch)
-    monkeypatch.setattr(consumer, "_renew_at", clock.monotonic())
     consumer.reconcile()
     assert celery.task_consumer.done == ["webhooks"]
+    rabbitmq.unavailable.clear()
+    for _ in range(20):
+        later(AGAIN_SECONDS, monkeypatch)
+        consumer.reconcile()
+    assert sorted(celery.task_consumer.done) == sorted((*QUEUES, "webhooks"))
 
 
 @pytest.mark.parametrize("failure", [ConsumerCancelled("another queue's"), NotFound(), ConnectionResetError()])
-def test_a_failure_of_the_broker_is_celerys_to_see(consumer: Consumer, celery: Celery, failure: Exception) -> None:
+@pytest.mark.parametrize("url", ["amqp://nobody@127.0.0.1:1//", "redis://127.0.0.1:1/0"])
+def test_a_failure_of_the_broker_is_celerys_to_see(
+    celery: Celery, failure: Exception, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It comes with whatever is asked next, and may mean every other queue: Celery connects again."""
+    monkeypatch.setattr(settings(), "broker_url", url)
+    consumer = Consumer()
+    consumer.ready(celery)
     celery.task_consumer.broken = failure
-    with pytest.raises(type(failure)):
-        consumer.reconcile()
     with pytest.raises(type(failure)):
         consumer("webhooks", False)
 
 
+def test_a_failure_while_consuming_anew_is_celerys_to_see_as_well(
+    consumer: Consumer, celery: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    celery.task_consumer.broken = NotFound()
+    rabbitmq.unavailable.add("webhooks")
+    with pytest.raises(NotFound):
+        consumer.reconcile()
+
+
 def test_another_failure_is_logged(consumer: Consumer, celery: Celery, caplog: pytest.LogCaptureFixture) -> None:
     celery.task_consumer.broken = KeyError("x")
+    rabbitmq.unavailable.add("webhooks")
     consumer.reconcile()
     assert "could not consume queue" in caplog.text and "KeyError" in caplog.text
 

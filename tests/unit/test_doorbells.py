@@ -125,3 +125,16 @@ def test_where_events_of_each_task_are_wanted_celery_sends_them(
     take, run, _ = taken(SimpleNamespace(enabled=enabled, groups=groups))
     take(Message(((QUEUE, IDS), {}, {})))
     assert (len(usual), len(run)) == (told, 1 - told)
+
+
+@pytest.mark.parametrize(
+    ("body", "type"),
+    [('[["a queue", ["job_1"]], {}, {}]', "application/x-python-serialize"), ("no JSON", "application/json")],
+)
+def test_what_is_not_plain_json_is_kombus_to_refuse(usual: list[Any], body: str, type: str) -> None:
+    take, run, order = taken()
+    other = Message(None)
+    other.body, other.content_type = body, type
+    with pytest.raises(Exception, match=r"Refusing|JSON|Expecting|decod"):
+        take(other)
+    assert not run and not order

@@ -45,7 +45,7 @@ def at_once(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[...,
 
 
 def _body(message: Any) -> Any:
-    """What a message says: ours is plain JSON, which kombu's registry of formats takes 30 µs to find out."""
+    """What a message says: ours is plain JSON, and kombu looks for its format, and in it for types of its own."""
     if message.content_type == "application/json" and message.content_encoding == "utf-8":
         with suppress(orjson.JSONDecodeError):
             return orjson.loads(message.body)

@@ -12,10 +12,10 @@ import pytest
 import redis
 
 from shared import clock
-from shared.broker import spot_bell
+from shared.broker import loop_bell
 from shared.broker.app import make_app
 from shared.broker.bell import Bell
-from shared.broker.spot_bell import MOST_IDS, MOST_UNANSWERED, SpotBell
+from shared.broker.loop_bell import MOST_IDS, MOST_UNANSWERED, LoopBell
 from shared.settings import settings
 from shared.submissions.catalogue import job_queues
 from tests.servers import RedisServer
@@ -49,13 +49,13 @@ class Rung:
     def __init__(self, server: RedisServer) -> None:
         self.bell = Bell(make_app())
         self.left: list[tuple[str, list[str]]] = []
-        self.spot = SpotBell(self.bell, lambda queue, ids: self.left.append((queue, list(ids))))
+        self.loop = LoopBell(self.bell, lambda queue, ids: self.left.append((queue, list(ids))))
         self.client = redis.from_url(server.url)
 
     async def connected(self) -> None:
         """Until it rings by itself: the connection is made on a thread, while that rings."""
         until = clock.monotonic() + 10
-        while self.spot._connection() is None:
+        while self.loop._connection() is None:
             assert clock.monotonic() < until
             await asyncio.sleep(0.01)
 
@@ -72,23 +72,23 @@ async def rung(server: RedisServer, *, connected: bool = True) -> AsyncIterator[
     if connected:
         await made.connected()
     yield made
-    await made.spot.close()
+    await made.loop.close()
     made.bell.close()
 
 
 @in_a_loop
 async def test_it_puts_the_message_that_the_bells_thread_would(server: RedisServer) -> None:
     async with rung(server) as one:
-        assert one.spot.ring(QUEUE, ["job_1", "job_2"], first=True)
-        assert one.spot.ring(QUEUE, ["job_3"])
+        assert one.loop.ring(QUEUE, ["job_1", "job_2"], first=True)
+        assert one.loop.ring(QUEUE, ["job_3"])
         assert one.bell.ring(QUEUE, ["job_3"]).result()
-        await one.spot.close()
-        first, spot, threads = map(orjson.loads, reversed(one.client.lrange(QUEUE, 0, -1)))
+        await one.loop.close()
+        first, loops, threads = map(orjson.loads, reversed(one.client.lrange(QUEUE, 0, -1)))
         assert not one.left
-    for message in (spot, threads):
+    for message in (loops, threads):
         del message["properties"]["correlation_id"], message["properties"]["delivery_tag"]
         del message["headers"]["id"], message["headers"]["root_id"]
-    assert spot == threads
+    assert loops == threads
     assert first["properties"]["delivery_info"] == {"exchange": "", "routing_key": QUEUE}
 
 
@@ -97,72 +97,72 @@ async def test_the_answers_say_how_long_a_queue_is(server: RedisServer) -> None:
     """By which producers leave waking to the feeder, as those of the bell's thread do."""
     async with rung(server) as one:
         one.client.lpush(QUEUE, *range(40))
-        assert one.bell.has_room(QUEUE) and one.spot.ring(QUEUE, ["job_1"])
-        await one.spot.close()
+        assert one.bell.has_room(QUEUE) and one.loop.ring(QUEUE, ["job_1"])
+        await one.loop.close()
         assert not one.bell.has_room(QUEUE)
 
 
 @in_a_loop
 async def test_what_it_cannot_do_is_left_to_the_thread(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     async with rung(server) as one:
-        assert not one.spot.ring(QUEUE, [f"job_{n}" for n in range(MOST_IDS + 1)])
-        assert not one.spot.ring("later.batch", ["job_1"])
+        assert not one.loop.ring(QUEUE, [f"job_{n}" for n in range(MOST_IDS + 1)])
+        assert not one.loop.ring("later.batch", ["job_1"])
         one.bell.paused = {QUEUE.partition(".")[0]}
-        assert not one.spot.ring(QUEUE, ["job_1"])
+        assert not one.loop.ring(QUEUE, ["job_1"])
         assert one.client.llen(QUEUE) == 0 and not one.left
     for url in ("amqp://127.0.0.1:1//", "rediss://127.0.0.1:1/0"):
         monkeypatch.setattr(settings(), "broker_url", url)
-        assert not SpotBell(one.bell, lambda *_: None).ring(QUEUE, ["job_1"])
+        assert not LoopBell(one.bell, lambda *_: None).ring(QUEUE, ["job_1"])
 
 
 @in_a_loop
 async def test_before_it_is_connected_the_thread_rings(server: RedisServer) -> None:
     async with rung(server, connected=False) as one:
-        assert not one.spot.ring(QUEUE, ["job_1"])
+        assert not one.loop.ring(QUEUE, ["job_1"])
         await one.connected()
-        assert one.spot.ring(QUEUE, ["job_1"])
+        assert one.loop.ring(QUEUE, ["job_1"])
 
 
 @in_a_loop
 async def test_a_redis_that_hangs_is_not_waited_for(server: RedisServer) -> None:
     async with rung(server) as one:
         server.send(signal.SIGSTOP)
-        sent = 0
+        rung_for = 0
         began = clock.monotonic()
-        while one.spot.ring(QUEUE, [f"job_{sent}_{n:0>30}" for n in range(MOST_IDS)]):
-            sent += 1
-        assert sent == MOST_UNANSWERED and clock.monotonic() - began < spot_bell.ANSWER_SECONDS
+        while one.loop.ring(QUEUE, [f"job_{rung_for}_{n:0>30}" for n in range(MOST_IDS)]):
+            rung_for += 1
+        assert rung_for == MOST_UNANSWERED and clock.monotonic() - began < loop_bell.ANSWER_SECONDS
         await one.await_left(MOST_UNANSWERED)
         assert [len(ids) for _, ids in one.left] == [MOST_IDS] * MOST_UNANSWERED
         server.send(signal.SIGCONT)
 
 
-@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("sent", [False, True])
 @in_a_loop
 async def test_a_redis_that_ends_and_comes_back(
-    server: RedisServer, told: bool, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer, sent: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`told`: it had been sent something, of which nobody knows whether it was heard."""
-    monkeypatch.setattr(spot_bell, "CONNECT_AGAIN_SECONDS", 0.0)
+    """`sent`: it had been sent something, of which nobody knows whether it was heard."""
+    monkeypatch.setattr(loop_bell, "CONNECT_AGAIN_SECONDS", 0.0)
     async with rung(server) as one:
-        if told:
+        if sent:
             server.send(signal.SIGSTOP)
-            assert one.spot.ring(QUEUE, ["job_1"])
+            assert one.loop.ring(QUEUE, ["job_1"])
         server.kill()
         server.start()
-        assert not one.spot.ring(QUEUE, ["job_2"])
-        assert one.left == ([(QUEUE, ["job_1"])] if told else [])
+        assert not one.loop.ring(QUEUE, ["job_2"])
+        assert one.left == ([(QUEUE, ["job_1"])] if sent else [])
         await one.connected()
-        assert one.spot.ring(QUEUE, ["job_3"])
-        await one.spot.close()
-        assert one.client.llen(QUEUE) == 1 and len(one.left) == told
+        assert one.loop.ring(QUEUE, ["job_3"])
+        await one.loop.close()
+        assert one.client.llen(QUEUE) == 1 and len(one.left) == sent
 
 
 @in_a_loop
 async def test_what_redis_refuses_is_left_to_the_thread(server: RedisServer) -> None:
     async with rung(server) as one:
         one.client.set(QUEUE, "somebody's")
-        assert one.spot.ring(QUEUE, ["job_1"])
+        assert one.loop.ring(QUEUE, ["job_1"])
         await one.await_left(1)
         assert one.left == [(QUEUE, ["job_1"])]
 
@@ -171,7 +171,7 @@ async def test_what_redis_refuses_is_left_to_the_thread(server: RedisServer) -> 
 async def test_at_its_end_what_is_not_answered_is_left_to_the_thread(server: RedisServer) -> None:
     async with rung(server) as one:
         server.send(signal.SIGSTOP)
-        assert one.spot.ring(QUEUE, ["job_1"])
-        await one.spot.close()
-        assert one.left == [(QUEUE, ["job_1"])] and not one.spot.ring(QUEUE, ["job_2"])
+        assert one.loop.ring(QUEUE, ["job_1"])
+        await one.loop.close()
+        assert one.left == [(QUEUE, ["job_1"])] and not one.loop.ring(QUEUE, ["job_2"])
         server.send(signal.SIGCONT)

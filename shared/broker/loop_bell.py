@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import redis
 
-from shared import clock, crash, redis_clients
+from shared import clock, crash, logs, redis_clients
 from shared.broker import doorbells
 from shared.broker.bell import Bell
 from shared.broker.transport import CONNECT_SECONDS
@@ -26,14 +26,15 @@ from shared.settings import settings
 
 log = logging.getLogger(__name__)
 
-#: Messages whose answers have not come, and the ids of one: together less than a socket's buffer, some 40 KB.
+#: Messages whose answers have not come, and the ids of one: together less than what a socket takes at once.
 MOST_UNANSWERED: Final = 8
 MOST_IDS: Final = 32
-#: How long an answer may take, in seconds; and of what has begun to come, its rest.
+#: How long an answer may take, in seconds; and what else a socket does: sending, the rest of an answer, and each answer
+#: while connecting. At a Redis that is further away the bell's thread rings.
 ANSWER_SECONDS: Final = 0.5
 REST_SECONDS: Final = 0.02
 #: Between two tries to connect, in seconds.
-CONNECT_AGAIN_SECONDS: Final = 1.0
+CONNECT_AGAIN_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,13 @@ class _Connected:
     connection: Any
 
 
-class SpotBell:
-    """Of one event loop, at a broker that is a Redis without TLS. `again`: rings on a thread for what was lost here."""
+class LoopBell:
+    """Rings from an event loop's thread, at a Redis without TLS. `again`: rings elsewhere for what was not answered."""
 
     def __init__(self, bell: Bell, again: Callable[[str, Sequence[str]], None]) -> None:
         self._bell = bell
         self._again = again
-        self._wanted = settings().broker_url.startswith("redis://")
+        self._enabled = settings().broker_url.startswith("redis://")
         self._connected: _Connected | None = None
         self._connecting: Future[_Connected | None] | None = None
         self._connect_at = 0.0
@@ -66,62 +67,68 @@ class SpotBell:
 
     def ring(self, queue: str, ids: Sequence[str], *, first: bool = False) -> bool:
         """Ring for some jobs; False: that has to be left to the bell's thread."""
-        if not self._wanted or len(ids) > MOST_IDS or not self._bell.would_ring(queue):
+        if not self._enabled or len(ids) > MOST_IDS or not self._bell.would_ring(queue):
             return False
-        self._read()
+        self._read_answers()
         connected = self._connection()
         if connected is None or len(self._unanswered) >= MOST_UNANSWERED:
             return False
+        self._unanswered.append(_Sent(queue, ids, clock.monotonic()))  # before: what fails may have been sent
         try:
             envelope = doorbells.enveloped(self._bell.app, OFFER, queue, ids, first=first)
             connected.send_packed_command(connected.pack_command("LPUSH", queue, envelope))
-        except (redis.RedisError, OSError) as error:
-            self._unanswered.append(_Sent(queue, ids, clock.monotonic()))  # it may have been sent
+        except Exception as error:
             self._lose(error)
             return True
         crash.point("wake.after_publish")
-        self._unanswered.append(_Sent(queue, ids, clock.monotonic()))
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._look)
+        self._watch()
         return True
 
     async def close(self) -> None:
         """Until what was sent is answered, or left to the bell's thread."""
         until = clock.monotonic() + ANSWER_SECONDS
         while self._unanswered and clock.monotonic() < until:
-            self._read()
+            self._read_answers()
             await asyncio.sleep(0.001)
         self._lose(None)
-        self._wanted = False
+        self._enabled = False
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _connection(self) -> Any:
         """The connection; while there is none, one is made on the bell's thread, for the next time."""
         if self._connecting is not None and self._connecting.done():
-            self._connected, self._connecting = self._connecting.result(), None
+            connecting, self._connecting = self._connecting, None
+            self._connected = connecting.result()
         if self._connected is None and self._connecting is None and clock.monotonic() > self._connect_at:
             self._connect_at = clock.monotonic() + CONNECT_AGAIN_SECONDS
             self._connecting = self._bell.on_thread(_connect)
         return self._connected.connection if self._connected is not None else None
 
-    def _read(self) -> None:
-        """Read the answers that are there; what else comes is the end of the connection."""
+    def _read_answers(self) -> None:
+        """Read the answers that have come; an error, or an answer to nothing, ends the connection."""
         try:
             while self._connected is not None and self._connected.connection.can_read(0):
                 depth = int(self._connected.connection.read_response())
                 if not self._unanswered:
                     raise redis.ConnectionError("an answer to nothing")
                 self._bell.answered(self._unanswered.popleft().queue, depth)
-        except (redis.RedisError, OSError) as error:
+        except Exception as error:
             self._lose(error)
 
-    def _look(self) -> None:
-        """Whether what was sent first is answered by now."""
+    def _watch(self) -> None:
+        """Look again when the oldest message is to be answered."""
+        if self._timer is None and self._unanswered:
+            left = self._unanswered[0].at + ANSWER_SECONDS - clock.monotonic()
+            self._timer = asyncio.get_running_loop().call_later(max(left, 0.001), self._check_answers)
+
+    def _check_answers(self) -> None:
+        """Give up the connection when the oldest message is not answered by now."""
         self._timer = None
-        self._read()
+        self._read_answers()
         if self._unanswered and clock.monotonic() - self._unanswered[0].at >= ANSWER_SECONDS:
             self._lose(TimeoutError("no answer"))
-        elif self._unanswered:
-            self._timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._look)
+        self._watch()
 
     def _lose(self, error: Exception | None) -> None:
         """Hang up. What is not answered is rung for again, which says nothing of leases: it may have been heard."""
@@ -141,8 +148,8 @@ def _connect() -> "_Connected | None":
     """A connection of its own to the broker; None when there is none."""
     try:
         client = redis_clients.connect_sync(settings().broker_url, REST_SECONDS, connect_seconds=CONNECT_SECONDS)
-        connection: Any = client.connection_pool.get_connection()
-        connection.connect()  # which it would otherwise do when it is first used, and wait
+        connection = client.connection_pool.get_connection()  # and not later, on the loop
         return _Connected(client, connection)
-    except (redis.RedisError, OSError):
+    except Exception as error:  # also of parameters of the URL that kombu alone knows: then the bell's thread rings
+        log.debug("no connection to the broker for the event loop: %s", logs.kind(error))
         return None

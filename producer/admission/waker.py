@@ -8,40 +8,40 @@ from functools import partial
 
 from shared.background import BackgroundTasks
 from shared.broker.bell import Bell
-from shared.broker.spot_bell import SpotBell
+from shared.broker.loop_bell import LoopBell
 from shared.db import Database
 from shared.jobs import leases
 
 log = logging.getLogger(__name__)
 
 
-class Ringing:
-    """Of one event loop: on its own thread where that is possible, or on the bell's."""
+class Waker:
+    """Rings for the jobs that one event loop has accepted: from its own thread where it can, or from the bell's."""
 
     def __init__(self, database: Database, bell: Bell) -> None:
         self._database = database
         self._bell = bell
-        self._spot = SpotBell(bell, self._again)
+        self._loop_bell = LoopBell(bell, self._ring_again)
         #: Doorbells that ring just now.
         self._rings: set[Future[bool]] = set()
         self._unwoken = BackgroundTasks(log, "jobs could not be queued, the sweep will queue them: %s")
 
     def ring(self, loop: asyncio.AbstractEventLoop, queue: str, ids: Sequence[str], *, first: bool) -> None:
         """Ring for some jobs; from the loop's thread or another. `first`: as their first lease."""
-        if not (_runs_here(loop) and self._spot.ring(queue, ids, first=first)):
+        if not (_runs_here(loop) and self._loop_bell.ring(queue, ids, first=first)):
             self._on_thread(loop, queue, ids, first)
 
     async def close(self) -> None:
         """Until all that rings has been heard, or is left to the feeder."""
-        await self._spot.close()
+        await self._loop_bell.close()
         if rings := list(self._rings):
             await asyncio.wait([asyncio.wrap_future(ring) for ring in rings])
         await asyncio.sleep(0)  # what `_rung` has asked of the event loop is done by then
         if self._unwoken:
             await asyncio.wait(list(self._unwoken))
 
-    def _again(self, queue: str, ids: Sequence[str]) -> None:
-        """What may have been heard is no first lease any more: another worker would begin it as well."""
+    def _ring_again(self, queue: str, ids: Sequence[str]) -> None:
+        """Ring from the bell's thread, not as a first lease: the message may have been heard, and two would begin."""
         self._on_thread(asyncio.get_running_loop(), queue, ids, False)
 
     def _on_thread(self, loop: asyncio.AbstractEventLoop, queue: str, ids: Sequence[str], first: bool) -> None:
