@@ -28,13 +28,17 @@ def connect(url: str, seconds: float, *, connect_seconds: float | None = None) -
     )
 
 
-def connect_sync(url: str, seconds: float, *, connect_seconds: float | None = None) -> redis.Redis:
-    """The same for code that runs on threads."""
+def connect_sync(
+    url: str, seconds: float, *, connect_seconds: float | None = None, protocol: int | None = None
+) -> redis.Redis:
+    """The same for code that runs on threads. `protocol`: 2 or 3 of RESP, if not the client's own choice."""
     return redis.from_url(
         url,
         socket_timeout=seconds,
         socket_connect_timeout=seconds if connect_seconds is None else connect_seconds,
+        socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
+        **({} if protocol is None else {"protocol": protocol}),
         **tls(url),
     )
 

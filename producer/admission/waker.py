@@ -40,9 +40,8 @@ class Waker:
         if self._unwoken:
             await asyncio.wait(list(self._unwoken))
 
-    def _ring_again(self, queue: str, ids: Sequence[str]) -> None:
-        """Ring from the bell's thread, not as a first lease: the message may have been heard, and two would begin."""
-        self._on_thread(asyncio.get_running_loop(), queue, ids, False)
+    def _ring_again(self, queue: str, ids: Sequence[str], first: bool) -> None:
+        self._on_thread(asyncio.get_running_loop(), queue, ids, first)
 
     def _on_thread(self, loop: asyncio.AbstractEventLoop, queue: str, ids: Sequence[str], first: bool) -> None:
         ring = self._bell.ring(queue, ids, first=first)

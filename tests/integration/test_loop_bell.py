@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
 from typing import Any
@@ -18,6 +18,7 @@ from shared.broker.bell import Bell
 from shared.broker.loop_bell import MOST_IDS, MOST_UNANSWERED, LoopBell
 from shared.settings import settings
 from shared.submissions.catalogue import job_queues
+from tests.conditions import await_condition
 from tests.servers import RedisServer
 
 QUEUE = job_queues()[0]
@@ -49,8 +50,14 @@ class Rung:
     def __init__(self, server: RedisServer) -> None:
         self.bell = Bell(make_app())
         self.left: list[tuple[str, list[str]]] = []
-        self.loop = LoopBell(self.bell, lambda queue, ids: self.left.append((queue, list(ids))))
+        #: Of these, whether they are rung as first leases.
+        self.left_first: list[bool] = []
+        self.loop = LoopBell(self.bell, self._leave)
         self.client = redis.from_url(server.url)
+
+    def _leave(self, queue: str, ids: Sequence[str], first: bool) -> None:
+        self.left.append((queue, list(ids)))
+        self.left_first.append(first)
 
     async def connected(self) -> None:
         """Until it rings by itself: the connection is made on a thread, while that rings."""
@@ -116,6 +123,18 @@ async def test_what_it_cannot_do_is_left_to_the_thread(server: RedisServer, monk
 
 
 @in_a_loop
+async def test_a_url_that_kombu_alone_understands_leaves_all_to_the_thread(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rung(server) as one:
+        monkeypatch.setattr(settings(), "broker_url", f"{server.url}?visibility_timeout=5")
+        other = LoopBell(one.bell, lambda *_: None)
+        assert not other.ring(QUEUE, ["job_1"])
+        one.bell.on_thread(lambda: None).result()
+        assert not other.ring(QUEUE, ["job_2"]) and not other.ring(QUEUE, ["job_3"])
+
+
+@in_a_loop
 async def test_before_it_is_connected_the_thread_rings(server: RedisServer) -> None:
     async with rung(server, connected=False) as one:
         assert not one.loop.ring(QUEUE, ["job_1"])
@@ -151,7 +170,7 @@ async def test_a_redis_that_ends_and_comes_back(
         server.kill()
         server.start()
         assert not one.loop.ring(QUEUE, ["job_2"])
-        assert one.left == ([(QUEUE, ["job_1"])] if sent else [])
+        assert one.left == ([(QUEUE, ["job_1"])] if sent else []) and not any(one.left_first)
         await one.connected()
         assert one.loop.ring(QUEUE, ["job_3"])
         await one.loop.close()
@@ -159,12 +178,42 @@ async def test_a_redis_that_ends_and_comes_back(
 
 
 @in_a_loop
-async def test_what_redis_refuses_is_left_to_the_thread(server: RedisServer) -> None:
+async def test_what_redis_refuses_is_left_to_the_thread_as_it_is(server: RedisServer) -> None:
+    """The others are rung, over the same connection."""
     async with rung(server) as one:
-        one.client.set(QUEUE, "somebody's")
-        assert one.loop.ring(QUEUE, ["job_1"])
+        one.client.set("webhooks", "somebody's")
+        assert one.loop.ring(QUEUE, ["job_1"], first=True)
+        assert one.loop.ring("webhooks", ["job_2"], first=True)
+        assert one.loop.ring(QUEUE, ["job_3"], first=True)
         await one.await_left(1)
-        assert one.left == [(QUEUE, ["job_1"])]
+        assert one.left == [("webhooks", ["job_2"])] and one.left_first == [True]
+        assert one.loop.ring(QUEUE, ["job_4"])
+        await one.loop.close()
+        assert one.client.llen(QUEUE) == 3 and len(one.left) == 1
+
+
+@in_a_loop
+async def test_a_connection_that_was_idle_for_long_is_not_trusted(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rung(server) as one:
+        assert one.loop.ring(QUEUE, ["job_1"])
+        await asyncio.sleep(0)
+        monkeypatch.setattr(loop_bell, "IDLE_SECONDS", -1.0)
+        await_condition(lambda: not one.loop.ring(QUEUE, ["job_2"]), seconds=10, what="the answer, and the end")
+        monkeypatch.undo()
+        assert not one.left
+
+
+@in_a_loop
+async def test_no_maintenance_is_announced_to_it(server: RedisServer) -> None:
+    """For which redis-py would wait ten seconds, while it reads an answer."""
+    async with rung(server) as one:
+        assert one.loop.ring(QUEUE, ["job_1"])
+        protocols = [
+            int(client["resp"]) for client in one.client.client_list() if client["id"] != str(one.client.client_id())
+        ]
+        assert protocols == [2]
 
 
 @in_a_loop

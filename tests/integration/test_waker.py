@@ -16,9 +16,9 @@ QUEUE = "openai.batch"
 class LoopBell:
     """A loop's bell that takes what it is given, or not; `lose` gives up what it has taken."""
 
-    def __init__(self, bell: object, again: Callable[[str, Sequence[str]], None]) -> None:
+    def __init__(self, bell: object, again: Callable[[str, Sequence[str], bool], None]) -> None:
         self._again = again
-        self.takes = True
+        self.takes, self.still_first = True, False
         self.rung: list[tuple[str, Sequence[str], bool]] = []
 
     def ring(self, queue: str, ids: Sequence[str], *, first: bool = False) -> bool:
@@ -28,7 +28,7 @@ class LoopBell:
 
     def lose(self) -> None:
         for queue, ids, _ in self.rung:
-            self._again(queue, ids)
+            self._again(queue, ids, self.still_first)
 
     async def close(self) -> None:
         pass
@@ -39,7 +39,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[LoopBell]:
     """The bells of loops that were made."""
     bells: list[LoopBell] = []
 
-    def make(bell: object, again: Callable[[str, Sequence[str]], None]) -> LoopBell:
+    def make(bell: object, again: Callable[[str, Sequence[str], bool], None]) -> LoopBell:
         bells.append(LoopBell(bell, again))
         return bells[-1]
 

@@ -13,9 +13,8 @@ log = logging.getLogger(__name__)
 
 #: Between two tries to consume queues that could not be had, in seconds.
 AGAIN_SECONDS = 5.0
-#: How long after a queue of RabbitMQ is consumed it is consumed anew, once: by then a cluster in which a node hangs has
-#: chosen other leaders (`deploy/cluster.md`). And the time between two such queues, in seconds.
-SETTLED_SECONDS, RENEW_SECONDS = 30.0, 2.0
+#: Between two queues of RabbitMQ that are consumed anew, in seconds: sixteen have their turn about once a minute.
+RENEW_SECONDS = 4.0
 
 
 class Consumer:
@@ -24,17 +23,16 @@ class Consumer:
     Calls reach that thread in any order, so none says what to change: each brings a queue to the state that is wanted
     by then. `reconcile` does so for all, should one have been lost.
 
-    RabbitMQ can lose a consumer without telling it, when a queue is deleted while workers come to consume it. So each
-    queue is consumed anew once, some time after this process has connected, or has come back to the queue.
+    RabbitMQ can lose a consumer without telling it, when queues are deleted while workers come to consume them. So each
+    queue is consumed anew from time to time, in turn.
     """
 
     def __init__(self) -> None:
         self._celery: Any = None
         self._wanted: dict[str, bool] = {}
         self._again_at = self._renew_at = 0.0
-        #: What messages are taken by, until Celery connects again; when each of its queues is to be consumed anew.
-        self._renewing: Any = None
-        self._renew_after: dict[str, float] = {}
+        #: When each queue was last consumed anew.
+        self._renewed: dict[str, float] = {}
         self._renews = rabbitmq.is_rabbitmq(settings().broker_url)
 
     def ready(self, celery_consumer: Any) -> None:
@@ -60,21 +58,15 @@ class Consumer:
                 self._renew(queue)
 
     def _due(self) -> set[str]:
-        """The queues to consume anew: those that could not be had, and one that has been consumed for long enough."""
-        now, consumed = clock.monotonic(), list(self._celery.app.amqp.queues.consume_from)
-        if self._renewing is not self._celery.task_consumer:
-            self._renewing = self._celery.task_consumer
-            self._renew_after = dict.fromkeys(consumed, now + SETTLED_SECONDS)
-        due = set[str]()
+        """The queues to consume anew: those that could not be had, and the one that has not been for longest."""
+        due, now, consumed = set[str](), clock.monotonic(), list(self._celery.app.amqp.queues.consume_from)
         if now > self._again_at:
             self._again_at = now + AGAIN_SECONDS
             due |= rabbitmq.unavailable.intersection(consumed)
-            self._renew_after |= dict.fromkeys(due, now + SETTLED_SECONDS)
-        settled = [queue for queue in consumed if self._renew_after.get(queue, now) < now]
-        if settled and now > self._renew_at:
+        if consumed and now > self._renew_at:
             self._renew_at = now + RENEW_SECONDS
-            del self._renew_after[settled[0]]
-            due.add(settled[0])
+            due.add(min(consumed, key=lambda queue: self._renewed.get(queue, 0.0)))
+        self._renewed |= dict.fromkeys(due, now)
         return due
 
     def _renew(self, queue: str) -> None:
@@ -92,7 +84,6 @@ class Consumer:
                 return  # none while it connects again, which keeps what was turned off
             if on:
                 self._celery.add_task_queue(queue)
-                self._renew_after[queue] = clock.monotonic() + SETTLED_SECONDS
             else:
                 self._celery.cancel_task_queue(queue)
 
