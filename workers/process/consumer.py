@@ -13,8 +13,8 @@ log = logging.getLogger(__name__)
 
 #: Between two tries to consume queues that could not be had, in seconds.
 AGAIN_SECONDS = 5.0
-#: Between two queues of RabbitMQ that are consumed anew, in seconds: sixteen have their turn about once a minute.
-RENEW_SECONDS = 4.0
+#: Between two queues of RabbitMQ that are consumed anew, in seconds: each of sixteen has its turn within a minute.
+RENEW_SECONDS = 2.0
 
 
 class Consumer:
