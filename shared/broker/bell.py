@@ -133,7 +133,7 @@ class Bell:
             self._lose(error)
             return False
         self._find()
-        crash.point("wake.after_publish")
+        published()
         return True
 
     def _send(self, task: str, queue: str, ids: list[str], first: bool, producer: Any) -> None:
@@ -219,6 +219,11 @@ class Bell:
 
     def _producer(self) -> Any:
         return self.app.producer_pool.acquire(block=True, timeout=PUBLISH_DEADLINE_SECONDS)
+
+
+def published() -> None:
+    """A message has just been sent to the broker, by the bell's thread or by an event loop's own."""
+    crash.point("wake.after_publish")
 
 
 def _app() -> Celery:

@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import redis
 
-from shared import clock, crash, logs, redis_clients
+from shared import clock, logs, redis_clients
 from shared.broker import doorbells
-from shared.broker.bell import Bell
+from shared.broker.bell import Bell, published
 from shared.broker.transport import CONNECT_SECONDS
 from shared.queues import OFFER
 from shared.settings import settings
@@ -88,7 +88,7 @@ class LoopBell:
         except Exception as error:
             self._lose(error)
             return True
-        crash.point("wake.after_publish")
+        published()
         self._watch()
         return True
 
