@@ -10,6 +10,7 @@ import orjson
 from redis import RedisError
 
 from shared import outages, redis_clients
+from shared.redis_pipe import RedisPipe
 from shared.stopping import stop
 
 log = logging.getLogger(__name__)
@@ -36,13 +37,18 @@ class Notifier:
     """This process's end of the pub/sub: publishes ids and what is told of them, and listens on one connection."""
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self._place = outages.place(url)
-        self._redis = redis_clients.connect(url, 5, connect_seconds=2)
+        self._redis = RedisPipe(url, 5, connect_seconds=2)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def publish(self, channel: str, told: Sequence[str] | Mapping[str, Any]) -> None:
         """Publish ids, or what is told of each, without waiting; a Redis that is away is not an error."""
-        task = asyncio.create_task(self._publish(channel, told))
+        command = ("PUBLISH", channel, orjson.dumps(told))
+        if self._redis.connected:
+            self._redis.send(*command).add_done_callback(_retrieve)
+            return
+        task = asyncio.create_task(self._publish(command))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -57,21 +63,24 @@ class Notifier:
         await stop(*self._tasks)
         await self._redis.aclose()
 
-    async def _publish(self, channel: str, told: Sequence[str] | Mapping[str, Any]) -> None:
+    async def _publish(self, command: Sequence[Any]) -> None:
         with contextlib.suppress(RedisError, OSError):
-            await self._redis.publish(channel, orjson.dumps(told))
+            await self._redis(*command)
 
     async def _listen(self, channel: str, heard: Callable[[Any], None], missed: Callable[[], None] | None) -> None:
         while True:
+            lost = asyncio.get_running_loop().create_future()
+            def take(answer):
+                try:
+                    heard(orjson.loads(answer[2]))
+                except Exception as error:
+                    if not lost.done(): lost.set_exception(error)
+            subscription = RedisPipe(self._url, 5, connect_seconds=2, heard=take)
             try:
-                async with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
-                    await subscription.subscribe(channel)
-                    if missed is not None:
-                        missed()
-                    while True:
-                        message = await subscription.get_message(timeout=2.0)
-                        if message is not None:
-                            heard(orjson.loads(message["data"]))
+                await subscription("SUBSCRIBE", channel)
+                if missed is not None:
+                    missed()
+                await lost
             except Exception as error:  # whatever it is, listening goes on; the rows are asked for what was missed
                 log.warning(
                     "lost the subscription to notifications on %s (Redis at %s): %s",
@@ -79,4 +88,11 @@ class Notifier:
                     self._place,
                     outages.why(error),
                 )
+            finally:
+                await subscription.aclose()
             await asyncio.sleep(RECONNECT_SECONDS)
+
+
+def _retrieve(future):
+    if not future.cancelled():
+        future.exception()

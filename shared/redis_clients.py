@@ -16,14 +16,20 @@ from redis.retry import Retry
 from shared import authorities
 
 
-def connect(url: str, seconds: float, *, connect_seconds: float | None = None) -> asyncio.Redis:
-    """A client whose every call may take so many seconds, connecting as many or those given; the caller closes it."""
+def connect(
+    url: str, seconds: float, *, connect_seconds: float | None = None, protocol: int | None = None
+) -> asyncio.Redis:
+    """A client whose every call may take so many seconds, connecting as many or those given; the caller closes it.
+
+    `protocol`: 2 or 3 of RESP, if not the client's own choice.
+    """
     return asyncio.from_url(
         url,
         socket_timeout=seconds,
         socket_connect_timeout=seconds if connect_seconds is None else connect_seconds,
         socket_keepalive=True,
         retry=AsyncRetry(NoBackoff(), 0),
+        **({} if protocol is None else {"protocol": protocol}),
         **tls(url),
     )
 
@@ -31,7 +37,7 @@ def connect(url: str, seconds: float, *, connect_seconds: float | None = None) -
 def connect_sync(
     url: str, seconds: float, *, connect_seconds: float | None = None, protocol: int | None = None
 ) -> redis.Redis:
-    """The same for code that runs on threads. `protocol`: 2 or 3 of RESP, if not the client's own choice."""
+    """The same for code that runs on threads."""
     return redis.from_url(
         url,
         socket_timeout=seconds,

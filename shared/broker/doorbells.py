@@ -89,3 +89,12 @@ def _enveloped(queue: str, id: str, headers: Mapping[str, Any], body: Sequence[A
             "properties": properties,
         }
     )
+
+
+def heard(envelope: bytes) -> tuple[str, list[str], bool] | None:
+    message = orjson.loads(envelope)
+    if message["headers"]["task"] != "offer":
+        return None
+    args, kwargs, _ = orjson.loads(base64.b64decode(message["body"]))
+    first = kwargs.get(FIRST) is True and not message["properties"].get("delivery_info", {}).get("redelivered")
+    return args[0], args[1], first

@@ -1,7 +1,7 @@
 """Which queues this process's Celery consumer takes from: those for which it has free slots."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,6 +33,7 @@ class Consumer:
         self._again_at = self._renew_at = 0.0
         #: When each queue was last consumed anew.
         self._renewed: dict[str, float] = {}
+        self._left: frozenset[str] = frozenset()
         self._renews = rabbitmq.is_rabbitmq(settings().broker_url)
 
     def ready(self, celery_consumer: Any) -> None:
@@ -43,6 +44,15 @@ class Consumer:
         """Consume a queue, or stop; from any thread."""
         self._wanted[queue] = on
         if self._celery is not None:
+            self._celery.call_soon(self._switch, queue)
+
+    def leave_to_loop(self, queues: Iterable[str]) -> None:
+        """Leave these queues to the event loop, which takes their messages by itself; from any thread."""
+        left = frozenset(queues)
+        if self._celery is None or left == self._left:
+            return
+        changed, self._left = left ^ self._left, left
+        for queue in changed:
             self._celery.call_soon(self._switch, queue)
 
     def reconcile(self) -> None:
@@ -78,7 +88,7 @@ class Consumer:
             consumer.consume()
 
     def _switch(self, queue: str) -> None:
-        on, consumer = self._wanted[queue], self._celery.task_consumer
+        on, consumer = self._wanted.get(queue, True) and queue not in self._left, self._celery.task_consumer
         with self._logged(f"{'start' if on else 'stop'} consuming queue {queue}"):
             if consumer is None or bool(consumer.consuming_from(queue)) == on:
                 return  # none while it connects again, which keeps what was turned off

@@ -18,7 +18,7 @@ from shared import processes
 from shared.broker.bell import bell
 from shared.db import Database
 from shared.notifier import CANCEL, Notifier
-from shared.queues import LANES, WEBHOOKS, queue_name
+from shared.queues import lane_of, LANES, WEBHOOKS, queue_name
 from shared.settings import settings
 from shared.settings_values import allow_list
 from shared.submissions.catalogue import catalogue
@@ -138,6 +138,12 @@ class Runtime:
         self.engine = Engine(self._database, self.incarnation.id, attempts, slots, self.settler, consume=self._consume)
         self.engine.start()
         due = due_ids if serves(WEBHOOKS) else None
+        if self._consume.__class__.__name__ == "Consumer":
+            from workers.process.loop_consumer import LoopConsumer
+            realtime = [q for q in slots.queues if lane_of(q) == "realtime"]
+            lc = LoopConsumer(self._consume, realtime, self._offered)
+            self.engine._leasing._consume = lc
+            self._lcing = asyncio.create_task(lc.run())
         self._poller = Poller(self._database, bell(), slots, self.engine.offer, self.sender.offer, due)
         self._polling = None if self._probation else asyncio.create_task(self._poller.run())
         self._notifier.listen(CANCEL, self.engine.cancel)

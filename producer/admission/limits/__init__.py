@@ -14,15 +14,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-import redis.asyncio as redis
+import redis
 
 from producer.admission.limits import script
 from producer.admission.limits.allowances import Allowance, Ruling
 from producer.admission.limits.local import OwnLog
 from producer.admission.limits.rates import DIMENSIONS, Dimension, RateLimit
-from shared import clock, outages, redis_clients
+from shared import clock, outages
 from shared.db.batcher import Batcher
 from shared.key_holders import KeyHolder
+from shared.redis_pipe import RedisPipe
 from shared.settings import settings
 from shared.stopping import stop
 
@@ -55,9 +56,9 @@ class Limits:
 
     def __init__(self, redis_url: str, *, dimensions: Sequence[Dimension] = DIMENSIONS) -> None:
         self._dimensions = dimensions
-        self._redis = redis_clients.connect(redis_url, 2)
-        self._admit = self._redis.register_script(script.ADMIT)
-        self._greet = self._redis.register_script(script.GREET)
+        self._redis = RedisPipe(redis_url, 2)
+        self._admit = self._redis.script(script.ADMIT)
+        self._greet = self._redis.script(script.GREET)
         self._name = clock.new_id("web")
         self._own: dict[LogName, OwnLog] = {}
         self._batcher: Batcher[Ask, Allowance] = Batcher(self._judge, most=1000)
