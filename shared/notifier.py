@@ -22,6 +22,8 @@ CANCEL = "fusionai.cancel"
 
 #: Seconds between two attempts to subscribe again.
 RECONNECT_SECONDS = 0.5
+#: How long Redis may take for an answer, and to be connected to, in seconds.
+SECONDS, CONNECT_SECONDS = 5.0, 2.0
 
 
 def publish_now(url: str, channel: str, ids: Sequence[str]) -> None:
@@ -39,14 +41,14 @@ class Notifier:
     def __init__(self, url: str) -> None:
         self._url = url
         self._place = outages.place(url)
-        self._redis = RedisPipe(url, 5, connect_seconds=2)
+        self._redis = RedisPipe(url, SECONDS, connect_seconds=CONNECT_SECONDS)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def publish(self, channel: str, told: Sequence[str] | Mapping[str, Any]) -> None:
         """Publish ids, or what is told of each, without waiting; a Redis that is away is not an error."""
         command = ("PUBLISH", channel, orjson.dumps(told))
-        if self._redis.connected:
-            self._redis.send(*command).add_done_callback(_retrieve)
+        if self._redis.is_connected:
+            self._redis.send(*command).add_done_callback(_forget)
             return
         task = asyncio.create_task(self._publish(command))
         self._tasks.add(task)
@@ -69,18 +71,17 @@ class Notifier:
 
     async def _listen(self, channel: str, heard: Callable[[Any], None], missed: Callable[[], None] | None) -> None:
         while True:
-            lost = asyncio.get_running_loop().create_future()
-            def take(answer):
-                try:
-                    heard(orjson.loads(answer[2]))
-                except Exception as error:
-                    if not lost.done(): lost.set_exception(error)
-            subscription = RedisPipe(self._url, 5, connect_seconds=2, heard=take)
+            subscription = RedisPipe(
+                self._url,
+                SECONDS,
+                connect_seconds=CONNECT_SECONDS,
+                heard=lambda message: heard(orjson.loads(message[2])),
+            )
             try:
                 await subscription("SUBSCRIBE", channel)
                 if missed is not None:
                     missed()
-                await lost
+                await subscription.lost()
             except Exception as error:  # whatever it is, listening goes on; the rows are asked for what was missed
                 log.warning(
                     "lost the subscription to notifications on %s (Redis at %s): %s",
@@ -93,6 +94,7 @@ class Notifier:
             await asyncio.sleep(RECONNECT_SECONDS)
 
 
-def _retrieve(future):
-    if not future.cancelled():
-        future.exception()
+def _forget(published: "asyncio.Future[Any]") -> None:
+    """A message that was not taken is no error."""
+    if not published.cancelled():
+        published.exception()

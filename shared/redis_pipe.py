@@ -1,8 +1,8 @@
-"""One connection to Redis on the event loop, on which commands follow each other without waiting for answers.
+"""One connection to Redis on the event loop, on which a command is sent without waiting for the answers of others.
 
-redis-py's asyncio client gives each command a connection of a pool, a reading task and timeouts of its own, which costs
-more than what most commands here do. It still connects (TLS, passwords, the URL's parameters); what comes then is read
-by hiredis as it arrives. Measured: deploy/adr/0028-the-synchronous-path.md.
+redis-py's asyncio client gives each command a connection of its pool, a lock, streams and timeouts of its own, which
+costs more than most commands here do. It still makes the connection (TLS, passwords, the URL's parameters); hiredis
+reads what comes over it as it arrives. What that gains is measured in deploy/adr/0028-the-synchronous-path.md.
 """
 
 import asyncio
@@ -10,7 +10,8 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 import hiredis
 import redis
@@ -19,15 +20,16 @@ from shared import clock, redis_clients
 
 log = logging.getLogger(__name__)
 
-#: Bytes that the system may not have taken of what was sent: more says that nobody reads them.
-MOST_UNSENT = 8 * 1024 * 1024
+#: What a server answers that is not to be asked again: it follows another by now, or is not ready. Another connection
+#: may lead to the one that is.
+_ELSEWHERE: Final = ("READONLY", "LOADING", "MASTERDOWN")
 
 
 class RedisPipe:
-    """A connection, made when it is needed, and made anew when it broke. All is called on one event loop.
+    """A connection that is made when it is needed, and anew after it broke. All is called on one event loop.
 
-    A command that is not answered within `seconds` breaks it: all that wait fail with redis.TimeoutError. Nothing is
-    sent again by itself. `heard`: gets answers to nothing, as a subscription has them.
+    A command that is not answered within `seconds` breaks it, and fails all that wait there. None is sent again by
+    itself. `heard` gets what is no answer to a command, as a subscription has it; what it raises breaks the connection.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class RedisPipe:
         connect_seconds: float | None = None,
         heard: Callable[[Any], None] | None = None,
     ) -> None:
+        # Of RESP 3 a managed Redis makes use to send what nobody has asked for.
         self._client = redis_clients.connect(url, seconds, connect_seconds=connect_seconds, protocol=2)
         self._seconds = seconds
         self._heard = heard
@@ -45,50 +48,62 @@ class RedisPipe:
         self._connecting: asyncio.Task[None] | None = None
 
     async def __call__(self, *command: Any) -> Any:
-        """Redis's answer to a command; redis.RedisError: there is none, or it is an error."""
-        if self._wire is None or self._wire.closed:
-            await self._connected()
+        """Redis's answer to a command, texts as bytes; redis.RedisError: it is an error, or there is none."""
+        if not self.is_connected:
+            await self._connect_once()
         return await self.send(*command)
 
     def send(self, *command: Any) -> "asyncio.Future[Any]":
-        """The same on the connection that there is; redis.ConnectionError: there is none."""
-        wire = self._wire
-        if wire is None or wire.closed:
+        """The same over the connection that there is: its answer to come. redis.ConnectionError: there is none."""
+        if self._wire is None:
             raise redis.ConnectionError("not connected")
-        return wire.send(hiredis.pack_command(command))
+        return self._wire.send(hiredis.pack_command(command))
 
     @property
-    def connected(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether there is a connection, as far as is known."""
-        return self._wire is not None and not self._wire.closed
+        return self._wire is not None and not self._wire.ended
 
-    def script(self, text: str) -> "Script":
-        """A Lua script that is run by this connection."""
-        return Script(self, text)
+    def script(self, text: str) -> "PipedScript":
+        """A Lua script to be run over this connection."""
+        return PipedScript(self, text)
+
+    async def lost(self) -> None:
+        """Until the connection that there is has broken: redis.RedisError, or what `heard` raised, says why."""
+        if self._wire is None:
+            raise redis.ConnectionError("not connected")
+        await asyncio.shield(self._wire.over)
+
+    def hang_up(self, why: str = "closed") -> None:
+        """Break the connection; the next command makes another."""
+        if self._wire is not None:
+            self._wire.end(redis.ConnectionError(why))
 
     async def aclose(self) -> None:
-        """Hang up."""
+        """Hang up for good."""
         if self._connecting is not None:
             self._connecting.cancel()
-        if self._wire is not None:
-            self._wire.end(redis.ConnectionError("closed"))
+            with suppress(asyncio.CancelledError, Exception):
+                await self._connecting
+        self.hang_up()
         await self._client.aclose()
 
-    async def _connected(self) -> None:
+    async def _connect_once(self) -> None:
+        """Connect, together with all who want to at this time."""
         if self._connecting is None or self._connecting.done():
             self._connecting = asyncio.create_task(self._connect())
+            self._connecting.add_done_callback(_forget)
         await asyncio.shield(self._connecting)
 
     async def _connect(self) -> None:
-        connection: Any = self._client.connection_pool.make_connection()
+        connection: Any = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         await connection.connect()
-        writer, connection._writer, connection._reader = connection._writer, None, None
+        writer, connection._writer, connection._reader = connection._writer, None, None  # ours from now on
         self._wire = _Wire(writer, self._seconds, self._heard)
-        writer.transport.set_protocol(self._wire)
 
 
-class Script:
-    """A Lua script, which Redis is sent by its name alone once it knows it."""
+class PipedScript:
+    """A Lua script, of which Redis is told the name alone once it knows it."""
 
     def __init__(self, pipe: RedisPipe, text: str) -> None:
         self._pipe = pipe
@@ -105,10 +120,10 @@ class Script:
 
 
 class _Wire(asyncio.Protocol):
-    """What is sent and answered on one connection, until it ends."""
+    """What is sent and answered over one connection, until it ends."""
 
     def __init__(self, writer: asyncio.StreamWriter, seconds: float, heard: Callable[[Any], None] | None) -> None:
-        self._writer = writer  # which closes its transport when it is forgotten
+        self._writer = writer  # which would close its transport when it is forgotten
         self._transport: Any = writer.transport
         self._seconds = seconds
         self._heard = heard
@@ -116,70 +131,96 @@ class _Wire(asyncio.Protocol):
         self._unanswered: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self.closed = False
+        #: Done, with what was wrong, once it has ended.
+        self.over: asyncio.Future[None] = self._loop.create_future()
+        self.over.add_done_callback(_forget)
+        self._transport.set_protocol(self)
+        if self._transport.is_closing():  # broken before it was ours
+            self.end(redis.ConnectionError("connection closed by Redis"))
+
+    @property
+    def ended(self) -> bool:
+        """It is of no use any more."""
+        return self.over.done()
 
     def send(self, packed: bytes) -> "asyncio.Future[Any]":
-        future = self._loop.create_future()
-        self._unanswered.append((clock.monotonic(), future))
+        """Send a command; its answer to come."""
+        answer = self._loop.create_future()
+        if self.ended:
+            answer.set_exception(self.over.exception() or redis.ConnectionError("closed"))
+            return answer
+        self._unanswered.append((clock.monotonic(), answer))
         self._transport.write(packed)
         if self._timer is None:
             self._timer = self._loop.call_later(self._seconds, self._look)
-        if self._transport.get_write_buffer_size() > MOST_UNSENT:
-            self.end(redis.ConnectionError("Redis reads nothing"))
-        return future
+        return answer
 
     def data_received(self, data: bytes) -> None:
+        """Some of an answer, or several of them."""
         try:
             self._reader.feed(data)
-            while (answer := self._reader.gets()) is not False:
-                self._answered(answer)
-        except redis.RedisError as error:
+            while not self.ended and (answer := self._reader.gets()) is not False:
+                self._take(answer)
+        except Exception as error:
             self.end(error)
 
-    def _answered(self, answer: Any) -> None:
+    def _take(self, answer: Any) -> None:
         if not self._unanswered:
             if self._heard is None:
                 raise redis.InvalidResponse("an answer to nothing")
-            return self._heard(answer)
-        _, future = self._unanswered.popleft()
-        if future.done():
+            self._heard(answer)
             return
-        if isinstance(answer, redis.RedisError):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
+        _, waiting = self._unanswered.popleft()
+        if not waiting.done():
+            if isinstance(answer, Exception):
+                waiting.set_exception(answer)
+            else:
+                waiting.set_result(answer)
+        if isinstance(answer, Exception) and str(answer).startswith(_ELSEWHERE):
+            raise redis.ConnectionError(str(answer))
 
     def _look(self) -> None:
+        """Whether the oldest command has been answered in time."""
         self._timer = None
         if not self._unanswered:
             return
         left = self._unanswered[0][0] + self._seconds - clock.monotonic()
-        if left <= 0:
-            self.end(redis.TimeoutError("Timeout reading from the server"))
-        else:
+        if left > 0:
             self._timer = self._loop.call_later(left, self._look)
+        else:
+            self.end(redis.TimeoutError(f"no answer within {self._seconds:g} s"))
 
     def eof_received(self) -> None:
-        self.end(redis.ConnectionError("Connection closed by server."))
+        """Redis has hung up."""
+        self.end(redis.ConnectionError("connection closed by Redis"))
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self.end(redis.ConnectionError(str(error) if error else "Connection closed by server."))
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection broke."""
+        self.end(redis.ConnectionError(str(exc) if exc else "connection closed by Redis"))
 
-    def end(self, error: redis.RedisError) -> None:
-        """Fail all that wait, and hang up."""
-        if self.closed:
+    def end(self, error: Exception) -> None:
+        """Hang up; all that wait fail."""
+        if self.ended:
             return
-        self.closed = True
+        self.over.set_exception(error)
         if self._timer is not None:
             self._timer.cancel()
-        waiting, self._unanswered = self._unanswered, deque()
-        for _, future in waiting:
-            if not future.done():
-                future.set_exception(error)
         self._transport.abort()
+        given = error if isinstance(error, redis.RedisError) else redis.ConnectionError(str(error))
+        for _, waiting in self._unanswered:
+            if not waiting.done():
+                waiting.set_exception(given)
+                waiting.add_done_callback(_forget)
+        self._unanswered.clear()
 
 
 def _error(text: str) -> redis.RedisError:
-    if text.startswith("NOSCRIPT"):
-        return redis.exceptions.NoScriptError(text)
-    return redis.ResponseError(text)
+    """What an error answer is raised as."""
+    made = redis.exceptions.NoScriptError if text.startswith("NOSCRIPT") else redis.ResponseError
+    return made(text)
+
+
+def _forget(done: "asyncio.Future[Any]") -> None:
+    """Whoever is left to hear of a failure has heard of it."""
+    if not done.cancelled():
+        done.exception()

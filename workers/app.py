@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import warnings
+from functools import partial
 from typing import Any
 
 from celery import signals
@@ -17,9 +18,10 @@ from shared.db import schema
 from shared.queues import TASKS
 from shared.settings import Wrong, keep_private, settings
 from shared.submissions.catalogue import SANDBOX, catalogue, endpoint, job_queues
-from workers.process import remote_control, tasks
+from workers.process import loop_consumer, remote_control, tasks
 from workers.process.celery_consumer import CeleryConsumer, Dispatcher
 from workers.process.consumer import Consumer
+from workers.process.loop_consumer import LoopConsumer
 from workers.process.runtime import LEASE_OVER, Runtime, capacities, serves
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,8 @@ def main() -> None:
     remote_control.restrict()
     telemetry.start("worker")
     consumer = Consumer()
-    runtime = Runtime(consume=consumer, reconcile=consumer.reconcile)
+    listens = partial(LoopConsumer, consumer) if loop_consumer.is_possible() else None
+    runtime = Runtime(consume=consumer, reconcile=consumer.reconcile, listens=listens)
     tasks.current.append(runtime)
 
     _follow_celery(runtime, consumer)

@@ -19,6 +19,7 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from producer.server.connections import Connections, address_of, unread_bytes, unsent_bytes
+from producer.server.corked import CorkedTransport
 from shared import clock
 from shared.errors import FusionError, InvalidRequest, Timeout, Unavailable
 
@@ -67,6 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take it, or say that there is no room."""
         super().connection_made(transport)  # type: ignore[arg-type]
+        self.transport = CorkedTransport(self.transport, self.loop)  # type: ignore[assignment]
         self.address = address_of(self.client)
         peer = transport.get_extra_info("socket")
         self._descriptor = peer.fileno() if peer is not None and peer.family in _INTERNET else None

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, select
 
 from producer.waiting.stream_script import NEWER, Entry, entries
-from shared import clock, redis_clients
+from shared import clock
 from shared.answers.streams import NEW_ENTRIES, key
 from shared.db import Database
 from shared.db.batcher import Batcher
 from shared.db.models import jobs
 from shared.notifier import Notifier
+from shared.redis_pipe import RedisPipe
 from shared.stopping import stop
 
 log = logging.getLogger(__name__)
@@ -89,8 +90,8 @@ class Readers:
     """Made in the event loop that serves, one a process."""
 
     def __init__(self, url: str, database: Database, notifier: Notifier) -> None:
-        self._redis = redis_clients.connect(url, DEADLINE_SECONDS, connect_seconds=2)
-        self._newer = self._redis.register_script(NEWER)
+        self._redis = RedisPipe(url, DEADLINE_SECONDS, connect_seconds=2)
+        self._newer = self._redis.script(NEWER)
         self._database = database
         self._open: dict[str, set[OpenStream]] = {}
         self._wanted: set[OpenStream] = set()

@@ -9,6 +9,7 @@ list alone 50. The format is protocol 2 of https://docs.celeryq.dev/en/stable/in
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from celery.utils.saferepr import saferepr
 from kombu.utils.uuid import uuid
 
 from shared.broker.transport import Channel
+from shared.queues import OFFER
 
 #: The argument by which a message says that it is the first lease of its jobs.
 FIRST = "first"
@@ -51,6 +53,30 @@ def publish(app: Celery, producer: Any, task: str, queue: str, ids: Sequence[str
 def enveloped(app: Celery, task: str, queue: str, ids: Sequence[str], *, first: bool = False) -> bytes:
     """The same message as it stands in Redis, in the list that is called as the queue."""
     return _enveloped(queue, *_parts(app, task, queue, ids, first))
+
+
+@dataclass(frozen=True, slots=True)
+class Doorbell:
+    """What a message to `OFFER` says: ids that wait on a queue. `first`: it is their first lease."""
+
+    queue: str
+    ids: list[str]
+    first: bool
+
+
+def read(envelope: bytes) -> Doorbell | None:
+    """What stands in Redis's list, as this or another version put it there; None: it is no such message."""
+    try:
+        message = orjson.loads(envelope)
+        headers, properties = message["headers"], message["properties"]
+        (queue, ids, *_), given, *_ = orjson.loads(base64.b64decode(message["body"]))
+        again = headers.get("redelivered") or properties["delivery_info"].get("redelivered")
+        # Whoever had it before may have begun these jobs.
+        doorbell = Doorbell(queue, list(ids), given.get(FIRST) is True and not again)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return None
+    is_text = isinstance(queue, str) and all(isinstance(id, str) for id in doorbell.ids)
+    return doorbell if headers.get("task") == OFFER and is_text else None
 
 
 def _parts(
@@ -89,12 +115,3 @@ def _enveloped(queue: str, id: str, headers: Mapping[str, Any], body: Sequence[A
             "properties": properties,
         }
     )
-
-
-def heard(envelope: bytes) -> tuple[str, list[str], bool] | None:
-    message = orjson.loads(envelope)
-    if message["headers"]["task"] != "offer":
-        return None
-    args, kwargs, _ = orjson.loads(base64.b64decode(message["body"]))
-    first = kwargs.get(FIRST) is True and not message["properties"].get("delivery_info", {}).get("redelivered")
-    return args[0], args[1], first

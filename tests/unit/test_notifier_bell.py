@@ -84,7 +84,7 @@ def test_telling_nobody_and_a_garbled_hint_are_no_errors(
         notifier.listen(DONE, heard.append, lambda: missed.append(True))
         await until(lambda: len(missed) == 1)
         await asyncio.sleep(0.05)
-        await notifier._redis.publish(DONE, "{not json")
+        await notifier._redis("PUBLISH", DONE, "{not json")
         await until(lambda: len(missed) == 2)
         await asyncio.sleep(0.05)
         notifier.publish(DONE, ["job_9"])

@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import redis.asyncio as redis
+import redis
 
-from shared import clock, redis_clients
+from shared import clock
 from shared.providers.states import KEY, NAMES, ProviderState, dump, load
+from shared.redis_pipe import RedisPipe
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -44,8 +45,8 @@ class PaceStore:
     """The states that this process uses. A lost Redis costs shared knowledge, never a call."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis_clients.connect(url, DEADLINE_SECONDS)
-        self._change = self._redis.register_script(_CHANGE)
+        self._redis = RedisPipe(url, DEADLINE_SECONDS)
+        self._change = self._redis.script(_CHANGE)
         self._documents: dict[str, bytes] = {}
         #: Redis's time less this process's monotonic clock, as last heard.
         self.ahead = clock.now_micros() / clock.MICROS - clock.monotonic()

@@ -8,6 +8,7 @@ from typing import Any
 from shared import clock
 from shared.broker import rabbitmq
 from shared.settings import settings
+from workers.process import doorbells
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class Consumer:
         self._again_at = self._renew_at = 0.0
         #: When each queue was last consumed anew.
         self._renewed: dict[str, float] = {}
+        #: Queues that the event loop takes from by itself.
         self._left: frozenset[str] = frozenset()
         self._renews = rabbitmq.is_rabbitmq(settings().broker_url)
 
@@ -46,14 +48,19 @@ class Consumer:
         if self._celery is not None:
             self._celery.call_soon(self._switch, queue)
 
-    def leave_to_loop(self, queues: Iterable[str]) -> None:
-        """Leave these queues to the event loop, which takes their messages by itself; from any thread."""
-        left = frozenset(queues)
-        if self._celery is None or left == self._left:
+    def leave(self, queues: Iterable[str]) -> None:
+        """Leave these queues and no others to the event loop, which takes from them by itself; from any thread."""
+        if self._celery is None or (left := frozenset(queues)) == self._left:
             return
         changed, self._left = left ^ self._left, left
         for queue in changed:
+            self._wanted.setdefault(queue, True)
             self._celery.call_soon(self._switch, queue)
+
+    @property
+    def is_told_of_tasks(self) -> bool:
+        """Whether somebody wants events of each task, which only Celery sends."""
+        return self._celery is not None and doorbells.is_told_of(self._celery)
 
     def reconcile(self) -> None:
         """See that every queue is as it is wanted; from any thread."""
@@ -88,7 +95,7 @@ class Consumer:
             consumer.consume()
 
     def _switch(self, queue: str) -> None:
-        on, consumer = self._wanted.get(queue, True) and queue not in self._left, self._celery.task_consumer
+        on, consumer = self._wanted[queue] and queue not in self._left, self._celery.task_consumer
         with self._logged(f"{'start' if on else 'stop'} consuming queue {queue}"):
             if consumer is None or bool(consumer.consuming_from(queue)) == on:
                 return  # none while it connects again, which keeps what was turned off

@@ -27,7 +27,7 @@ def at_once(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[...,
     usual = strategy.default(task, app, consumer, **options)
 
     def take(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **more: Any) -> Any:
-        if body is not None or _is_told_of(consumer) or any(map(message.headers.get, _MORE)):
+        if body is not None or is_told_of(consumer) or any(map(message.headers.get, _MORE)):
             return usual(message, body, ack, reject, callbacks, **more)
         body = _body(message)
         ack(log, consumer.connection_errors)  # before it is run: that it was taken is all that it says
@@ -52,7 +52,7 @@ def _body(message: Any) -> Any:
     return message.payload
 
 
-def _is_told_of(consumer: Any) -> bool:
+def is_told_of(consumer: Any) -> bool:
     """Whether somebody wants events of each task; those of the worker itself are always sent."""
     events = consumer.event_dispatcher
     return bool(events and events.enabled and (not events.groups or "task" in events.groups))

@@ -18,12 +18,14 @@ from shared import processes
 from shared.broker.bell import bell
 from shared.db import Database
 from shared.notifier import CANCEL, Notifier
-from shared.queues import lane_of, LANES, WEBHOOKS, queue_name
+from shared.queues import LANES, WEBHOOKS, lane_of, queue_name
 from shared.settings import settings
 from shared.settings_values import allow_list
+from shared.stopping import stop
 from shared.submissions.catalogue import catalogue
 from shared.submissions.steps.grounding import SEARCH
 from workers import pacing, providers
+from workers.process.loop_consumer import LoopConsumer, Offer
 from workers.running.attempts import Attempts
 from workers.running.engine import Engine
 from workers.running.lease import Incarnation
@@ -42,6 +44,8 @@ log = logging.getLogger(__name__)
 LEASE_OVER = 75
 #: How long such a process winds down, and then at most waits for the database to take down why, in seconds.
 WIND_DOWN_SECONDS, EXPLAIN_SECONDS = 10.0, 60.0
+#: How long Redis may keep us from stopping to take messages, in seconds.
+STOP_TAKING_SECONDS = 2.0
 
 
 class Runtime:
@@ -52,13 +56,19 @@ class Runtime:
         *,
         consume: Callable[[str, bool], None] = lambda queue, on: None,
         reconcile: Callable[[], None] = lambda: None,
+        listens: Callable[[Sequence[str], Offer], LoopConsumer] | None = None,
         slots: Mapping[str, int] | None = None,
         probation: bool = False,
         worker_id: str | None = None,
     ) -> None:
-        """`slots`: how many by queue, where that is not for the settings to say."""
+        """`slots`: how many by queue, where that is not for the settings to say. `listens` makes what takes messages on
+        the event loop; None: all come by `offer`.
+        """
         self._consume = consume
         self._reconcile = reconcile
+        self._listens = listens
+        self._loop_consumer: LoopConsumer | None = None
+        self._taking: asyncio.Task[None] | None = None
         self._capacities = slots
         self._probation = probation
         self._worker_id = worker_id
@@ -94,6 +104,8 @@ class Runtime:
 
     def stop_leasing(self) -> None:
         """Take nothing more; safe in a signal handler."""
+        if self._loop_consumer is not None:
+            self._loop_consumer.stop()
         self._call(self.engine.stop_leasing)
 
     def stop(self) -> None:
@@ -135,15 +147,15 @@ class Runtime:
         attempts = Attempts(
             upstreams, self._pace, self._publisher, statistics=self._statistics, paused=lambda: bell().paused
         )
-        self.engine = Engine(self._database, self.incarnation.id, attempts, slots, self.settler, consume=self._consume)
+        consume = self._consume
+        if self._listens is not None:
+            self._loop_consumer = self._listens([q for q in slots.queues if lane_of(q) == "realtime"], self._offered)
+            consume = self._loop_consumer.switch
+        self.engine = Engine(self._database, self.incarnation.id, attempts, slots, self.settler, consume=consume)
         self.engine.start()
+        if self._loop_consumer is not None:
+            self._taking = asyncio.create_task(self._loop_consumer.run())
         due = due_ids if serves(WEBHOOKS) else None
-        if self._consume.__class__.__name__ == "Consumer":
-            from workers.process.loop_consumer import LoopConsumer
-            realtime = [q for q in slots.queues if lane_of(q) == "realtime"]
-            lc = LoopConsumer(self._consume, realtime, self._offered)
-            self.engine._leasing._consume = lc
-            self._lcing = asyncio.create_task(lc.run())
         self._poller = Poller(self._database, bell(), slots, self.engine.offer, self.sender.offer, due)
         self._polling = None if self._probation else asyncio.create_task(self._poller.run())
         self._notifier.listen(CANCEL, self.engine.cancel)
@@ -189,7 +201,17 @@ class Runtime:
                 threading.Thread(target=self._lost, args=("its lease is about to expire",), name="over").start()
             await asyncio.sleep(min(1.0, settings().beat_seconds / 4))
 
+    async def _stop_taking(self, seconds: float) -> None:
+        """Take no more messages: what Redis hands out meanwhile is given back to the feeder."""
+        if self._loop_consumer is not None and self._taking is not None:
+            self._loop_consumer.stop()
+            if seconds:
+                await asyncio.wait([self._taking], timeout=min(seconds, STOP_TAKING_SECONDS))
+            await stop(self._taking)
+
     async def _wind_down(self, drain_seconds: float) -> None:
+        self.engine.stop_leasing()
+        await self._stop_taking(drain_seconds)
         if self._polling is not None:
             self._polling.cancel()
         await self.engine.stop(drain_seconds)

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
-import redis.asyncio as redis
+import redis
 
-from shared import clock, logs, redis_clients
+from shared import clock, logs
 from shared.answers import streams
+from shared.redis_pipe import RedisPipe
 from shared.stopping import stop
 from workers.running.partial_answer import SentAnswer
 from workers.running.stream_script import APPEND, Addition, arguments
@@ -145,8 +146,8 @@ class Publisher:
     """Publishes what this process's calls say to Redis; made and used on its event loop."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis_clients.connect(url, DEADLINE_SECONDS)
-        self._append = self._redis.register_script(APPEND)
+        self._redis = RedisPipe(url, DEADLINE_SECONDS)
+        self._append = self._redis.script(APPEND)
         self._sinks: dict[tuple[str, int], StreamSink] = {}
         #: Answers that have begun and not ended.
         self._live: set[tuple[str, int]] = set()

@@ -186,6 +186,7 @@ class Limits:
                     answer = task.result()
                     self._heard = True
                     return answer
+            self._redis.hang_up()  # so that the next try does not wait behind this one
             self._lose("no answer")
         except (redis.RedisError, OSError) as error:
             self._lose(outages.why(error))
