@@ -40,9 +40,9 @@ def main() -> None:
     for line in proxy_lines():
         log.info(line)
     schema.require(settings().database_url)
-    remote_control.restrict()
     telemetry.start("worker")
     consumer = Consumer()
+    remote_control.restrict(consumer.on_loop)
     listens = partial(LoopConsumer, consumer) if loop_consumer.is_possible() else None
     runtime = Runtime(consume=consumer, reconcile=consumer.reconcile, listens=listens)
     tasks.current.append(runtime)

@@ -72,11 +72,11 @@ def read(envelope: bytes) -> Doorbell | None:
         (queue, ids, *_), given, *_ = orjson.loads(base64.b64decode(message["body"]))
         again = headers.get("redelivered") or properties["delivery_info"].get("redelivered")
         # Whoever had it before may have begun these jobs.
-        doorbell = Doorbell(queue, list(ids), given.get(FIRST) is True and not again)
+        doorbell = Doorbell(queue, ids, given.get(FIRST) is True and not again)
+        is_meant = headers["task"] == OFFER and isinstance(queue, str) and isinstance(ids, list)
     except (ValueError, TypeError, LookupError, AttributeError):
         return None
-    is_text = isinstance(queue, str) and all(isinstance(id, str) for id in doorbell.ids)
-    return doorbell if headers.get("task") == OFFER and is_text else None
+    return doorbell if is_meant and all(isinstance(id, str) for id in ids) else None
 
 
 def _parts(

@@ -1,7 +1,7 @@
 """Which queues this process's Celery consumer takes from: those for which it has free slots."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,6 +56,10 @@ class Consumer:
         for queue in changed:
             self._wanted.setdefault(queue, True)
             self._celery.call_soon(self._switch, queue)
+
+    def on_loop(self) -> Set[str]:
+        """The queues that the event loop takes from at this time."""
+        return {queue for queue in self._left if self._wanted[queue]}
 
     @property
     def is_told_of_tasks(self) -> bool:

@@ -1,0 +1,218 @@
+"""Commands on one connection of the event loop, at a real Redis: each gets its own answer or learns that there is none."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from functools import wraps
+from typing import Any
+
+import pytest
+import redis
+import uvloop
+
+from shared.redis_pipe import RedisPipe
+from tests.servers import RedisServer
+
+
+def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """The test, run in an event loop of its own, as the processes have it."""
+
+    @wraps(test)
+    def run(**given: Any) -> None:
+        uvloop.run(test(**given))
+
+    return run
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    """One that a test may break."""
+    server = RedisServer().start()
+    yield server
+    server.send(signal.SIGCONT)
+    server.stop()
+
+
+def client(server: RedisServer) -> "redis.Redis[bytes]":
+    return redis.from_url(server.url)
+
+
+@in_a_loop
+async def test_each_command_gets_its_own_answer_over_one_connection(server: RedisServer) -> None:
+    pipe = RedisPipe(server.url, 5)
+    told = await asyncio.gather(*(pipe("ECHO", f"é{number}") for number in range(2000)))
+    assert [one.decode() for one in told] == [f"é{number}" for number in range(2000)]
+    assert await pipe("HSET", "hash", "a", 1, "b", 2.5) == 2
+    assert await pipe("HMGET", "hash", "a", "b", "c") == [b"1", b"2.5", None]
+    with client(server) as other:
+        assert len([one for one in other.client_list() if one["cmd"] != "client|list"]) == 1
+    await pipe.aclose()
+
+
+@in_a_loop
+async def test_an_error_is_its_commands_alone(server: RedisServer) -> None:
+    pipe = RedisPipe(server.url, 5)
+    await pipe("SET", "text", "x")
+    told = await asyncio.gather(
+        *(pipe("ECHO", 1), pipe("LPUSH", "text", "y"), pipe("NONSENSE"), pipe("ECHO", 2)), return_exceptions=True
+    )
+    assert told[0] == b"1" and told[3] == b"2" and pipe.is_connected
+    assert isinstance(told[1], redis.ResponseError) and "WRONGTYPE" in str(told[1])
+    assert isinstance(told[2], redis.ResponseError)
+    await pipe.aclose()
+
+
+@in_a_loop
+async def test_who_waits_no_longer_leaves_its_answer_to_nobody(server: RedisServer) -> None:
+    pipe = RedisPipe(server.url, 5)
+    await pipe("PING")
+    impatient = asyncio.create_task(pipe("BRPOP", "nothing", 0.2))
+    await asyncio.sleep(0)
+    next_one = asyncio.create_task(pipe("ECHO", "mine"))
+    impatient.cancel()
+    assert await next_one == b"mine"
+    assert await pipe("ECHO", "after") == b"after"
+    await pipe.aclose()
+
+
+@in_a_loop
+async def test_a_redis_that_does_nothing_fails_all_that_wait_and_answers_none_of_them_late(
+    server: RedisServer,
+) -> None:
+    pipe = RedisPipe(server.url, 0.3)
+    await pipe("PING")
+    server.send(signal.SIGSTOP)
+    told = await asyncio.gather(*(pipe("ECHO", number) for number in range(10)), return_exceptions=True)
+    assert all(isinstance(one, redis.TimeoutError) for one in told) and not pipe.is_connected
+    server.send(signal.SIGCONT)
+    assert await pipe("ECHO", "now") == b"now"
+    await pipe.aclose()
+
+
+@in_a_loop
+async def test_one_that_dies_is_connected_to_again_by_the_next_command(server: RedisServer) -> None:
+    pipe = RedisPipe(server.url, 5)
+    await pipe("PING")
+    waiting = asyncio.create_task(pipe("BRPOP", "nothing", 4))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(server.kill)
+    with pytest.raises(redis.ConnectionError):
+        await waiting
+    told = await asyncio.gather(*(pipe("PING") for _ in range(5)), return_exceptions=True)
+    assert all(isinstance(one, redis.ConnectionError) for one in told)
+    with pytest.raises(redis.ConnectionError):
+        await pipe.lost()
+    await asyncio.to_thread(server.start)
+    assert await asyncio.gather(*(pipe("ECHO", number) for number in range(5))) == [b"0", b"1", b"2", b"3", b"4"]
+    await pipe.aclose()
+
+
+@in_a_loop
+async def test_one_that_follows_another_is_left(server: RedisServer) -> None:
+    """A name that led to the primary leads to the new one; the old connection does not."""
+    pipe = RedisPipe(server.url, 5)
+    await pipe("SET", "a", 1)
+    with client(server) as other:
+        other.replicaof("127.0.0.1", 1)
+        with pytest.raises(redis.ResponseError, match="READONLY"):
+            await pipe("SET", "a", 2)
+        assert not pipe.is_connected
+        other.replicaof("NO", "ONE")
+    assert await pipe("SET", "a", 3) == b"OK"
+    await pipe.aclose()
+
+
+@in_a_loop
+async def test_a_script_is_sent_once_and_again_when_redis_has_forgotten_it(server: RedisServer) -> None:
+    pipe = RedisPipe(server.url, 5)
+    added = pipe.script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+    assert [await added(keys=["sum"], args=[2]) for _ in range(3)] == [2, 4, 6]
+    await pipe("SCRIPT", "FLUSH")
+    assert await added(keys=["sum"], args=[3]) == 9
+    await pipe.aclose()
+
+
+@in_a_loop
+async def test_it_has_the_password_and_the_database_of_its_url(server: RedisServer) -> None:
+    with client(server) as other:
+        other.acl_setuser("web", enabled=True, passwords=["+s3cret"], commands=["+@all"], keys=["*"])
+    pipe = RedisPipe(server.url.replace("//", "//web:s3cret@").replace("/0", "/3"), 5)
+    await pipe("SET", "there", 1)
+    with redis.from_url(server.url.replace("/0", "/3")) as other:
+        assert other.get("there") == b"1"
+    wrong = RedisPipe(server.url.replace("//", "//web:wrong@"), 5)
+    with pytest.raises(redis.AuthenticationError):
+        await wrong("PING")
+    await wrong.aclose()
+    await pipe.aclose()
+
+
+@in_a_loop
+async def test_a_subscription_hears_what_nobody_has_asked_for(server: RedisServer) -> None:
+    heard: list[Any] = []
+    pipe, speaker = RedisPipe(server.url, 0.2, heard=heard.append), RedisPipe(server.url, 5)
+    assert await pipe("SUBSCRIBE", "news") == [b"subscribe", b"news", 1]
+    for number in range(100):
+        await speaker("PUBLISH", "news", number)
+    assert await speaker("PUBLISH", "news", "x" * 300_000) == 1
+    async with asyncio.timeout(10):
+        while len(heard) < 101:
+            await asyncio.sleep(0.005)
+    assert [one[2] for one in heard[:100]] == [str(number).encode() for number in range(100)]
+    assert len(heard[100][2]) == 300_000 and pipe.is_connected
+    await pipe.aclose()
+    await speaker.aclose()
+
+
+@in_a_loop
+async def test_what_cannot_be_taken_breaks_a_subscription_and_says_why(server: RedisServer) -> None:
+    def choose(message: list[bytes]) -> None:
+        raise ValueError(f"not {message[2].decode()}")
+
+    pipe, speaker = RedisPipe(server.url, 5, heard=choose), RedisPipe(server.url, 5)
+    await pipe("SUBSCRIBE", "news")
+    await speaker("PUBLISH", "news", "that")
+    with pytest.raises(ValueError, match="not that"):
+        await pipe.lost()
+    await pipe.aclose()
+    await speaker.aclose()
+
+
+@in_a_loop
+async def test_what_is_no_redis_is_no_answer() -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"+OK\r\n" * 3 + b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        while await reader.read(1000):
+            pass
+        writer.close()
+
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as there:
+        port = there.sockets[0].getsockname()[1]
+        pipe = RedisPipe(f"redis://127.0.0.1:{port}/0", 2)
+        with pytest.raises(redis.RedisError):
+            async with asyncio.timeout(5):
+                for _ in range(5):
+                    await pipe("PING")
+        await pipe.aclose()
+
+
+@in_a_loop
+async def test_closing_fails_who_waits_and_one_that_was_never_used_can_be_closed(server: RedisServer) -> None:
+    unused = RedisPipe(server.url, 5)
+    await unused.aclose()
+    with pytest.raises(redis.ConnectionError):
+        unused.send("PING")
+    pipe = RedisPipe(server.url, 5)
+    await pipe("PING")
+    waiting = asyncio.create_task(pipe("BRPOP", "nothing", 4))
+    await asyncio.sleep(0)
+    await pipe.aclose()
+    with pytest.raises(redis.ConnectionError, match="closed"):
+        await waiting
+    silent = RedisPipe("redis://192.0.2.1:6379/0", 5)
+    connecting = asyncio.create_task(silent("PING"))
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(2):
+        await silent.aclose()
+    with pytest.raises((redis.ConnectionError, asyncio.CancelledError)):
+        await connecting
