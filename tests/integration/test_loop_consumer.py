@@ -1,4 +1,4 @@
-"""Doorbells taken on a worker's event loop, at a real Redis: what it leaves to Celery, and that it loses none itself."""
+"""Doorbells taken on a worker's event loop, at a real Redis: what it leaves to Celery, and that it loses none."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""Commands on one connection of the event loop, at a real Redis: each gets its own answer or learns that there is none."""
+"""Commands on one connection of the event loop, at a real Redis: each gets its own answer, or hears of none."""
 
 import asyncio
 import signal

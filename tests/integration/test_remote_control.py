@@ -112,7 +112,7 @@ def test_it_lives_on_whatever_message_comes(
 def test_every_order_that_celery_knows_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Panel, "data", dict(Panel.data))
     assert ORDERS.keys() <= Panel.data.keys()
-    remote_control.restrict()
+    remote_control.restrict(set)
     kinds = {name: Panel.meta[name].type for name in Panel.data}
     assert {name for name, kind in kinds.items() if kind == "control"} == remote_control.HEARD
     assert Panel.data.keys() == remote_control.ASKED | remote_control.HEARD

@@ -48,7 +48,7 @@ def after(*steps: Callable[[CorkedTransport], None], turns: int = 0) -> list[Any
             step(corked)
         for _ in range(turns):
             await asyncio.sleep(0)
-        return wire.done
+        return list(wire.done)
 
     return asyncio.run(scene())
 
