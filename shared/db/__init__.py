@@ -26,6 +26,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from shared import clock
 from shared.db import hot
 from shared.db.engines import SOON_TRIES, engine
+from shared.db.kept import KeptConnections
 from shared.db.on_the_spot import TRIES, WAIT_SECONDS, OnTheSpot, TakesLongerError
 
 P = ParamSpec("P")
@@ -83,9 +84,12 @@ class Database:
         self._write_lock = threading.Lock() if self.is_sqlite else None
         self._spot = OnTheSpot(self.is_sqlite)
         self._away_until = self._reached_at = 0.0
+        self._keeping: set[Connection] = set()
+        self._kept = KeptConnections(self._keeping)
+        keep = self._kept.keep if self.is_sqlite else None
         writers = 1 if self.is_sqlite else threads
-        self._writers = ThreadPoolExecutor(writers, thread_name_prefix="db-write")
-        self._readers = ThreadPoolExecutor(threads, thread_name_prefix="db-read")
+        self._writers = ThreadPoolExecutor(writers, thread_name_prefix="db-write", initializer=keep)
+        self._readers = ThreadPoolExecutor(threads, thread_name_prefix="db-read", initializer=keep)
 
     async def write(self, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn(connection, …)` in one write transaction on a thread; its value once it has committed."""
@@ -98,6 +102,7 @@ class Database:
     async def on_writer(self, fn: Callable[[], R], *, little: bool) -> R:
         """Run on a thread that writes what first of all calls `write_sync`, and goes on right after its commit."""
         if little and self._spot.may_be_used():
+            self._kept.keep()
             with suppress(TakesLongerError), self._spot:
                 return fn()
         return await asyncio.get_running_loop().run_in_executor(self._writers, fn)
@@ -145,7 +150,7 @@ class Database:
     def _transaction(
         self, write: bool, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        with self._connect() as raw:
+        with self._kept.take(self._connect) as raw:
             tries = TRIES if self._spot.is_here else SOON_TRIES
             connection = raw.execution_options(fusionai_write=write, fusionai_tries=tries)
             transaction = connection.begin()
@@ -186,6 +191,8 @@ class Database:
         """Let running transactions end, then close every connection."""
         self._writers.shutdown(wait=True)
         self._readers.shutdown(wait=True)
+        for connection in list(self._keeping):
+            connection.close()
         self.engine.dispose()
 
 

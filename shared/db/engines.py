@@ -38,6 +38,7 @@ def engine(url: str, threads: int) -> Engine:
             connect_args={"timeout": 0, "check_same_thread": False},
             pool_size=threads + 4,
             max_overflow=16,
+            pool_use_lifo=True,  # its statements and pages are at hand
             hide_parameters=True,
         )
         event.listen(made, "connect", _prepare_sqlite)
