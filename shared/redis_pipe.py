@@ -93,7 +93,11 @@ class RedisPipe:
         if self._connecting is None or self._connecting.done():
             self._connecting = asyncio.create_task(self._connect())
             self._connecting.add_done_callback(_forget)
-        await asyncio.shield(self._connecting)
+        connecting = self._connecting
+        await asyncio.wait([connecting])
+        if connecting.cancelled():
+            raise redis.ConnectionError("closed")
+        connecting.result()
 
     async def _connect(self) -> None:
         connection: Any = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]

@@ -113,10 +113,6 @@ class Bell:
         self._depths[queue] = (depth, clock.monotonic())
         self._find()
 
-    def on_thread(self, work: Callable[[], T]) -> "Future[T]":
-        """Do something else that waits for the broker."""
-        return self._thread.submit(work)
-
     def close(self) -> None:
         """Publish what was asked for, then stop."""
         self._thread.shutdown(wait=True)
