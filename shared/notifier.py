@@ -48,7 +48,7 @@ class Notifier:
         """Publish ids, or what is told of each, without waiting; a Redis that is away is not an error."""
         command = ("PUBLISH", channel, orjson.dumps(told))
         if self._redis.is_connected:
-            self._redis.send(*command).add_done_callback(_forget)
+            self._redis.tell(*command)
             return
         task = asyncio.create_task(self._publish(command))
         self._tasks.add(task)
@@ -92,9 +92,3 @@ class Notifier:
             finally:
                 await subscription.aclose()
             await asyncio.sleep(RECONNECT_SECONDS)
-
-
-def _forget(published: "asyncio.Future[Any]") -> None:
-    """A message that was not taken is no error."""
-    if not published.cancelled():
-        published.exception()

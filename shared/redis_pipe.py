@@ -7,22 +7,24 @@ reads what comes over it as it arrives. What that gains is measured in deploy/ad
 
 import asyncio
 import hashlib
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import hiredis
 import redis
+from redis import exceptions
+from redis._parsers import BaseParser
 
 from shared import clock, redis_clients
+from shared.stopping import stop
 
-log = logging.getLogger(__name__)
-
+#: For how long it is read once more before an answer is given up, in seconds.
+READ_SECONDS: Final = 0.01
 #: What a server answers that is not to be asked again: it follows another by now, or is not ready. Another connection
 #: may lead to the one that is.
-_ELSEWHERE: Final = ("READONLY", "LOADING", "MASTERDOWN")
+_ELSEWHERE: Final = (exceptions.ReadOnlyError, exceptions.BusyLoadingError, exceptions.MasterDownError)
 
 
 class RedisPipe:
@@ -46,6 +48,7 @@ class RedisPipe:
         self._heard = heard
         self._wire: _Wire | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     async def __call__(self, *command: Any) -> Any:
         """Redis's answer to a command, texts as bytes; redis.RedisError: it is an error, or there is none."""
@@ -74,29 +77,36 @@ class RedisPipe:
             raise redis.ConnectionError("not connected")
         await asyncio.shield(self._wire.over)
 
+    def tell(self, *command: Any) -> None:
+        """The same for whom the answer is nothing, nor that there is none."""
+        self.send(*command).add_done_callback(_forget)
+
     def hang_up(self, why: str = "closed") -> None:
-        """Break the connection; the next command makes another."""
+        """Break the connection, or give up making one; the next command makes another."""
+        if self._connecting is not None:
+            self._connecting.cancel()
         if self._wire is not None:
             self._wire.end(redis.ConnectionError(why))
 
     async def aclose(self) -> None:
-        """Hang up for good."""
+        """Hang up for good: who waits, and who comes later, gets redis.ConnectionError."""
+        self._is_closed = True
         if self._connecting is not None:
-            self._connecting.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await self._connecting
+            await stop(self._connecting)
         self.hang_up()
         await self._client.aclose()
 
     async def _connect_once(self) -> None:
         """Connect, together with all who want to at this time."""
+        if self._is_closed:
+            raise redis.ConnectionError("closed")
         if self._connecting is None or self._connecting.done():
             self._connecting = asyncio.create_task(self._connect())
             self._connecting.add_done_callback(_forget)
         connecting = self._connecting
         await asyncio.wait([connecting])
         if connecting.cancelled():
-            raise redis.ConnectionError("closed")
+            raise redis.ConnectionError("given up")
         connecting.result()
 
     async def _connect(self) -> None:
@@ -119,7 +129,7 @@ class PipedScript:
         given = (len(keys), *keys, *args)
         try:
             return await self._pipe("EVALSHA", self._name, *given)
-        except redis.exceptions.NoScriptError:
+        except exceptions.NoScriptError:
             return await self._pipe("EVAL", self._text, *given)
 
 
@@ -131,7 +141,7 @@ class _Wire(asyncio.Protocol):
         self._transport: Any = writer.transport
         self._seconds = seconds
         self._heard = heard
-        self._reader = hiredis.Reader(protocolError=redis.InvalidResponse, replyError=_error)
+        self._reader = hiredis.Reader(protocolError=redis.InvalidResponse, replyError=BaseParser.parse_error)
         self._unanswered: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -151,7 +161,7 @@ class _Wire(asyncio.Protocol):
         """Send a command; its answer to come."""
         answer = self._loop.create_future()
         if self.ended:
-            answer.set_exception(self.over.exception() or redis.ConnectionError("closed"))
+            answer.set_exception(_as_redis_error(self.over.exception()))
             return answer
         self._unanswered.append((clock.monotonic(), answer))
         self._transport.write(packed)
@@ -180,17 +190,21 @@ class _Wire(asyncio.Protocol):
                 waiting.set_exception(answer)
             else:
                 waiting.set_result(answer)
-        if isinstance(answer, Exception) and str(answer).startswith(_ELSEWHERE):
-            raise redis.ConnectionError(str(answer))
+        if isinstance(answer, _ELSEWHERE):
+            raise answer
 
-    def _look(self) -> None:
-        """Whether the oldest command has been answered in time."""
+    def _look(self, *, again: bool = False) -> None:
+        """Whether the oldest command has been answered in time; before it has not, read once more (`again`): after a
+        pause of this process the answer is there, and what Redis has handed out with it would be lost.
+        """
         self._timer = None
         if not self._unanswered:
             return
         left = self._unanswered[0][0] + self._seconds - clock.monotonic()
         if left > 0:
             self._timer = self._loop.call_later(left, self._look)
+        elif not again:
+            self._timer = self._loop.call_later(READ_SECONDS, partial(self._look, again=True))
         else:
             self.end(redis.TimeoutError(f"no answer within {self._seconds:g} s"))
 
@@ -210,7 +224,7 @@ class _Wire(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._transport.abort()
-        given = error if isinstance(error, redis.RedisError) else redis.ConnectionError(str(error))
+        given = _as_redis_error(error)
         for _, waiting in self._unanswered:
             if not waiting.done():
                 waiting.set_exception(given)
@@ -218,10 +232,11 @@ class _Wire(asyncio.Protocol):
         self._unanswered.clear()
 
 
-def _error(text: str) -> redis.RedisError:
-    """What an error answer is raised as."""
-    made = redis.exceptions.NoScriptError if text.startswith("NOSCRIPT") else redis.ResponseError
-    return made(text)
+def _as_redis_error(error: BaseException | None) -> redis.RedisError:
+    """What those get who wait for a connection that has ended; a refusal of one command says nothing of theirs."""
+    if isinstance(error, redis.RedisError) and not isinstance(error, redis.ResponseError):
+        return error
+    return redis.ConnectionError(str(error))
 
 
 def _forget(done: "asyncio.Future[Any]") -> None:

@@ -50,8 +50,8 @@ class CorkedTransport:
         self._transport.abort()
 
     def _send_head(self) -> None:
-        if self._head:
-            head, self._head = self._head, b""
+        head, self._head = self._head, b""
+        if head and not self.is_closing():
             self._transport.write(head)
 
     def __getattr__(self, name: str) -> Any:

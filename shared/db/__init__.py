@@ -26,7 +26,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from shared import clock
 from shared.db import hot
 from shared.db.engines import SOON_TRIES, engine
-from shared.db.kept import KeptConnections
+from shared.db.failures import GONE_STATES, READ_ONLY, may_run_again, state_of
+from shared.db.kept import KeptConnection, KeptConnections
 from shared.db.on_the_spot import TRIES, WAIT_SECONDS, OnTheSpot, TakesLongerError
 
 P = ParamSpec("P")
@@ -47,16 +48,6 @@ WRITE_DEADLINE_SECONDS = 15.0
 #: for a thread meanwhile hears at once that it is away, and not after everybody before them has waited as well.
 _SLOW_SECONDS, _AWAY_SECONDS = 1.0, 1.0
 
-#: SQLSTATEs after which the same transaction may simply run again: serialization failure, deadlock, lock timeout.
-_RETRY_STATES = frozenset({"40001", "40P01", "55P03"})
-
-#: Sent by a server that is going away or cannot be reached; the transaction did not commit.
-_GONE_STATES = frozenset({"57P01", "57P02", "57P03", "08000", "08003", "08006", "08001", "53300"})
-
-#: Sent by a server that takes no writes: one that follows another, or that was made so (a full disk). Another
-#: connection may lead to the one that does, or find that it does again; the transaction did not commit.
-_READ_ONLY = "25006"
-
 
 class AmbiguousCommitError(Exception):
     """The connection broke during COMMIT: the transaction may or may not have taken effect; read back by id."""
@@ -66,7 +57,7 @@ def is_away(error: BaseException) -> bool:
     """Whether the database could not be reached or is held by others, which says nothing against the statement."""
     if isinstance(error, OperationalError):
         return bool(getattr(error.orig, "sqlite_errorname", "") != "SQLITE_ERROR")  # that one is the statement's own
-    if isinstance(error, DBAPIError) and _state(error) == _READ_ONLY:
+    if isinstance(error, DBAPIError) and state_of(error) == READ_ONLY:
         return True
     return isinstance(error, (AmbiguousCommitError, InterfaceError, PoolTimeoutError))
 
@@ -84,7 +75,7 @@ class Database:
         self._write_lock = threading.Lock() if self.is_sqlite else None
         self._spot = OnTheSpot(self.is_sqlite)
         self._away_until = self._reached_at = 0.0
-        self._keeping: set[Connection] = set()
+        self._keeping = set[KeptConnection]()
         self._kept = KeptConnections(self._keeping)
         keep = self._kept.keep if self.is_sqlite else None
         writers = 1 if self.is_sqlite else threads
@@ -122,7 +113,7 @@ class Database:
                 with self._alone(self._write_lock):
                     return self._transaction(True, fn, *args, **kwargs)
             except DBAPIError as error:
-                if not _may_run_again(error) or clock.monotonic() > deadline:
+                if not may_run_again(error) or clock.monotonic() > deadline:
                     raise
                 if self._spot.is_here:
                     raise TakesLongerError from None
@@ -143,7 +134,7 @@ class Database:
         try:
             return self._transaction(False, fn, *args, **kwargs)
         except DBAPIError as error:
-            if not _may_run_again(error):
+            if not may_run_again(error):
                 raise
             return self._transaction(False, fn, *args, **kwargs)
 
@@ -160,14 +151,16 @@ class Database:
                 value = fn(connection, *args, **kwargs)
             except BaseException as error:
                 transaction.rollback()
-                if isinstance(error, DBAPIError) and _state(error) == _READ_ONLY:
+                if isinstance(error, DBAPIError) and state_of(error) == READ_ONLY:
                     connection.invalidate()
                 raise
             try:
                 transaction.commit()
             except DBAPIError as error:
-                if error.connection_invalidated or _state(error) in _GONE_STATES:
-                    raise AmbiguousCommitError(_state(error) or "connection lost") from error
+                if error.connection_invalidated or state_of(error) in GONE_STATES:
+                    raise AmbiguousCommitError(state_of(error) or "connection lost") from error
+                if self.is_sqlite:  # it may still be in its transaction
+                    connection.invalidate()
                 raise
             return value
 
@@ -191,8 +184,8 @@ class Database:
         """Let running transactions end, then close every connection."""
         self._writers.shutdown(wait=True)
         self._readers.shutdown(wait=True)
-        for connection in list(self._keeping):
-            connection.close()
+        for kept in list(self._keeping):
+            kept.end()
         self.engine.dispose()
 
 
@@ -288,16 +281,3 @@ def _insertion(table: Table, columns: tuple[str, ...], dialect: str) -> tuple[st
     spoken = sqlite.dialect() if dialect == "sqlite" else PGDialect_psycopg()  # type: ignore[no-untyped-call]
     compiled = table.insert().compile(dialect=spoken, column_keys=list(columns))
     return str(compiled), itemgetter(*compiled.positiontup) if compiled.positiontup else dict
-
-
-def _may_run_again(error: DBAPIError) -> bool:
-    if error.connection_invalidated or _state(error) in _RETRY_STATES | _GONE_STATES | {_READ_ONLY}:
-        return True
-    if name := getattr(error.orig, "sqlite_errorname", ""):
-        return bool(name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")))
-    return isinstance(error, OperationalError) and _state(error) is None  # PostgreSQL: the connection was refused
-
-
-def _state(error: DBAPIError) -> str | None:
-    state = getattr(error.orig, "sqlstate", None)
-    return state if isinstance(state, str) else None

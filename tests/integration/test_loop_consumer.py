@@ -134,13 +134,55 @@ async def test_with_all_queues_off_it_waits_for_one_to_be_on(server: RedisServer
     async with working(server) as one:
         for queue in QUEUES:
             one.loop.switch(queue, False)
-        one.put(QUEUES[1], "job_1")
-        await until(lambda: one.offered)  # by the wait that began before
-        one.put(QUEUES[1], "job_2")
-        await asyncio.sleep(3 * loop_consumer.BRIEF_SECONDS)
-        assert len(one.offered) == 1
+        one.put(QUEUES[1], "job_1")  # Redis hands it out to the wait that began before
+        await until(lambda: _waits_of(one) == 0 and one.client.llen(QUEUES[1]))
+        assert not one.offered
         one.loop.switch(QUEUES[1], True)
-        await until(lambda: len(one.offered) == 2)
+        await until(lambda: one.offered)
+
+
+def _waits_of(one: Worker) -> int:
+    """How many wait for a message at Redis."""
+    return int(one.client.info("clients")["blocked_clients"])
+
+
+@in_a_loop
+async def test_a_worker_without_room_keeps_no_message_from_one_that_has_room(server: RedisServer) -> None:
+    async with working(server) as full, working(server) as free:
+        await until(lambda: _waits_of(full) == 2)
+        full.loop.switch(QUEUE, False)
+        for number in range(4):
+            full.put(QUEUE, f"job_{number}")
+        await until(lambda: len(free.offered) == 4)
+        assert not full.offered
+
+
+@in_a_loop
+async def test_before_celery_is_there_nothing_is_taken(server: RedisServer) -> None:
+    made = Worker(server)
+    made.consumer._celery = None
+    made.put(QUEUE, "job_1")
+    running = asyncio.create_task(made.loop.run())
+    await asyncio.sleep(3 * loop_consumer.BRIEF_SECONDS)
+    assert not made.offered and made.client.llen(QUEUE) == 1
+    made.consumer.ready(made.celery)
+    await until(lambda: made.offered)
+    made.loop.stop()
+    await running
+
+
+@in_a_loop
+async def test_what_cannot_be_offered_is_said_and_the_next_one_taken(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with working(server) as one:
+        good, one.loop._offer = one.loop._offer, lambda *_: one.offered[9]  # an IndexError
+        one.put(QUEUE, "job_1")
+        await until(lambda: "could not be taken" in caplog.text)
+        one.loop._offer = good
+        one.put(QUEUE, "job_2")
+        await until(lambda: one.offered)
+        assert not one.celery.taken
 
 
 @in_a_loop
@@ -184,10 +226,15 @@ async def test_celery_takes_while_redis_does_not_answer_and_not_longer(server: R
 
 
 @in_a_loop
-async def test_celery_takes_while_a_key_of_a_queue_is_none(server: RedisServer) -> None:
+async def test_celery_takes_while_a_key_of_a_queue_is_none(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
     async with working(server) as one:
+        caplog.set_level("INFO")
         one.client.set(QUEUE, "somebody else's")
         await until(lambda: one.celery.taken == set(QUEUES))
+        await asyncio.sleep(5 * loop_consumer.AGAIN_SECONDS)  # several tries
+        assert one.celery.taken == set(QUEUES) and caplog.text.count("for now") == 1
         one.client.delete(QUEUE)
         await until(lambda: not one.celery.taken)
 
@@ -214,7 +261,7 @@ async def test_what_redis_hands_out_while_it_stops_is_not_lost(server: RedisServ
     made.put(QUEUE, "job_1")
     async with asyncio.timeout(10):
         await running
-    assert [ids for _, ids, _ in made.offered] == [["job_1"]] or made.client.llen(QUEUE) == 1
+    assert made.client.llen(QUEUE) == 1 and not made.offered
     assert made.celery.taken == set(QUEUES)
 
 

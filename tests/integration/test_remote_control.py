@@ -15,6 +15,8 @@ from shared import processes
 from shared.broker.app import make_app
 from shared.broker.bell import Bell
 from shared.environment import inherited
+from shared.queues import OFFER
+from shared.submissions.catalogue import SANDBOX
 from tests import starting
 from tests.conditions import await_condition
 from tests.servers import RedisServer, migrated_sqlite
@@ -69,6 +71,28 @@ def test_it_takes_no_orders(process: starting.Process, celery: Celery) -> None:
     assert {"maintenance", "webhooks"} < {one["name"] for queues in served.values() for one in queues}
     stats = await_condition(lambda: celery.control.inspect(timeout=1).stats(), what="its answer")
     assert all(one["pool"]["max-concurrency"] == 2 for one in stats.values())
+
+
+def test_its_event_loop_takes_what_realtime_queues_hold(
+    process: starting.Process, celery: Celery, redis_server: RedisServer
+) -> None:
+    """And Celery counts none of it, though it says that the queue is served."""
+    await_condition(lambda: celery.control.inspect(timeout=0.5).ping(), seconds=60, what="the worker")
+    client, bell, queue = redis.from_url(broker(redis_server)), Bell(celery), f"{SANDBOX}.realtime"
+
+    def counted() -> Any:
+        stats = await_condition(lambda: celery.control.inspect(timeout=1).stats(), what="its answer")
+        return [one["total"].get(OFFER, 0) for one in stats.values()]
+
+    def taken_on_the_loop() -> bool:
+        before = counted()
+        assert bell.ring(queue, ["job_none"]).result()
+        await_condition(lambda: not client.llen(queue), what="the message to be taken")
+        return bool(counted() == before)
+
+    await_condition(taken_on_the_loop, seconds=30, what="its event loop to take from the queue")
+    served = await_condition(lambda: celery.control.inspect(timeout=1).active_queues(), what="its answer")
+    assert {queue, "webhooks"} < {one["name"] for queues in served.values() for one in queues}
 
 
 #: Of messages that are none of ours.

@@ -1,4 +1,4 @@
-"""Which queues this process's Celery consumer takes from: those for which it has free slots."""
+"""Which queues this process's Celery consumer takes from: those for which it has free slots, unless its loop does."""
 
 import logging
 from collections.abc import Iterable, Iterator, Set
@@ -52,14 +52,20 @@ class Consumer:
         """Leave these queues and no others to the event loop, which takes from them by itself; from any thread."""
         if self._celery is None or (left := frozenset(queues)) == self._left:
             return
+        for queue in left:
+            self._wanted.setdefault(queue, True)
         changed, self._left = left ^ self._left, left
         for queue in changed:
-            self._wanted.setdefault(queue, True)
             self._celery.call_soon(self._switch, queue)
 
     def on_loop(self) -> Set[str]:
         """The queues that the event loop takes from at this time."""
         return {queue for queue in self._left if self._wanted[queue]}
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether Celery's consumer is there, so that queues can be left to the event loop."""
+        return self._celery is not None
 
     @property
     def is_told_of_tasks(self) -> bool:

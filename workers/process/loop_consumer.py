@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from shared import outages
+from shared import logs, outages
 from shared.broker import doorbells
 from shared.broker.transport import CONNECT_SECONDS
 from shared.redis_pipe import RedisPipe
@@ -47,7 +47,8 @@ class LoopConsumer:
 
     def switch(self, queue: str, on: bool) -> None:
         """Take from a queue, or stop, here and at Celery."""
-        (self._off.discard if on else self._off.add)(queue)
+        if queue in self._order:
+            (self._off.discard if on else self._off.add)(queue)
         self._consumer(queue, on)
 
     def stop(self) -> None:
@@ -55,12 +56,11 @@ class LoopConsumer:
         self._stopping = True
 
     async def run(self) -> None:
-        """Take until it is stopped: half a second later at most, since what Redis hands out meanwhile is taken yet."""
+        """Take until it is stopped: half a second later at most; what Redis hands out meanwhile is put back."""
         while not self._stopping:
-            pipe = RedisPipe(settings().broker_url, WAIT_SECONDS + ANSWER_SECONDS, connect_seconds=CONNECT_SECONDS)
+            pipe: RedisPipe | None = None
             try:
-                await pipe("PING")
-                self._said = False
+                pipe = RedisPipe(settings().broker_url, WAIT_SECONDS + ANSWER_SECONDS, connect_seconds=CONNECT_SECONDS)
                 while not self._stopping:
                     await self._turn(pipe)
             except Exception as error:
@@ -69,29 +69,38 @@ class LoopConsumer:
                     log.info("Celery takes the messages of realtime queues for now: %s", outages.why(error))
             finally:
                 self._consumer.leave(())
-                await pipe.aclose()
+                if pipe is not None:
+                    await pipe.aclose()
             if not self._stopping:
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _turn(self, pipe: RedisPipe) -> None:
-        """One message, or none."""
-        if self._consumer.is_told_of_tasks:
+        """One message, or none. Once Redis has answered, Celery leaves the queues to this."""
+        if not self._consumer.is_ready or self._consumer.is_told_of_tasks:
             self._consumer.leave(())
-            await asyncio.sleep(WAIT_SECONDS)
+            await asyncio.sleep(BRIEF_SECONDS)
             return
-        self._consumer.leave(self._order)
         wanted = [queue for queue in self._order if queue not in self._off]
         if not wanted:
             await asyncio.sleep(BRIEF_SECONDS)
             return
         seconds = BRIEF_SECONDS if self._off else WAIT_SECONDS
-        if (found := await pipe("BRPOP", *wanted, seconds)) is not None:
-            self._take(found[0].decode(), found[1])
+        found = await pipe("BRPOP", *wanted, seconds)
+        self._said = False
+        self._consumer.leave(self._order)
+        if found is not None:
+            await self._take(pipe, found[0].decode(), found[1])
 
-    def _take(self, queue: str, envelope: bytes) -> None:
+    async def _take(self, pipe: RedisPipe, queue: str, envelope: bytes) -> None:
+        if self._stopping or queue in self._off:  # since Redis was asked: nobody has had it, and others have room
+            await pipe("RPUSH", queue, envelope)
+            return
         self._order.remove(queue)
         self._order.append(queue)
         if (doorbell := doorbells.read(envelope)) is None:  # whoever can write to the broker may have made it
             log.error("a message of queue %s could not be taken: it is no doorbell", queue)
-        else:
+            return
+        try:
             self._offer(doorbell.queue, doorbell.ids, doorbell.first)
+        except Exception as error:
+            log.error("a message of queue %s could not be taken: %s", queue, logs.trace(error))

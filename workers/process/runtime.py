@@ -93,6 +93,7 @@ class Runtime:
         self._thread.start()
         self.run(self._build())
         self.incarnation.start()
+        self._call(self._start_taking)  # not before its row is there, without which no lease is good
 
     def offer(self, queue: str, ids: Sequence[str], *, first: bool = False) -> None:
         """Jobs that wait on a queue. `first`: this process alone has been given their first lease."""
@@ -153,8 +154,6 @@ class Runtime:
             consume = self._loop_consumer.switch
         self.engine = Engine(self._database, self.incarnation.id, attempts, slots, self.settler, consume=consume)
         self.engine.start()
-        if self._loop_consumer is not None:
-            self._taking = asyncio.create_task(self._loop_consumer.run())
         due = due_ids if serves(WEBHOOKS) else None
         self._poller = Poller(self._database, bell(), slots, self.engine.offer, self.sender.offer, due)
         self._polling = None if self._probation else asyncio.create_task(self._poller.run())
@@ -201,8 +200,12 @@ class Runtime:
                 threading.Thread(target=self._lost, args=("its lease is about to expire",), name="over").start()
             await asyncio.sleep(min(1.0, settings().beat_seconds / 4))
 
+    def _start_taking(self) -> None:
+        if self._loop_consumer is not None:
+            self._taking = asyncio.create_task(self._loop_consumer.run())
+
     async def _stop_taking(self, seconds: float) -> None:
-        """Take no more messages: what Redis hands out meanwhile is given back to the feeder."""
+        """Take no more messages."""
         if self._loop_consumer is not None and self._taking is not None:
             self._loop_consumer.stop()
             if seconds:
