@@ -19,7 +19,7 @@ from shared.key_holders import KeyHolder
 from tests import starting
 
 #: Requests that come at once, and the pause between two such crowds, in seconds: far more than a limit allows.
-CROWD, PAUSE_SECONDS = 20, 0.01
+CROWD, PAUSE_SECONDS = 10, 0.01
 
 
 async def flood(url: str, account: str, limit: int, window: float, seconds: float) -> None:
