@@ -16,12 +16,10 @@ from redis.retry import Retry
 from shared import authorities
 
 
-def connect(
-    url: str, seconds: float, *, connect_seconds: float | None = None, protocol: int | None = None
-) -> asyncio.Redis:
+def connect(url: str, seconds: float, *, connect_seconds: float | None = None) -> asyncio.Redis:
     """A client whose every call may take so many seconds, connecting as many or those given; the caller closes it.
 
-    `protocol`: 2 or 3 of RESP, if not the client's own choice.
+    Of RESP 2: of RESP 3 a managed Redis makes use to send what nobody has asked for.
     """
     return asyncio.from_url(
         url,
@@ -29,14 +27,12 @@ def connect(
         socket_connect_timeout=seconds if connect_seconds is None else connect_seconds,
         socket_keepalive=True,
         retry=AsyncRetry(NoBackoff(), 0),
-        **({} if protocol is None else {"protocol": protocol}),
+        protocol=2,
         **tls(url),
     )
 
 
-def connect_sync(
-    url: str, seconds: float, *, connect_seconds: float | None = None, protocol: int | None = None
-) -> redis.Redis:
+def connect_sync(url: str, seconds: float, *, connect_seconds: float | None = None) -> redis.Redis:
     """The same for code that runs on threads."""
     return redis.from_url(
         url,
@@ -44,7 +40,7 @@ def connect_sync(
         socket_connect_timeout=seconds if connect_seconds is None else connect_seconds,
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
-        **({} if protocol is None else {"protocol": protocol}),
+        protocol=2,
         **tls(url),
     )
 

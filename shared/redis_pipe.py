@@ -42,8 +42,7 @@ class RedisPipe:
         connect_seconds: float | None = None,
         heard: Callable[[Any], None] | None = None,
     ) -> None:
-        # Of RESP 3 a managed Redis makes use to send what nobody has asked for.
-        self._client = redis_clients.connect(url, seconds, connect_seconds=connect_seconds, protocol=2)
+        self._client = redis_clients.connect(url, seconds, connect_seconds=connect_seconds)
         self._seconds = seconds
         self._heard = heard
         self._wire: _Wire | None = None

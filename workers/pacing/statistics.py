@@ -9,11 +9,12 @@ import logging
 from contextlib import suppress
 from typing import Final
 
-import redis.asyncio as redis
+import redis
 
-from shared import clock, redis_clients
+from shared import clock
 from shared.errors import ProviderError
 from shared.providers.statistics import FIELDS, HALF_LIFE_SECONDS, KEEP_SECONDS, MOST_OFFERS, SEEN, SUMS
+from shared.redis_pipe import RedisPipe
 from shared.stopping import stop
 from workers.upstream.faults import ACCOUNT, NOT_CONFIGURED, Kind, classify
 
@@ -71,8 +72,8 @@ class Recorder:
     """The calls of one process; of its event loop. Begins with the first call; a lost Redis costs numbers alone."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis_clients.connect(url, DEADLINE_SECONDS)
-        self._add = self._redis.register_script(ADD)
+        self._redis = RedisPipe(url, DEADLINE_SECONDS)
+        self._add = self._redis.script(ADD)
         self._sums: dict[str, list[float]] = {}
         self._task: asyncio.Task[None] | None = None
         self._said = float("-inf")

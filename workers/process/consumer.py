@@ -22,7 +22,8 @@ class Consumer:
     """Turns queues off and on in Celery's own consumer, on its own thread.
 
     Calls reach that thread in any order, so none says what to change: each brings a queue to the state that is wanted
-    by then. `reconcile` does so for all, should one have been lost.
+    by then. `reconcile` does so for all, should one have been lost. Those that the event loop takes from by itself are
+    off here (`leave`).
 
     RabbitMQ can lose a consumer without telling it, when queues are deleted while workers come to consume them. So each
     queue is consumed anew from time to time, in turn.
