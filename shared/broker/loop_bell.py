@@ -17,7 +17,7 @@ import redis
 from shared import clock, logs
 from shared.broker import doorbells
 from shared.broker.bell import CHUNK, Bell, published
-from shared.broker.transport import CONNECT_SECONDS
+from shared.broker.transport import CONNECT_SECONDS, is_redis
 from shared.queues import OFFER
 from shared.redis_pipe import RedisPipe
 from shared.settings import settings
@@ -51,8 +51,7 @@ class LoopBell:
         self._bell = bell
         self._again = again
         url = settings().broker_url
-        is_redis = url.startswith(("redis://", "rediss://"))
-        self._pipe = RedisPipe(url, ANSWER_SECONDS, connect_seconds=CONNECT_SECONDS) if is_redis else None
+        self._pipe = RedisPipe(url, ANSWER_SECONDS, connect_seconds=CONNECT_SECONDS) if is_redis(url) else None
         self._connecting: asyncio.Task[Any] | None = None
         self._connect_at = self._used_at = float("-inf")
         self._unanswered: set[asyncio.Future[Any]] = set()

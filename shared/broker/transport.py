@@ -68,6 +68,11 @@ class RedisTransport(redis.Transport):
     Channel = Channel
 
 
+def is_redis(url: str) -> bool:
+    """Whether the broker at this address is a Redis, whose lists are the queues."""
+    return url.startswith(("redis://", "rediss://"))
+
+
 def use() -> None:
     """Have every `redis://` and `rediss://` address of this process served by it, under its usual name.
 

@@ -2,10 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from functools import wraps
-from typing import Any
 
 import orjson
 import pytest
@@ -18,19 +16,10 @@ from shared.broker.bell import CHUNK, Bell
 from shared.broker.loop_bell import LoopBell
 from shared.settings import settings
 from shared.submissions.catalogue import job_queues
+from tests.in_a_loop import in_a_loop
 from tests.servers import RedisServer
 
 QUEUE = job_queues()[0]
-
-
-def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """The test, run in an event loop of its own."""
-
-    @wraps(test)
-    def run(**given: Any) -> None:
-        asyncio.run(test(**given))
-
-    return run
 
 
 @pytest.fixture

@@ -2,15 +2,13 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from functools import wraps
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import redis
-import uvloop
 
 from shared.broker import doorbells
 from shared.broker.app import make_app
@@ -18,6 +16,7 @@ from shared.broker.bell import Bell
 from shared.queues import OFFER
 from shared.settings import settings
 from shared.submissions.catalogue import job_queues
+from tests.in_a_loop import in_a_loop
 from tests.servers import RedisServer
 from workers.process import loop_consumer
 from workers.process.consumer import Consumer
@@ -25,16 +24,6 @@ from workers.process.loop_consumer import LoopConsumer
 
 QUEUES = [queue for queue in job_queues() if queue.endswith(".realtime")][:3]
 QUEUE = QUEUES[0]
-
-
-def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """The test, run in an event loop of its own, as a worker has it."""
-
-    @wraps(test)
-    def run(**given: Any) -> None:
-        uvloop.run(test(**given))
-
-    return run
 
 
 @pytest.fixture

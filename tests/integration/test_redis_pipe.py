@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Iterator
-from functools import wraps
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,17 +13,8 @@ import redis
 import uvloop
 
 from shared.redis_pipe import RedisPipe
+from tests.in_a_loop import in_a_loop
 from tests.servers import RedisServer
-
-
-def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """The test, run in an event loop of its own, as the processes have it."""
-
-    @wraps(test)
-    def run(**given: Any) -> None:
-        uvloop.run(test(**given))
-
-    return run
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from shared import logs, outages
 from shared.broker import doorbells
-from shared.broker.transport import CONNECT_SECONDS
+from shared.broker.transport import CONNECT_SECONDS, is_redis
 from shared.redis_pipe import RedisPipe
 from shared.settings import settings
 from workers.process.consumer import Consumer
@@ -31,7 +31,7 @@ Offer: TypeAlias = Callable[[str, Sequence[str], bool], None]
 
 def is_possible() -> bool:
     """Whether the broker is a Redis whose lists can be read so."""
-    return settings().broker_url.startswith(("redis://", "rediss://"))
+    return is_redis(settings().broker_url)
 
 
 class LoopConsumer:
