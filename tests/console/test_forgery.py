@@ -103,4 +103,4 @@ def test_the_console_is_in_nobodys_frame(elsewhere: Elsewhere, visit: Callable[.
     elsewhere.page = f"<iframe src='{visitor.base_url}/console/sign-in'></iframe>"
     visitor.page.goto(f"http://{elsewhere.netloc}/")
     visitor.watch.await_fault(visitor.page, "frame-ancestors")
-    assert visitor.page.frames[1].url == "chrome-error://chromewebdata/"
+    visitor.page.frames[1].wait_for_url("chrome-error://chromewebdata/")
