@@ -7,9 +7,19 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from shared.queues import PROBATION
 from shared.submissions.offers import Offer
 from workers.running.fallback import choose
-from workers.running.slots import BRAKE_SECONDS, BRAKED_LEASES, BRAKED_SECONDS, ENDED_SHARE, MOST_ENDED, Slots
+from workers.running.slots import (
+    AHEAD_SHARE,
+    BRAKE_SECONDS,
+    BRAKED_LEASES,
+    BRAKED_SECONDS,
+    ENDED_SHARE,
+    MOST_ENDED,
+    RATE_SECONDS,
+    Slots,
+)
 
 
 def offers(providers: str) -> list[Offer]:
@@ -151,46 +161,108 @@ def test_what_is_being_written_down_is_not_done() -> None:
     assert not slots.busy()
 
 
+def gone_through(slots: Slots, queue: str, count: int, at: float) -> None:
+    """So many jobs come, hold a slot each, and are over."""
+    slots.add(queue, [f"gone{number}" for number in range(count)])
+    assert len(slots.take(count, at)[queue]) == count
+    for _ in range(count):
+        assert slots.hold(queue)
+    for _ in range(count):
+        slots.leave(queue)
+
+
+def test_of_a_batch_queue_as_many_are_leased_ahead_as_went_through_in_a_quarter_of_a_second() -> None:
+    slots, waiting = Slots({"a.batch": 400, "b.batch": 400, "a.realtime": 400}), [str(n) for n in range(600)]
+    gone_through(slots, "a.batch", 200, 100.0)
+    gone_through(slots, "a.realtime", 200, 100.0)
+    slots.add("a.batch", waiting)
+    slots.add("b.batch", waiting)
+    slots.add("a.realtime", waiting)
+    taken = {queue: len(ids) for queue, ids in slots.take(2000, 100.2).items()}
+    assert taken == {"a.batch": 400 + 200 // 4, "b.batch": 400, "a.realtime": 400}
+    assert slots.in_use()["a.batch"] == 400 and slots.room("a.batch") == 0
+
+
+def test_no_more_are_leased_ahead_than_a_share_of_the_slots() -> None:
+    slots = Slots({"a.batch": 400})
+    for _ in range(3):
+        gone_through(slots, "a.batch", 400, 100.0)
+    slots.add("a.batch", map(str, range(900)))
+    assert len(slots.take(2000, 100.2)["a.batch"]) == 400 + 400 // AHEAD_SHARE
+
+
+def test_what_went_through_is_forgotten_after_two_seconds() -> None:
+    for waited, ahead in ((RATE_SECONDS, 10), (2 * RATE_SECONDS, 0)):
+        slots = Slots({"a.batch": 40})
+        gone_through(slots, "a.batch", 40, 100.0)
+        slots.add("a.batch", map(str, range(100)))
+        assert len(slots.take(400, 100.0 + waited)["a.batch"]) == 40 + ahead
+
+
+def test_none_is_leased_ahead_of_a_queue_that_is_leased_from_slowly_or_of_probation() -> None:
+    slots = Slots({"a.batch": 40, PROBATION: 40})
+    gone_through(slots, "a.batch", 40, 100.0)
+    gone_through(slots, PROBATION, 40, 100.0)
+    slots.add("a.batch", map(str, range(100)))
+    slots.add(PROBATION, map(str, range(100)))
+    slots.brake("a.batch", 100.1)
+    assert len(slots.take(400, 100.1)["a.batch"]) == BRAKED_LEASES
+    assert len(slots.take(400, 100.2).get(PROBATION, [])) == 0, "all forty are taken already"
+
+
 class SlotMachine(RuleBasedStateMachine):
     """No sequence of calls uses more slots than there are, or loses or doubles an id."""
 
-    capacities: ClassVar = {"a": 3, "b": 250}
+    capacities: ClassVar = {"a.realtime": 3, "b.batch": 250}
 
     def __init__(self) -> None:
         super().__init__()
         self.slots = Slots(self.capacities)
         self.number = 0
-        self.waiting: dict[str, list[str]] = {"a": [], "b": []}
-        self.running = {"a": 0, "b": 0}
-        self.ended = {"a": 0, "b": 0}
+        self.waiting: dict[str, list[str]] = {queue: [] for queue in self.capacities}
+        self.leased = dict.fromkeys(self.capacities, 0)
+        self.running = dict.fromkeys(self.capacities, 0)
+        self.ended = dict.fromkeys(self.capacities, 0)
+        self.at = 0.0
 
-    @rule(queue=st.sampled_from("ab"), count=st.integers(1, 300))
+    @rule(queue=st.sampled_from(sorted(capacities)), count=st.integers(1, 300))
     def offer(self, queue: str, count: int) -> None:
         ids = [f"{queue}{self.number + n}" for n in range(count)]
         self.number += count
         refused = self.slots.add(queue, ids)
         self.waiting[queue] += [id for id in ids if id not in set(refused)]
 
-    @rule(most=st.integers(1, 400))
-    def take(self, most: int) -> None:
-        for queue, ids in self.slots.take(most, 0.0).items():
+    @rule(most=st.integers(1, 400), passed=st.sampled_from([0.0, 0.1, 0.6]))
+    def take(self, most: int, passed: float) -> None:
+        self.at += passed
+        for queue, ids in self.slots.take(most, self.at).items():
             assert ids == self.waiting[queue][: len(ids)], "oldest first"
             del self.waiting[queue][: len(ids)]
-            self.running[queue] += len(ids)
+            self.leased[queue] += len(ids)
 
-    @rule(queue=st.sampled_from("ab"))
-    def finish(self, queue: str) -> None:
-        if self.running[queue]:
+    @rule(queue=st.sampled_from(sorted(capacities)), refused=st.integers(0, 3))
+    def begin(self, queue: str, refused: int) -> None:
+        """What was claimed is leased, but for some; and begins as far as there are slots."""
+        refused = min(refused, self.leased[queue])
+        self.slots.give_back(queue, refused)
+        self.leased[queue] -= refused
+        while self.leased[queue] and self.slots.hold(queue):
+            self.leased[queue] -= 1
+            self.running[queue] += 1
+
+    @rule(queue=st.sampled_from(sorted(capacities)), count=st.integers(1, 300))
+    def finish(self, queue: str, count: int) -> None:
+        for _ in range(min(count, self.running[queue])):
             self.running[queue] -= 1
-            self.slots.give_back(queue)
+            self.slots.leave(queue)
 
-    @rule(queue=st.sampled_from("ab"))
+    @rule(queue=st.sampled_from(sorted(capacities)))
     def end(self, queue: str) -> None:
         if self.running[queue] and self.slots.end(queue, 1):
             self.running[queue] -= 1
             self.ended[queue] += 1
 
-    @rule(queue=st.sampled_from("ab"))
+    @rule(queue=st.sampled_from(sorted(capacities)))
     def write(self, queue: str) -> None:
         if self.ended[queue]:
             self.slots.written(queue, 1)
@@ -198,7 +270,10 @@ class SlotMachine(RuleBasedStateMachine):
 
     @invariant()
     def never_more_than_there_are(self) -> None:
-        assert self.slots.in_use() == self.running
+        claimed = {queue: self.leased[queue] + self.running[queue] for queue in self.capacities}
+        assert self.slots.in_use() == {queue: min(claimed[queue], most) for queue, most in self.capacities.items()}
+        assert claimed["a.realtime"] <= 3, "none is leased ahead of a slot for whom somebody waits"
+        assert claimed["b.batch"] <= 250 + 250 // AHEAD_SHARE
         assert all(self.ended[queue] <= most // ENDED_SHARE for queue, most in self.capacities.items())
         assert all(self.running[queue] <= most for queue, most in self.capacities.items())
 

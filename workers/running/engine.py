@@ -13,11 +13,13 @@ from shared.db import Database
 from shared.jobs import leases
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending, Requeue, Verdict
+from shared.queues import provider_of
 from shared.settings import settings
 from shared.slices import slices
 from workers.running import job_rows, outcomes, traced
 from workers.running.attempts import Attempts
 from workers.running.job_rows import UnreadableError
+from workers.running.leased_ahead import LeasedAhead
 from workers.running.leasing import MANY, Leasing
 from workers.running.progress_recorder import ProgressRecorder
 from workers.running.settler import JobOutcome, Settler
@@ -60,10 +62,11 @@ class Engine:
         self._recorder = ProgressRecorder(database)
         #: Those of them that were begun by a first lease, until they are settled.
         self._unsettled_first: set[str] = set()
+        self._ahead = LeasedAhead(slots, self._begin)
         self._leasing = Leasing(
             *(database, worker_id, slots, consume),
             busy=lambda: len(self._running),
-            begin=self._begin,
+            begin=self._ahead.add,
             begin_first=self._begin_first,
             is_first=lambda id: id in self._unsettled_first,
             leave=self._unwake,
@@ -84,7 +87,10 @@ class Engine:
     def cancel(self, ids: Sequence[str]) -> None:
         """Stop calling for these jobs, if they are running here; an answer already there wins."""
         for id in ids:
-            if id in self._calling and id not in self._cancelled:
+            if id in self._ahead:
+                self._cancelled.add(id)
+                self._ahead.out_of_turn(id)
+            elif id in self._calling and id not in self._cancelled:
                 # Not at once: a task cancelled before its first step never runs, not even its `finally`.
                 asyncio.get_running_loop().call_soon(self._call_off, id)
 
@@ -92,13 +98,12 @@ class Engine:
         """Hand back what the rows say is running here and is not, at two beats in a row: a lease whose COMMIT was
         ambiguous, an outcome that was lost.
         """
-        missing = {(id, epoch) for id, epoch in held if id not in self._running}
+        missing = {(id, epoch) for id, epoch in held if id not in self._running and id not in self._ahead}
         if lost := sorted(missing & self._astray):
             log.warning(
                 "%d jobs are leased to this worker but not running here: returning them to the queue", len(lost)
             )
-            for some in slices(lost, MOST_ROWS):
-                self._side.start(self._database.write(leases.hand_back, some))
+            self._hand_back(lost)
         self._astray = missing
 
     @property
@@ -115,8 +120,20 @@ class Engine:
                 await asyncio.sleep(0.01)
 
     def stop_leasing(self) -> None:
-        """Take nothing more; what is offered from now on is left to others."""
+        """Take nothing more, and begin nothing more that only was leased; what is offered is left to others."""
         self._leasing.stop()
+        self._hand_back([(job.id, job.epoch) for job in self._ahead.drop_all()])
+
+    def _hand_back(self, held: Sequence[tuple[str, int]]) -> None:
+        for some in slices(held, MOST_ROWS):
+            self._side.start(self._database.write(leases.hand_back, some))
+
+    def _go_on(self, queue: str) -> None:
+        """A slot may be free: for a job leased already, unless an operator has paused its provider meanwhile."""
+        if provider_of(queue) in self._attempts.paused():
+            self._hand_back([(job.id, job.epoch) for job in self._ahead.drop(queue)])
+        self._ahead.fill(queue)
+        self._leasing.wake()
 
     async def stop(self, drain_seconds: float) -> None:
         """Stop leasing, wait for the calls under way, hand back what is left.
@@ -127,6 +144,7 @@ class Engine:
         if not drain_seconds:
             self._interrupt_all()
         await self._leasing.stopped()
+        self.stop_leasing()  # what was being leased meanwhile
         self._unwake(self._slots.drop_waiting())
         if self._running and drain_seconds > 0:
             await asyncio.wait(list(self._running.values()), timeout=drain_seconds)
@@ -176,6 +194,7 @@ class Engine:
     def _begin_first(self, job: Leased, at: int) -> None:
         self._unsettled_first.add(job.id)
         self._unwritten.add(job, at)
+        self._slots.hold(job.queue, beyond=True)
         self._begin(job)
 
     async def _run(self, job: Leased) -> None:
@@ -200,17 +219,17 @@ class Engine:
                 self._unsettled_first.discard(job.id)
                 self._leasing.settled(job.id)
             if freed is None:
-                self._slots.give_back(job.queue)
+                self._slots.leave(job.queue)
             else:
                 self._slots.written(job.queue, freed)
-            self._leasing.wake()
+            self._go_on(job.queue)
 
     def _let_go(self, ending: Ending, job: Leased) -> int | None:
         """Let another job have the slot while this one's end is written down: the size of its answer; None: not yet."""
         size = len(ending.response or ending.partial or "")
         if not self._slots.end(job.queue, size):
             return None
-        self._leasing.wake()
+        self._go_on(job.queue)
         return size
 
     async def _outcome(self, job: Leased) -> JobOutcome:
@@ -219,6 +238,8 @@ class Engine:
         partial = self._recorder.open(job)
         try:
             attempts = job_rows.attempts(job)
+            if job.id in self._cancelled:
+                return outcomes.cut_short(job, "cancelled", attempts, partial)
             return await self._attempts.run(job, attempts, partial)
         except UnreadableError as error:
             log.warning(

@@ -4,7 +4,8 @@ Slots, not threads, bound the work of a process: a slow job holds one slot, a st
 A job that has its answer needs no slot any more, only the database: another takes its place while it is written down,
 as long as what is being written is neither too many nor too much to keep in memory. Beside its slots each queue has a
 short list of offered ids that wait for one; while it is full nothing is consumed, and what was on its way by then is
-taken all the same.
+taken all the same. Of a batch queue some more jobs are leased than have a slot, as many as get one in the next moments
+(`leased_ahead`): so a call that ends makes room for the next at once, not a transaction later.
 """
 
 from collections import OrderedDict
@@ -25,11 +26,20 @@ EARNED_LEASES = 2
 ENDED_SHARE = 2
 MOST_ENDED = 32 * 1024 * 1024
 
+#: Jobs leased ahead of their slots: as many as went through in this part of a second, but at most the slots divided by
+#: AHEAD_SHARE.
+AHEAD_SECONDS = 0.25
+AHEAD_SHARE = 4
+#: Over how long what goes through is counted, in seconds.
+RATE_SECONDS = 1.0
+
 
 @dataclass(slots=True)
 class _Queue:
     capacity: int
-    in_use: int = 0
+    #: Jobs that are leased, or being leased, and have not ended; and those of them that hold a slot.
+    claimed: int = 0
+    holding: int = 0
     #: Jobs that ended and are being written down, beside the slots.
     ended: int = 0
     waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
@@ -42,6 +52,13 @@ class _Queue:
     #: What may be leased beside that for those that went through, in this step or the one before; in this one.
     earned: int = 0
     earned_now: int = 0
+    #: Whether jobs of it are leased ahead of their slots; how many may be.
+    hurried: bool = False
+    ahead: int = 0
+    #: Slots that came free since then, and in the second before.
+    counted_from: float = 0.0
+    freed: int = 0
+    freed_before: int = 0
 
     @property
     def spare(self) -> int:
@@ -52,13 +69,31 @@ class _Queue:
     def room(self) -> int:
         """How many more may be taken note of."""
         late = 0 if self.braked_until else self.late
-        return self.spare + late + max(self.capacity - self.in_use, 0) - len(self.waiting)
+        return self.spare + late + max(self.capacity - self.claimed, 0) - len(self.waiting)
+
+    @property
+    def leasable(self) -> int:
+        """How many of the ids that wait may be leased."""
+        return min(self.capacity + self.ahead - self.claimed, len(self.waiting))
+
+    def free(self) -> None:
+        """A job that held a slot does so no more."""
+        self.holding -= 1
+        self.freed += 1
+
+    def look_ahead(self, now: float) -> None:
+        """See how many may be leased ahead: of a queue that is leased from slowly none."""
+        if (passed := now - self.counted_from) >= RATE_SECONDS:
+            self.freed_before = self.freed if passed < 2 * RATE_SECONDS else 0
+            self.freed, self.counted_from = 0, now
+        soon = int(max(self.freed, self.freed_before) * AHEAD_SECONDS)
+        self.ahead = min(soon, self.capacity // AHEAD_SHARE) if self.hurried and not self.braked_until else 0
 
     def allowed(self, now: float) -> int:
         """How many may be leased now."""
         if now >= self.braked_until:
             self.braked_until = 0.0
-            return self.capacity
+            return self.capacity + self.ahead
         if now - self.step_at >= BRAKED_SECONDS:
             self.step_at, self.leases = now, BRAKED_LEASES
             self.earned, self.earned_now = min(self.earned, self.earned_now), 0
@@ -77,8 +112,10 @@ class Slots:
 
     def __init__(self, capacities: Mapping[str, int]) -> None:
         # What a busy worker refused was rung for anew, each time: two transactions and a message for a hundred jobs.
-        late = {name: capacity for name, capacity in capacities.items() if lane_of(name) == "batch"}
-        self._queues = {name: _Queue(capacity, late=late.get(name, 0)) for name, capacity in capacities.items()}
+        self._queues = {
+            name: _Queue(capacity, late=capacity, hurried=True) if lane_of(name) == "batch" else _Queue(capacity)
+            for name, capacity in capacities.items()
+        }
         first = [name for name in capacities if lane_of(name) == "realtime"]
         self._lanes = (first, [name for name in capacities if name not in first])
         self._turn = 0
@@ -114,14 +151,14 @@ class Slots:
 
     def held_back(self) -> bool:
         """Whether ids wait that have a slot, but whose queue is leased from slowly."""
-        return any(s.braked_until and s.waiting and s.in_use < s.capacity for s in self._queues.values())
+        return any(s.braked_until and s.waiting and s.claimed < s.capacity for s in self._queues.values())
 
     def serves(self, queue: str) -> bool:
         """Whether the queue has slots here."""
         return queue in self._queues
 
     def take(self, most: int, now: float) -> dict[str, list[str]]:
-        """Claim a slot for each of up to `most` waiting ids, oldest first, by queue; give unused ones back.
+        """Claim up to `most` waiting ids that may be leased, oldest first, by queue; give back those that are not.
 
         Realtime queues come first, and within a lane each queue begins in its turn, so that none waits behind another.
         """
@@ -130,27 +167,37 @@ class Slots:
             start = self._turn % len(lane) if lane else 0
             for name in lane[start:] + lane[:start]:
                 state = self._queues[name]
-                room = min(self._leasable(name), most, state.allowed(now))
+                state.look_ahead(now)
+                room = min(state.leasable, most, state.allowed(now))
                 if room > 0:
                     state.lease(room)
                     taken[name] = [state.waiting.popitem(last=False)[0] for _ in range(room)]
-                    state.in_use += room
+                    state.claimed += room
                     most -= room
         self._turn += 1
         return taken
 
     def few(self, enough: int) -> bool:
-        """Whether ids of batch queues alone have a free slot, and fewer of them than `enough`."""
-        first, rest = (sum(self._leasable(name) for name in lane) for lane in self._lanes)
+        """Whether ids of batch queues alone may be leased, and fewer of them than `enough`."""
+        first, rest = (sum(self._queues[name].leasable for name in lane) for lane in self._lanes)
         return not first and 0 < rest < enough
 
-    def _leasable(self, queue: str) -> int:
-        state = self._queues[queue]
-        return min(state.capacity - state.in_use, len(state.waiting))
-
     def give_back(self, queue: str, count: int = 1) -> None:
-        """Free slots that `take` claimed."""
-        self._queues[queue].in_use -= count
+        """Undo what `take` claimed, for jobs that hold no slot."""
+        self._queues[queue].claimed -= count
+
+    def hold(self, queue: str, *, beyond: bool = False) -> bool:
+        """Have a claimed job hold a slot from now on; False: none is free. `beyond`: whether or not one is."""
+        state = self._queues[queue]
+        if state.holding >= state.capacity and not beyond:
+            return False
+        state.holding += 1
+        return True
+
+    def leave(self, queue: str) -> None:
+        """Free the slot of a job that is over here."""
+        self._queues[queue].free()
+        self._queues[queue].claimed -= 1
 
     def end(self, queue: str, size: int) -> bool:
         """Free the slot of a job that has ended and is only to be written down, its answer of so many characters.
@@ -160,7 +207,8 @@ class Slots:
         state = self._queues[queue]
         if state.ended >= state.capacity // ENDED_SHARE or self._ended + size > MOST_ENDED:
             return False
-        state.in_use -= 1
+        state.free()
+        state.claimed -= 1
         state.ended += 1
         self._ended += size
         return True
@@ -178,7 +226,7 @@ class Slots:
     def room(self, queue: str) -> int:
         """Slots that neither a job nor an id that waits will take."""
         state = self._queues[queue]
-        return max(0, state.capacity - state.in_use - len(state.waiting))
+        return max(0, state.capacity - state.claimed - len(state.waiting))
 
     def hungry(self, queue: str) -> bool:
         """Whether a queue that was not consumed should be again."""
@@ -193,16 +241,16 @@ class Slots:
         return dropped
 
     def busy(self) -> bool:
-        """Whether any id waits here, holds a slot, or has ended and is being written down."""
-        return any(state.waiting or state.in_use or state.ended for state in self._queues.values())
+        """Whether any id waits here, is leased, or has ended and is being written down."""
+        return any(state.waiting or state.claimed or state.ended for state in self._queues.values())
 
     def capacity(self, queue: str) -> int:
         """How many slots a queue has."""
         return self._queues[queue].capacity
 
     def in_use(self) -> dict[str, int]:
-        """Slots taken, by queue."""
-        return {name: state.in_use for name, state in self._queues.items()}
+        """Slots taken, also by what is being leased, by queue."""
+        return {name: min(state.claimed, state.capacity) for name, state in self._queues.items()}
 
     @property
     def queues(self) -> list[str]:
