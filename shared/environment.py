@@ -41,6 +41,11 @@ def variables(prefix: str) -> dict[str, str | None]:
     return {name: value for name, value in (_dotenv() | dict(os.environ)).items() if name.upper().startswith(prefix)}
 
 
+def suggest(name: str, value: str) -> None:
+    """Set a variable that a library in this process reads, unless an operator has set it."""
+    os.environ.setdefault(name, value)
+
+
 def inherited() -> dict[str, str]:
     """A copy of the environment, for a child process."""
     return dict(os.environ)

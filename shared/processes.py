@@ -1,4 +1,4 @@
-"""Child processes that end with this one, with everything that they started; garbage collection and pages of a process.
+"""Child processes that end with this one, with all that they started; a process's collection, pages, turns of threads.
 
 Each has a session of its own, so that a terminal's Ctrl-C reaches the supervisor only. On Linux the
 kernel signals it when its parent dies, SIGKILL of the parent included; start it from the parent's main thread,
@@ -19,6 +19,8 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
 #: From the same: no memory of this process, or of its children, is given in huge pages (Linux 3.15).
 _PR_SET_THP_DISABLE = 41
+#: How long a thread that wants the interpreter lets another have it, in seconds; Python's own is 0.005.
+SWITCH_SECONDS = 0.001
 
 
 def start(
@@ -72,6 +74,13 @@ def collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def switch_often() -> None:
+    """Let threads take turns often from now on: each answer of a provider is handed over by the transport's thread,
+    which has to have the interpreter for a moment, and waits so long for it while other threads are busy.
+    """
+    sys.setswitchinterval(SWITCH_SECONDS)
 
 
 def take_small_pages() -> None:

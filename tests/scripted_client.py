@@ -27,7 +27,13 @@ class ScriptedClient:
         self._handler = handler
 
     async def post(
-        self, url: str, headers: Mapping[str, str], body: bytes, silence_seconds: float | None = None
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        silence_seconds: float | None = None,
+        *,
+        streamed: bool = False,
     ) -> Scripted:
         answer = self._handler(httpx.Request("POST", url, headers=dict(headers), content=body))
         return Scripted(answer.status_code, dict(answer.headers), answer.aiter_bytes())

@@ -81,6 +81,7 @@ class Runtime:
         _raise_file_limit()
         processes.collect_seldom()
         processes.take_small_pages()
+        processes.switch_often()
         self._database = Database(settings().database_url)
         self.incarnation = Incarnation(
             self._database,

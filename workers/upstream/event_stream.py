@@ -141,7 +141,7 @@ async def _parts(
     client: HttpClient, url: str, headers: Mapping[str, str], body: bytes, exchange: Exchange
 ) -> AsyncGenerator[Iterator[ServerSentEvent], None]:
     """The same, events that the network brings together at once."""
-    async with aclosing(await client.post(url, headers, body, exchange.silence_seconds)) as response:
+    async with aclosing(await client.post(url, headers, body, exchange.silence_seconds, streamed=True)) as response:
         exchange.answered(response, url, headers)
         if response.status_code >= REFUSED_FROM:
             raise await refusal(response, exchange)

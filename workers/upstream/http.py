@@ -27,9 +27,16 @@ class HttpClient(Protocol):
     """Sends requests to providers."""
 
     async def post(
-        self, url: str, headers: Mapping[str, str], body: bytes, silence_seconds: float | None = None
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        silence_seconds: float | None = None,
+        *,
+        streamed: bool = False,
     ) -> HttpAnswer:
         """POST; the answer once its head has come. httpx.RequestError.
 
-        `silence_seconds`: how long a silence the call bears; None: as long as the whole call.
+        `silence_seconds`: how long a silence the call bears; None: as long as the whole call. `streamed`: the answer
+        comes in many pieces, over a time.
         """

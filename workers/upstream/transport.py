@@ -1,10 +1,13 @@
-"""The HTTP client that calls providers: pyreqwest (Rust: hyper, and tokio in a thread of its own), behind one seam.
+"""The HTTP client that calls providers: pyreqwest (Rust: hyper, and tokio in threads of its own), behind one seam.
 
 httpx's own pool looks through all its connections for every request, so its cost grows with what is in flight; and with
 2,000 in flight httpx's objects around a call cost ten times what the call itself does. Measured on 2 cores, 2,000 in
 flight, answers after 0.5 s, microseconds of CPU a call in the loop's thread and in the whole process: httpx over
-pyreqwest 666 and 795, this client 57 and 135. uvloop saved 3 to 25 %; tokio's multithreaded runtime costs a fifth on so
-few cores, so it stays off.
+pyreqwest 666 and 795, this client 57 and 135. uvloop saved 3 to 25 %.
+
+For whole answers tokio has two threads. Whichever hands an answer over waits for the interpreter; while it waits, the
+other one sends. With a single thread a worker's requests left up to 0.4 s late when answers came in crowds. Streams
+have a single thread of their own, which takes a fifth less CPU for a token.
 """
 
 from bisect import bisect_right
@@ -26,6 +29,7 @@ from pyreqwest.exceptions import (
 from pyreqwest.http import HeaderMap, Url
 
 from shared import network
+from shared.environment import suggest
 from shared.network.proxies import Proxy
 from shared.settings import settings
 
@@ -37,6 +41,9 @@ IDLE_SECONDS = 30.0
 SPARE_SECONDS = 5.0
 #: Addresses with their headers that are kept as they were read.
 KEPT_READ = 256
+#: Threads for whole answers, and the variable by which tokio is told (by itself it takes one for each core).
+THREADS = "2"
+_THREADS_NAME = "TOKIO_WORKER_THREADS"
 #: As whom we call.
 USER_AGENT = "FusionAI/1"
 #: How long a connection may be silent before the transport hangs up, by classes: each is a pool of connections of its
@@ -71,8 +78,8 @@ class ProviderClient:
         longest = max(settings().call_seconds, settings().stream_seconds)
         self._in_flight = in_flight
         self._call_seconds = longest + SPARE_SECONDS if call_seconds is None else call_seconds
-        #: Pools of connections, by the silence they bear and the proxy they go through.
-        self._pools: dict[tuple[float | None, Proxy | None], Client] = {}
+        #: Pools of connections, by the silence they bear, the proxy they go through, and whether they stream.
+        self._pools: dict[tuple[float | None, Proxy | None, bool], Client] = {}
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -88,17 +95,24 @@ class ProviderClient:
             await client.close()
 
     async def post(
-        self, url: str, headers: Mapping[str, str], body: bytes, silence_seconds: float | None = None
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        silence_seconds: float | None = None,
+        *,
+        streamed: bool = False,
     ) -> "TransportAnswer":
         """POST, and the answer once its head has come; its receiver closes it.
 
-        `silence_seconds`: how long a silence the call bears; None: as long as the whole call.
+        `silence_seconds`: how long a silence the call bears; None: as long as the whole call. `streamed`: the answer
+        comes in many pieces, over a time.
         """
         if self._closed:
             raise RuntimeError("the client is closed")
         proxy = network.routes().proxy(url)
         try:
-            pool, (at, head) = self._pool(silence_seconds, proxy), _read(url, tuple(headers.items()))
+            pool, (at, head) = self._pool(silence_seconds, proxy, streamed), _read(url, tuple(headers.items()))
             request = pool.request("POST", at).headers(head).body_bytes(body)
             # With nothing read ahead: pyreqwest would wait for 64 KB of an answer before it gave out its head.
             sent = request.streamed_read_buffer_limit(0).build_streamed()
@@ -110,13 +124,14 @@ class ProviderClient:
             raise httpx.ProxyError(_said(proxy, _REFUSED))
         return answer
 
-    def _pool(self, silence_seconds: float | None, proxy: Proxy | None) -> Client:
+    def _pool(self, silence_seconds: float | None, proxy: Proxy | None, streamed: bool) -> Client:
         """The connections that go this way and are hung up after the least silence that is no shorter."""
         limit = None
         if silence_seconds is not None and silence_seconds < SILENCES[-1]:
             limit = SILENCES[bisect_right(SILENCES, silence_seconds)]
-        if (client := self._pools.get((limit, proxy))) is None:
-            client = self._pools[limit, proxy] = _pyreqwest(self._in_flight, self._call_seconds, limit, proxy)
+        if (client := self._pools.get((limit, proxy, streamed))) is None:
+            client = _pyreqwest(self._in_flight, self._call_seconds, limit, proxy, streamed)
+            self._pools[limit, proxy, streamed] = client
         return client
 
 
@@ -155,9 +170,13 @@ def _read(url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Url, HeaderMa
     return Url(url), HeaderMap(headers)
 
 
-def _pyreqwest(in_flight: int, call_seconds: float, silence_seconds: float | None, proxy: Proxy | None) -> Client:
+def _pyreqwest(
+    in_flight: int, call_seconds: float, silence_seconds: float | None, proxy: Proxy | None, streamed: bool
+) -> Client:
+    suggest(_THREADS_NAME, THREADS)
     builder = (
         network.reach(ClientBuilder(), proxy)
+        .runtime_multithreaded(not streamed)
         .http1_only()
         .user_agent(USER_AGENT)
         .follow_redirects(False)
