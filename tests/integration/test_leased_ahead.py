@@ -143,6 +143,18 @@ def test_those_of_a_provider_that_is_paused_meanwhile_are_handed_back(
     assert len(scene.called) == CAPACITY and world.violations(database) == []
 
 
+def test_one_that_waits_for_long_is_handed_back_so_that_another_worker_may_call(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def act(scene: Scene) -> None:
+        monkeypatch.setattr("workers.running.leasing._lease", nothing_is_leased)
+        await scene.until(lambda: len(scene.running()) == CAPACITY)
+        assert sorted(scene.running()) == sorted(scene.called), "what has a slot goes on"
+
+    play(database, act, monkeypatch)
+    assert world.violations(database) == []
+
+
 def test_they_are_not_taken_for_lost(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     async def act(scene: Scene) -> None:
         held = database.read_sync(lease.held_by, scene.worker)

@@ -4,6 +4,8 @@ import asyncio
 import gzip
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -178,3 +180,34 @@ def test_a_closed_client_refuses() -> None:
             await client.post("http://127.0.0.1:1/", {}, b"{}")
 
     asyncio.run(call())
+
+
+#: Prints the transport's threads after a call for a whole answer, and after one for a stream.
+THREADS = """
+import asyncio, os, sys
+from contextlib import aclosing
+from workers.upstream.transport import ProviderClient
+
+def threads():
+    names = (open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task"))
+    return sum(name.startswith("pyreqwest-w") for name in names)
+
+async def main():
+    async with ProviderClient(2) as client:
+        for streamed in (False, True):
+            async with aclosing(await client.post(sys.argv[1], {}, b"{}", streamed=streamed)) as answer:
+                print(threads())
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of threads are read from /proc")
+def test_a_thread_is_left_to_send_while_another_waits_for_the_interpreter() -> None:
+    with Receiver() as receiver:
+        printed = subprocess.run(
+            [sys.executable, "-c", THREADS, receiver.url], check=True, capture_output=True, text=True, timeout=60
+        ).stdout
+    assert printed.split() == ["2", "3"], (
+        "two for whole answers and one for streams, however many cores there are"
+    )

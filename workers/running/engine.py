@@ -62,7 +62,7 @@ class Engine:
         self._recorder = ProgressRecorder(database)
         #: Those of them that were begun by a first lease, until they are settled.
         self._unsettled_first: set[str] = set()
-        self._ahead = LeasedAhead(slots, self._begin)
+        self._ahead = LeasedAhead(slots, self._begin, self._hand_back)
         self._leasing = Leasing(
             *(database, worker_id, slots, consume),
             busy=lambda: len(self._running),
@@ -88,7 +88,7 @@ class Engine:
         """Stop calling for these jobs, if they are running here; an answer already there wins."""
         for id in ids:
             if id in self._ahead:
-                self._cancelled.add(id)
+                self._cancelled.add(id)  # it is begun to be ended: nobody is called
                 self._ahead.out_of_turn(id)
             elif id in self._calling and id not in self._cancelled:
                 # Not at once: a task cancelled before its first step never runs, not even its `finally`.
@@ -122,7 +122,7 @@ class Engine:
     def stop_leasing(self) -> None:
         """Take nothing more, and begin nothing more that only was leased; what is offered is left to others."""
         self._leasing.stop()
-        self._hand_back([(job.id, job.epoch) for job in self._ahead.drop_all()])
+        self._ahead.drop_all()
 
     def _hand_back(self, held: Sequence[tuple[str, int]]) -> None:
         for some in slices(held, MOST_ROWS):
@@ -131,7 +131,7 @@ class Engine:
     def _go_on(self, queue: str) -> None:
         """A slot may be free: for a job leased already, unless an operator has paused its provider meanwhile."""
         if provider_of(queue) in self._attempts.paused():
-            self._hand_back([(job.id, job.epoch) for job in self._ahead.drop(queue)])
+            self._ahead.drop(queue)
         self._ahead.fill(queue)
         self._leasing.wake()
 
@@ -144,7 +144,7 @@ class Engine:
         if not drain_seconds:
             self._interrupt_all()
         await self._leasing.stopped()
-        self.stop_leasing()  # what was being leased meanwhile
+        self._ahead.drop_all()  # what was being leased meanwhile
         self._unwake(self._slots.drop_waiting())
         if self._running and drain_seconds > 0:
             await asyncio.wait(list(self._running.values()), timeout=drain_seconds)
