@@ -149,10 +149,14 @@ def _take_on_sqlite(
 
 
 def may_lease(dialect: str) -> Sequence[Any]:
-    """The conditions of the jobs `b_ids` that wait on a queue, for a worker that lives; they need not be due."""
+    """The conditions of the jobs `b_ids` that wait on a queue, for a worker that lives; they need not be due.
+
+    One that is to be cancelled has been handed back by a worker, and is the sweeper's to end.
+    """
     return (
         among(dialect, jobs.c.id, "b_ids"),
         text(QUEUED),
+        ~jobs.c.cancel_requested,
         jobs.c.queue == bindparam("b_queue"),
         is_alive(),
         ~exists().where(queue_pauses.c.provider == bindparam("b_provider")),
@@ -188,7 +192,8 @@ _TAKEN = at_once.as_one(
 #: The same conditions in SQLite's words, of those that are listed; others are added at its end.
 MAY_LEASE = (
     f"SELECT {_TAKEN} FROM {at_once.EACH} jobs ON jobs.id = wanted.value"
-    f" JOIN job_payloads ON job_payloads.job_id = jobs.id WHERE {QUEUED} AND jobs.queue = ?"
+    f" JOIN job_payloads ON job_payloads.job_id = jobs.id WHERE {QUEUED} AND NOT jobs.cancel_requested"
+    " AND jobs.queue = ?"
     " AND EXISTS (SELECT 1 FROM workers WHERE workers.id = ? AND lapsed_at IS NULL AND lease_until > ?)"
     " AND NOT EXISTS (SELECT 1 FROM queue_pauses WHERE provider = ?)"
 )

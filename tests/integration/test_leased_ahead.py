@@ -1,14 +1,17 @@
 """Jobs of a batch that are leased before there is a slot for them: begun at once when one ends, or handed back."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
+from sqlalchemy import Connection, update
 
 from shared.db import Database
+from shared.db import models as m
 from shared.jobs import leases
 from tests.integration import attempts, world
 from tests.integration.test_engine import Provider, Silent, good, statuses
+from workers.maintenance.overdue import end_overdue
 from workers.providers import ProviderAnswer, ProviderCall
 from workers.running import lease
 from workers.running.engine import Engine
@@ -111,6 +114,52 @@ def test_one_that_is_cancelled_is_never_called(database: Database, monkeypatch: 
     assert scene.unlucky not in scene.called and statuses(database, [scene.unlucky]) == ["cancelled"]
     assert set(statuses(database, [id for id in scene.ids if id != scene.unlucky])) == {"succeeded"}
     assert world.violations(database) == []
+
+
+def test_one_that_is_flagged_for_cancel_when_it_is_handed_back_is_nobodys_to_call(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def act(scene: Scene) -> None:
+        scene.unlucky, other = scene.ahead()
+        database.write_sync(flag, scene.unlucky)
+        scene.engine._ahead.drop(BATCH)
+        scene.engine.cancel([scene.unlucky])  # its message comes when nobody has it
+        await scene.until(lambda: statuses(database, [scene.unlucky, other]) == ["queued"] * 2)
+        scene.engine.offer(BATCH, [scene.unlucky, other])
+        scene.may.set()
+        await scene.engine.quiet()
+        assert other in scene.called and scene.unlucky not in scene.called
+
+    scene = play(database, act, monkeypatch)
+    assert world.row(database, scene.unlucky)["woken_at"] is None
+    database.write_sync(end_overdue)
+    assert statuses(database, [scene.unlucky]) == ["cancelled"] and world.violations(database) == []
+
+
+def flag(connection: Connection, id: str) -> None:
+    connection.execute(update(m.jobs).where(m.jobs.c.id == id).values(cancel_requested=True))
+
+
+def test_they_are_handed_back_however_often_the_database_fails(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.running.handing_back.AGAIN_SECONDS", 0.01)
+    tried, real = list[int](), leases.hand_back
+
+    def failing(connection: Connection, held: Sequence[tuple[str, int]]) -> int:
+        tried.append(len(held))
+        if len(tried) < 3:
+            raise OSError("away")
+        return real(connection, held)
+
+    async def act(scene: Scene) -> None:
+        ahead = scene.ahead()
+        monkeypatch.setattr(leases, "hand_back", failing)
+        scene.engine._ahead.drop(BATCH)
+        await scene.until(lambda: set(statuses(database, ahead)) == {"queued"})
+
+    play(database, act, monkeypatch)
+    assert tried[:3] == [AHEAD] * 3 and world.violations(database) == []
 
 
 def test_a_worker_that_stops_hands_them_back_at_once_and_lets_its_calls_end(

@@ -18,6 +18,7 @@ from shared.settings import settings
 from shared.slices import slices
 from workers.running import job_rows, outcomes, traced
 from workers.running.attempts import Attempts
+from workers.running.handing_back import hand_back
 from workers.running.job_rows import UnreadableError
 from workers.running.leased_ahead import LeasedAhead
 from workers.running.leasing import MANY, Leasing
@@ -126,7 +127,7 @@ class Engine:
 
     def _hand_back(self, held: Sequence[tuple[str, int]]) -> None:
         for some in slices(held, MOST_ROWS):
-            self._side.start(self._database.write(leases.hand_back, some))
+            self._side.start(hand_back(self._database, some))
 
     def _go_on(self, queue: str) -> None:
         """A slot may be free: for a job leased already, unless an operator has paused its provider meanwhile."""

@@ -74,7 +74,7 @@ class _Queue:
     @property
     def leasable(self) -> int:
         """How many of the ids that wait may be leased."""
-        return min(self.capacity + self.ahead - self.claimed, len(self.waiting))
+        return max(0, min(self.capacity + self.ahead - self.claimed, len(self.waiting)))
 
     def free(self) -> None:
         """A job that held a slot does so no more."""
