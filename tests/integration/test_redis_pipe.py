@@ -134,6 +134,23 @@ async def test_a_server_that_is_not_the_one_is_left(refusal: str) -> None:
         await pipe.aclose()
 
 
+#: Once it is told to, stops the process for longer than an answer may take, and has Redis answer meanwhile. The process
+#: goes on whatever happens here.
+STOPPER = """
+import os, redis, signal, sys, time
+process, server = int(sys.argv[1]), redis.from_url(sys.argv[2])
+server.ping()
+print(flush=True)
+sys.stdin.readline()
+try:
+    os.kill(process, signal.SIGSTOP)
+    server.lpush("list", "x")
+    time.sleep(0.6)
+finally:
+    os.kill(process, signal.SIGCONT)
+"""
+
+
 @pytest.mark.parametrize("loop", [uvloop.new_event_loop, asyncio.new_event_loop])
 def test_an_answer_that_came_while_this_process_stood_still_is_taken(
     server: RedisServer, loop: Callable[[], asyncio.AbstractEventLoop]
@@ -143,16 +160,19 @@ def test_an_answer_that_came_while_this_process_stood_still_is_taken(
     async def scene() -> None:
         pipe = RedisPipe(server.url, 0.3)
         await pipe("PING")
-        waiting = asyncio.create_task(pipe("BRPOP", "list", 5))
-        with client(server) as other:
-            while not other.info("clients")["blocked_clients"]:
-                await asyncio.sleep(0.005)
-        words = f"import os, redis, time, signal; os.kill({os.getpid()}, signal.SIGSTOP)"
-        words += f"; redis.from_url({server.url!r}).lpush('list', 'x'); time.sleep(0.6)"
-        words += f"; os.kill({os.getpid()}, signal.SIGCONT)"
-        stopper = subprocess.Popen([sys.executable, "-c", words])
-        assert await waiting == [b"list", b"x"]
-        stopper.wait()
+        stopper = subprocess.Popen(
+            [sys.executable, "-c", STOPPER, str(os.getpid()), server.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        with stopper:
+            assert stopper.stdin is not None and stopper.stdout is not None
+            await asyncio.to_thread(stopper.stdout.readline)  # however long it takes to begin
+            waiting = asyncio.create_task(pipe("BRPOP", "list", 30))
+            with client(server) as other:
+                while not other.info("clients")["blocked_clients"]:
+                    await asyncio.sleep(0.005)
+            stopper.stdin.write(b"\n")
+            stopper.stdin.flush()
+            assert await waiting == [b"list", b"x"]
         await pipe.aclose()
 
     with asyncio.Runner(loop_factory=loop) as runner:
