@@ -106,7 +106,7 @@ def test_a_process_that_runs_over_midnight_changes_without_a_restart(
         assert offered(catalogue()).input == 1_000_000, "it follows the clock, not what was seen"
         clock.shift(20 * clock.MICROS)
         path.write_text(ROW + DECEMBER.replace("3_0", "4_0") + "# another size\n")
-        written = clock.wall_micros() * 1000 - 60_000_000_000  # a minute ago by the clock of the test, whatever day it is
+        written = clock.wall_micros() * 1000 - 60_000_000_000  # a minute ago by the test's clock, whatever day it is
         os.utime(path, ns=(written, written))
         assert offered(catalogue()).input == 4_000_000
     finally:
