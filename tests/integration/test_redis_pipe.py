@@ -120,8 +120,9 @@ async def test_a_server_that_is_not_the_one_is_left(refusal: str) -> None:
         nonlocal connections
         connections += 1
         mine = connections
-        while b"\r\n" in await reader.read(10_000):
-            writer.write(b"+OK\r\n+OK\r\n" if mine > 1 else b"-%s\r\n" % refusal.encode())
+        while read := await reader.read(10_000):
+            commands = read.startswith(b"*") + read.count(b"\r\n*")  # which come together or apart
+            writer.write((b"+OK\r\n" if mine > 1 else b"-%s\r\n" % refusal.encode()) * commands)
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as there:
