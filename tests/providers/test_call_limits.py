@@ -14,7 +14,7 @@ from shared.submissions.catalogue import Endpoint, Provider
 from shared.submissions.offers import Offer
 from tests.providers.scripted import STALL, Step, Upstream, serving
 from workers.providers import ProviderAnswer, ProviderCall, openai
-from workers.upstream import post, transport
+from workers.upstream import post
 from workers.upstream.exchange import Exchange
 from workers.upstream.faults import classify
 from workers.upstream.time_limits import TimeLimits
@@ -226,25 +226,18 @@ def test_a_caller_s_own_timeout_around_it_is_still_the_caller_s() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("silences", [(0.5, 1.0, 5.0), (1.0, 5.0)])
-def test_a_silent_provider_that_was_given_up_is_hung_up_soon(
-    silences: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The transport cannot be made to at once, but by a limit of its own, far below the whole call's."""
-    monkeypatch.setattr(transport, "SILENCES", silences)
-
-    async def main() -> float:
+def test_a_silent_provider_that_was_given_up_is_hung_up_at_once() -> None:
+    async def main() -> None:
         async with serving([STALL]) as upstream, ProviderClient(2) as client:
             provider = openai.connect(Provider(name="p", protocol="openai"), Endpoint(upstream.url, "k", False), client)
-            began = asyncio.get_running_loop().time()
             with pytest.raises(ProviderError, match="did not start"):
                 await provider.call(
                     ProviderCall("job_1", "chat.completion", REQUEST, OFFER, None, TimeLimits(0.2, 0.3, 600))
                 )
-            await upstream.gone.wait()
-            return asyncio.get_running_loop().time() - began
+            async with asyncio.timeout(10):
+                await upstream.gone.wait()
 
-    assert asyncio.run(main()) < silences[0] + 1
+    asyncio.run(main())
 
 
 def test_calls_of_like_limits_share_their_connections() -> None:

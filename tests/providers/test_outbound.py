@@ -10,8 +10,8 @@ import pytest
 
 from shared.network.permissions import Permissions
 from tests.receiver import Answer, Delivery, Receiver
+from workers.connections import name_resolver as lookups
 from workers.webhooks import client as outbound
-from workers.webhooks import name_resolver as lookups
 
 #: Every spelling of this machine's own addresses that getaddrinfo or a URL parser might see through.
 SPELLINGS = """

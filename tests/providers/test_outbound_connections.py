@@ -13,7 +13,6 @@ from tests.providers.test_outbound import Names, opened
 from tests.providers.test_proxied import Company, _fresh, company  # noqa: F401
 from tests.receiver import Answer, Receiver
 from workers.webhooks import client as outbound
-from workers.webhooks import connection as connections
 
 T = TypeVar("T")
 
@@ -136,7 +135,7 @@ def test_another_protocol_than_was_asked_for_is_no_answer(
 
 
 def test_only_some_connections_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "IDLE_EACH", 2)
+    monkeypatch.setattr(outbound, "IDLE_EACH", 2)
     with Receiver() as receiver:
         receiver.answer = Answer(delay_seconds=0.05)
 
@@ -144,11 +143,11 @@ def test_only_some_connections_are_kept(monkeypatch: pytest.MonkeyPatch) -> None
             async with opened(loopback=True) as client:
                 for _ in range(2):
                     await asyncio.gather(*(sent(client, receiver.url) for _ in range(5)))
-                assert len(client._pool._all) == 2
+                assert len(client._idle) == 2
 
         run(main())
         assert receiver.connections == 8
-        monkeypatch.setattr(connections, "IDLE_SECONDS", 0.0)
+        monkeypatch.setattr(outbound, "IDLE_SECONDS", 0.0)
 
         async def again() -> None:
             async with opened(loopback=True) as client:
@@ -161,7 +160,7 @@ def test_only_some_connections_are_kept(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_longest_idle_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "IDLE_CONNECTIONS", 2)
+    monkeypatch.setattr(outbound, "IDLE_CONNECTIONS", 2)
 
     async def main() -> list[int]:
         with Receiver() as first, Receiver() as second, Receiver() as third:

@@ -2,11 +2,12 @@
 
 import asyncio
 import gzip
+import os
 import socket
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from shared import network
 from tests.receiver import Answer, Receiver
 from workers.upstream.exchange import Exchange
 from workers.upstream.post import post
@@ -41,7 +43,7 @@ FAULTS = {
     "bad gzip": (Fault(HEAD + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd"), httpx.DecodingError),
     "garbage": (Fault(b"\x00\x01\x02garbage\r\n\r\n"), httpx.DecodingError),
     "two lengths": (Fault(HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"), httpx.DecodingError),
-    "header not UTF-8": (Fault(HEAD + b"X: \xe9\r\nContent-Length: 2\r\n\r\n{}"), httpx.DecodingError),
+    "unknown packing": (Fault(HEAD + b"Content-Encoding: br\r\nContent-Length: 4\r\n\r\nabcd"), httpx.RequestError),
     "hangs up": (Fault(b""), httpx.NetworkError),
     "resets": (Fault(b"", "reset"), httpx.NetworkError),
     "resets in the body": (Fault(HEAD + b"Content-Length: 100\r\n\r\n{}", "reset"), httpx.NetworkError),
@@ -76,6 +78,14 @@ async def broken(fault: Fault) -> AsyncIterator[str]:
         await server.wait_closed()
 
 
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    """The variables that name proxies are read anew."""
+    network.routes.cache_clear()
+    yield
+    network.routes.cache_clear()
+
+
 async def posted(client: ProviderClient, url: str) -> tuple[int, bytes]:
     """The status and the whole body of an answer to `{}`."""
     async with aclosing(await client.post(url, {}, b"{}")) as answer:
@@ -85,11 +95,20 @@ async def posted(client: ProviderClient, url: str) -> tuple[int, bytes]:
         return answer.status_code, b"".join(pieces)
 
 
+@pytest.mark.parametrize("route", ["straight", "through a proxy"])
 @pytest.mark.parametrize(("fault", "expected"), FAULTS.values(), ids=FAULTS)
-def test_every_failure_is_an_httpx_error(fault: Fault, expected: type[httpx.RequestError]) -> None:
+def test_every_failure_is_an_httpx_error(
+    fault: Fault, expected: type[httpx.RequestError], route: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def call() -> None:
         async with broken(fault) as url, ProviderClient(2, call_seconds=0.5) as client:
-            with pytest.raises(expected):
+            if route == "through a proxy":
+                monkeypatch.setenv("HTTP_PROXY", url.removesuffix("/v1"))
+                url, unsent = "http://provider.example/v1", (expected, httpx.ProxyError)
+            else:
+                unsent = (expected,)
+            network.routes.cache_clear()
+            with pytest.raises(unsent):
                 await posted(client, url)
 
     asyncio.run(call())
@@ -182,7 +201,7 @@ def test_a_closed_client_refuses() -> None:
     asyncio.run(call())
 
 
-#: Prints how many threads the transport has beside the first of each kind, after a stream and after a whole answer.
+#: Prints how many threads there are beside the first of each kind, after a stream and after a whole answer.
 THREADS = """
 import asyncio, os, sys
 from contextlib import aclosing
@@ -193,9 +212,10 @@ def threads():
     return sum(name.startswith("pyreqwest-w") for name in names)
 
 async def main():
+    url = "http://provider.example/v1"
     async with ProviderClient(2) as client:
         for streamed in (True, False):
-            async with aclosing(await client.post(sys.argv[1], {}, b"{}", streamed=streamed)) as answer:
+            async with aclosing(await client.post(url, {}, b"{}", streamed=streamed)) as answer:
                 print(threads())
 
 asyncio.run(main())
@@ -203,9 +223,14 @@ asyncio.run(main())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of threads are read from /proc")
-def test_a_thread_is_left_to_send_while_another_waits_for_the_interpreter() -> None:
+def test_through_a_proxy_a_thread_is_left_to_send_while_another_waits_for_the_interpreter() -> None:
     with Receiver() as receiver:
         printed = subprocess.run(
-            [sys.executable, "-c", THREADS, receiver.url], check=True, capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", THREADS],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "HTTP_PROXY": f"http://127.0.0.1:{receiver.port}"},
         ).stdout
     assert printed.split() == ["0", "2"], "a stream has none, whole answers have two, however many cores there are"

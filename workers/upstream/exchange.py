@@ -13,10 +13,10 @@ from shared import clock
 from shared.errors import ProviderError
 from shared.providers.limits import RateLimits
 from workers.upstream import rate_headers, request_ids
+from workers.upstream.connecting import UNREACHED
 from workers.upstream.faults import REFUSED_FROM
 from workers.upstream.http import HttpAnswer
 from workers.upstream.time_limits import TimeLimits
-from workers.upstream.transport import UNREACHED
 
 #: After an answer is whole, so long for what may still come: what it used, and the stream's end.
 LINGER_SECONDS = 5.0

@@ -1,59 +1,30 @@
-"""The HTTP client that calls providers: pyreqwest (Rust: hyper, and tokio in threads of its own), behind one seam.
+"""The HTTP client that calls providers: connections of our own (`workers.upstream.connection`), behind one seam.
 
-httpx's own pool looks through all its connections for every request, so its cost grows with what is in flight; and with
-2,000 in flight httpx's objects around a call cost ten times what the call itself does. Measured on 2 cores, 2,000 in
-flight, answers after 0.5 s, microseconds of CPU a call in the loop's thread and in the whole process: httpx over
-pyreqwest 666 and 795, this client 57 and 135. uvloop saved 3 to 25 %.
-
-For whole answers tokio has two threads. Whichever hands an answer over waits for the interpreter; while it waits, the
-other one sends. With a single thread a worker's requests left up to 0.4 s late when answers came in crowds. Streams
-have a single thread of their own, which takes a fifth less CPU for a token.
+Through a proxy calls go by `workers.upstream.proxied`. What other clients cost, and why this is none of them: ADR 4.
 """
 
-from bisect import bisect_right
 from collections.abc import Mapping
-from datetime import timedelta
-from functools import lru_cache
-from typing import Any, Self, cast
+from functools import lru_cache, partial
+from typing import Final, Self
 
 import httpx
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import (
-    BuilderError,
-    ConnectError,
-    ConnectTimeoutError,
-    NetworkError,
-    PyreqwestError,
-    RequestTimeoutError,
-)
-from pyreqwest.http import HeaderMap, Url
 
 from shared import network
-from shared.environment import suggest
-from shared.network.proxies import Proxy
 from shared.settings import settings
+from workers.connections import requests
+from workers.connections.idle import IdleConnections
+from workers.connections.requests import Origin
+from workers.upstream.connecting import IDLE_SECONDS, USER_AGENT, ProviderConnector
+from workers.upstream.connection import ProviderConnection
+from workers.upstream.http import HttpAnswer
+from workers.upstream.proxied import ProxiedClient
 
-#: A provider that does not take a connection by then is down; the call is retried or falls back.
-CONNECT_SECONDS = 10.0
-#: Shorter than the idle timeouts of the providers' load balancers (60 s and more), so that we close first.
-IDLE_SECONDS = 30.0
 #: By so much the transport's deadline is later than a call's own whole limit, which is to be the one that ends it.
-SPARE_SECONDS = 5.0
-#: Addresses with their headers that are kept as they were read.
-KEPT_READ = 256
-#: Threads for whole answers, and the variable by which tokio is told (by itself it takes one for each core).
-THREADS = "2"
-_THREADS_NAME = "TOKIO_WORKER_THREADS"
-#: As whom we call.
-USER_AGENT = "FusionAI/1"
-#: How long a connection may be silent before the transport hangs up, by classes: each is a pool of connections of its
-#: own. What a call's own limits bear is rounded up to one of them, which from 15 s on is at most four times as long.
-SILENCES = (15.0, 61.0, 125.0, 245.0, 605.0, 1_800.0, 3_605.0)
-#: The proxy wants other credentials.
-PROXY_REFUSES = 407
-UNREACHED = "could not connect to the provider"
-_REFUSED = "the proxy refused its credentials (407)"
-_UNTRUSTED = "its certificate is not trusted"
+SPARE_SECONDS: Final = 5.0
+#: Addresses with their headers that are kept as they are sent.
+KEPT_HEADS: Final = 256
+#: What stands in every request.
+_ALWAYS: Final = f"Accept: */*\r\nAccept-Encoding: gzip, deflate\r\nUser-Agent: {USER_AGENT}\r\n".encode()
 
 
 class ProviderClient:
@@ -61,25 +32,23 @@ class ProviderClient:
 
     `call_seconds` bounds a whole call, connect to last byte (default: the longest of the settings; a worker's calls
     have limits of their own, see `exchange`).
-    Every failure, in the body too, is an httpx.RequestError (DecodingError for a truncated or garbled answer), the
-    words for them that are known. ConnectError and ConnectTimeout do NOT say that nothing was sent: the transport
-    reports a reset, a hang-up or a deadline before the answer's head by them as well. HTTP/1 only; no cookies, no
-    redirects (one would carry the provider's key elsewhere). Proxies and authorities are those of shared.network; what
-    fails on the way to or in a proxy is a ProxyError that names it.
+    Every failure, in the body too, is an httpx.RequestError, the words for them that are known: ConnectError,
+    ConnectTimeout and ProxyError where nothing was sent; ReadError for a connection that broke, DecodingError for a
+    truncated or garbled answer. (Through a proxy ConnectError and ConnectTimeout do NOT say that nothing was sent.)
+    HTTP/1 only; no cookies, no redirects (one would carry the provider's key elsewhere). Proxies and authorities are
+    those of shared.network; what fails on the way to or in a proxy is a ProxyError that names it.
 
-    A call cancelled after the answer's head hangs up. One cancelled before it returns at once, but its connection lives
-    on (pyreqwest 0.15 does not hang up) until the transport's own limit of silence, so that a silent provider cannot
-    pile up connections: the next longer of SILENCES than the silence that the call bears. Measured: 20 calls
-    a second given up after 1 s, with the class of 15 s: 300 connections at most. Nothing here counts connections: slots
-    bound what is in flight.
+    A call that is cancelled hangs up. Nothing here counts connections: slots bound what is in flight.
     """
 
     def __init__(self, in_flight: int, *, call_seconds: float | None = None) -> None:
         longest = max(settings().call_seconds, settings().stream_seconds)
-        self._in_flight = in_flight
         self._call_seconds = longest + SPARE_SECONDS if call_seconds is None else call_seconds
-        #: Pools of connections, by the silence they bear, the proxy they go through, and whether they stream.
-        self._pools: dict[tuple[float | None, Proxy | None, bool], Client] = {}
+        self._connector = ProviderConnector()
+        self._idle: IdleConnections[ProviderConnection] = IdleConnections(
+            most=2 * in_flight, each=in_flight, seconds=IDLE_SECONDS
+        )
+        self._proxied = ProxiedClient(in_flight, self._call_seconds)
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -89,10 +58,10 @@ class ProviderClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Hang up."""
+        """Hang up what is not in use."""
         self._closed = True
-        for client in self._pools.values():
-            await client.close()
+        self._idle.close()
+        await self._proxied.aclose()
 
     async def post(
         self,
@@ -102,130 +71,31 @@ class ProviderClient:
         silence_seconds: float | None = None,
         *,
         streamed: bool = False,
-    ) -> "TransportAnswer":
-        """POST, and the answer once its head has come; its receiver closes it.
+    ) -> HttpAnswer:
+        """POST, and the answer once its head has come; its receiver closes it, or reads it to its end.
 
         `silence_seconds`: how long a silence the call bears; None: as long as the whole call. `streamed`: the answer
-        comes in many pieces, over a time.
+        comes in many pieces, over a time. Both are for calls through a proxy alone.
         """
         if self._closed:
             raise RuntimeError("the client is closed")
-        proxy = network.routes().proxy(url)
-        try:
-            pool, (at, head) = self._pool(silence_seconds, proxy, streamed), _read(url, tuple(headers.items()))
-            request = pool.request("POST", at).headers(head).body_bytes(body)
-            # With nothing read ahead: pyreqwest would wait for 64 KB of an answer before it gave out its head.
-            sent = request.streamed_read_buffer_limit(0).build_streamed()
-            answer = TransportAnswer(sent, await sent.__aenter__())
-        except (PyreqwestError, ValueError) as error:  # ValueError: a header of the answer that is not UTF-8
-            raise unreached(translated(error), proxy) from error
-        if proxy is not None and answer.status_code == PROXY_REFUSES:
-            await answer.aclose()
-            raise httpx.ProxyError(_said(proxy, _REFUSED))
-        return answer
+        if (proxy := network.routes().proxy(url)) is not None:
+            return await self._proxied.post(proxy, url, headers, body, silence_seconds, streamed=streamed)
+        origin, head = _read(url, tuple(headers.items()))
+        if (connection := self._idle.take(origin)) is None:
+            connection = await self._connected(origin)
+        return await connection.ask(b"%bContent-Length: %d\r\n\r\n" % (head, len(body)), body, self._call_seconds)
 
-    def _pool(self, silence_seconds: float | None, proxy: Proxy | None, streamed: bool) -> Client:
-        """The connections that go this way and are hung up after the least silence that is no shorter."""
-        limit = None
-        if silence_seconds is not None and silence_seconds < SILENCES[-1]:
-            limit = SILENCES[bisect_right(SILENCES, silence_seconds)]
-        if (client := self._pools.get((limit, proxy, streamed))) is None:
-            client = _pyreqwest(self._in_flight, self._call_seconds, limit, proxy, streamed)
-            self._pools[limit, proxy, streamed] = client
-        return client
+    async def _connected(self, origin: Origin) -> ProviderConnection:
+        keep = partial(self._idle.put, origin)
+        return await self._connector.connect(origin, lambda made: ProviderConnection(made, keep))
 
 
-class TransportAnswer:
-    """An answer whose head has come: its status, its headers by their names in small letters, and the rest in pieces.
-
-    A header that is there more than once has its values with commas between them.
-    """
-
-    __slots__ = ("_reader", "_sent", "headers", "status_code")
-
-    def __init__(self, sent: Any, response: Any) -> None:
-        self._sent = sent
-        self._reader = response.body_reader
-        self.status_code: int = response.status
-        self.headers: dict[str, str] = {}
-        for name, value in response.headers.items():
-            self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
-
-    async def piece(self) -> bytes | None:
-        """The next piece, as the network brings it; None: there is no more."""
-        try:
-            found = await self._reader.read_chunk()
-        except PyreqwestError as error:
-            raise translated(error) from error
-        return None if found is None else bytes(found)
-
-    async def aclose(self) -> None:
-        """Let its connection serve another call, or hang up when there is more of it."""
-        await self._sent.__aexit__(None, None, None)
-
-
-@lru_cache(maxsize=KEPT_READ)
-def _read(url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Url, HeaderMap]:
-    """An address and headers as the transport reads them, which the calls of one model have in common; ValueError."""
-    return Url(url), HeaderMap(headers)
-
-
-def _pyreqwest(
-    in_flight: int, call_seconds: float, silence_seconds: float | None, proxy: Proxy | None, streamed: bool
-) -> Client:
-    suggest(_THREADS_NAME, THREADS)
-    builder = (
-        network.reach(ClientBuilder(), proxy)
-        .runtime_multithreaded(not streamed)
-        .http1_only()
-        .user_agent(USER_AGENT)
-        .follow_redirects(False)
-        .referer(False)
-        .pool_max_idle_per_host(in_flight)
-        .pool_idle_timeout(timedelta(seconds=IDLE_SECONDS))
-        .connect_timeout(timedelta(seconds=CONNECT_SECONDS))
-        .timeout(timedelta(seconds=call_seconds))
-        .tcp_nodelay(True)
-    )
-    if silence_seconds is not None:
-        builder = builder.read_timeout(timedelta(seconds=silence_seconds))
-    return cast(Client, builder.build())
-
-
-def unreached(error: httpx.RequestError, proxy: Proxy | None) -> httpx.RequestError:
-    """The same error; of a connection that did not come about, with what an operator has to know of it."""
-    if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        return error
-    causes = getattr(error.__cause__, "details", None) or {}
-    words = " ".join(str(cause.get("message")) for cause in causes.get("causes", ()))
-    why = _REFUSED if "proxy authorization required" in words else _UNTRUSTED if "peer certificate" in words else ""
-    if proxy is not None:
-        return httpx.ProxyError(_said(proxy, why))
-    return httpx.ConnectError(f"{UNREACHED}: {why}") if why else error
-
-
-def _said(proxy: Proxy, why: str) -> str:
-    return f"{UNREACHED} through the proxy {proxy.place}" + (f": {why}" if why else "")
-
-
-def translated(error: Exception) -> httpx.RequestError:
-    """The transport's error in httpx's words, with the first as its cause."""
-    made = _translated(error)
-    made.__cause__ = error
-    return made
-
-
-def _translated(error: Exception) -> httpx.RequestError:
-    match error:
-        case ConnectTimeoutError():
-            return httpx.ConnectTimeout(error.message)
-        case RequestTimeoutError():
-            return httpx.ReadTimeout(error.message)
-        case ConnectError():
-            return httpx.ConnectError(error.message)
-        case NetworkError():
-            return httpx.ReadError(error.message)
-        case BuilderError():
-            return httpx.LocalProtocolError(error.message)
-        case _:  # garbled: cut short, unpacked in vain, a header not UTF-8
-            return httpx.DecodingError(str(error))
+@lru_cache(maxsize=KEPT_HEADS)
+def _read(url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bytes]:
+    """Where a request goes and how it begins, which the calls of one model have in common. httpx.LocalProtocolError."""
+    try:
+        to = requests.target(url)
+        return to.origin, to.head + _ALWAYS + requests.lines(dict(headers))
+    except (ValueError, httpx.InvalidURL) as error:  # without its words, which may have the provider's key
+        raise httpx.LocalProtocolError("the request's address or a header of it cannot be sent") from error

@@ -6,23 +6,23 @@ with one receiver and 4.3 with twenty; now 0.4, all that a sender does for it.
 """
 
 import asyncio
-import base64
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from types import TracebackType
 from typing import Final, Literal, Self
-from urllib.parse import unquote
 
 import httpx
 
-from shared import authorities, clock, durations
+from shared import clock, durations
 from shared.network.permissions import Permissions
 from shared.settings_values import NOTHING, AllowList
-from workers.webhooks.connection import BODY_BYTES, ExchangeFailed, Origin, Pool, ReceiverConnection
+from workers.connections import requests
+from workers.connections.idle import IdleConnections
+from workers.connections.name_resolver import NameResolver
+from workers.connections.requests import Origin, UnusableURL
+from workers.connections.trust import Trust
+from workers.webhooks.connection import BODY_BYTES, ExchangeFailed, ReceiverConnection
 from workers.webhooks.guard import ConnectFailed, GuardedConnector, Resolver, WebhookAddressRefused
-from workers.webhooks.name_resolver import NameResolver
 
 __all__ = [
     "BODY_BYTES",
@@ -39,12 +39,11 @@ __all__ = [
 WHOLE_SECONDS: Final = 15.0
 #: For how long a body is read.
 BODY_SECONDS: Final = 2.0
-#: Addresses whose reading is remembered.
-REMEMBERED: Final = 4096
-_PORTS: Final = {"http": 80, "https": 443}
+#: Connections kept for the next request: in all, of one origin, and for how long, in seconds.
+IDLE_CONNECTIONS, IDLE_EACH, IDLE_SECONDS = 256, 32, 30.0
 #: What stands in every request.
 _ALWAYS: Final = (
-    "Accept: */*\r\nAccept-Encoding: identity\r\nConnection: keep-alive\r\nUser-Agent: FusionAI-Webhooks/1\r\n"
+    b"Accept: */*\r\nAccept-Encoding: identity\r\nConnection: keep-alive\r\nUser-Agent: FusionAI-Webhooks/1\r\n"
 )
 
 
@@ -71,26 +70,16 @@ class SendResult:
         return self.status is not None and 200 <= self.status < 300
 
 
-class UnusableURL(ValueError):
-    """Nothing can be sent to this URL."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """A URL as it is connected to and asked for: the beginning of each request."""
-
-    origin: Origin
-    head: bytes
-
-
 class WebhookClient:
     """A process's connections to receivers; one a process, closed by its owner. Send with `post`, which bounds it."""
 
     def __init__(self, backend: GuardedConnector) -> None:
         self.backend = backend
-        #: What receivers over TLS are trusted by, once there is one.
-        self._context: ssl.SSLContext | None = None
-        self._pool = Pool(self._connect)
+        self._trust = Trust()
+        self._idle: IdleConnections[ReceiverConnection] = IdleConnections(
+            most=IDLE_CONNECTIONS, each=IDLE_EACH, seconds=IDLE_SECONDS
+        )
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -102,7 +91,8 @@ class WebhookClient:
 
     async def aclose(self) -> None:
         """Hang up."""
-        self._pool.close()
+        self._closed = True
+        self._idle.close()
 
     async def exchange(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[Origin, ReceiverConnection]:
         """POST; the connection once the answer's head has come, which the caller gives to `done`.
@@ -110,34 +100,29 @@ class WebhookClient:
         A receiver may have hung up a connection that was kept at the moment that it is used: where nothing came at all,
         a new one is asked.
         """
-        target = _target(url)
-        request = _request(target, body, headers)
-        if (kept := self._pool.idle(target.origin)) is not None:
+        origin, request = _request(url, body, headers)
+        if (kept := self._idle.take(origin)) is not None:
             try:
-                return target.origin, await _asked(kept, request)
+                return origin, await _asked(kept, request)
             except ExchangeFailed as error:
                 if not error.silent:
                     raise
-        return target.origin, await _asked(await self._pool.connected(target.origin), request)
+        return origin, await _asked(await self._connect(origin), request)
 
     def done(self, origin: Origin, connection: ReceiverConnection) -> None:
         """Nothing more is read: it waits for the next request, or is hung up."""
         if connection.reusable:
-            self._pool.put(origin, connection)
+            self._idle.put(origin, connection)
         else:
             connection.abort()
 
     async def _connect(self, origin: Origin) -> ReceiverConnection:
+        if self._closed:
+            raise RuntimeError("the client is closed")
         scheme, host, port = origin
         return await self.backend.connect_tcp(
-            host, port, ReceiverConnection, await self._tls() if scheme == "https" else None
+            host, port, ReceiverConnection, await self._trust() if scheme == "https" else None
         )
-
-    async def _tls(self) -> ssl.SSLContext:
-        """What receivers are trusted by: read when the first is connected to, on a thread, since it takes 20 ms."""
-        if self._context is None:
-            self._context = await asyncio.to_thread(_trust)
-        return self._context
 
 
 async def _asked(connection: ReceiverConnection, request: bytes) -> ReceiverConnection:
@@ -163,12 +148,6 @@ def client(
     """
     backend = GuardedConnector(resolver or NameResolver(), Permissions(allow_loopback, allow_private, listed))
     return WebhookClient(backend)
-
-
-def _trust() -> ssl.SSLContext:
-    context = authorities.trust(httpx.create_ssl_context(trust_env=False), authorities.more())
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 async def post(
@@ -237,27 +216,16 @@ def _retry_seconds(headers: Mapping[str, str]) -> float | None:
     return durations.until(value, headers, clock.now_seconds()) if wait is None else wait
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _target(url: str) -> _Target:
-    """How a URL is asked for. UnusableURL, httpx.InvalidURL, UnicodeError."""
-    read = httpx.URL(url)
-    if read.scheme not in _PORTS or not read.raw_host:
-        raise UnusableURL("it has to begin with http:// or https:// and a host")
-    path, host = read.raw_path.decode("ascii"), read.netloc.decode("ascii")
-    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\n{_ALWAYS}"
-    if not all(" " < c < "\x7f" for c in path + host):
-        raise UnusableURL("it has characters that no address has")
-    if read.userinfo:
-        name, _, password = (unquote(part) for part in read.userinfo.decode("ascii").partition(":"))
-        head += f"Authorization: Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}\r\n"
-    return _Target((read.scheme, read.raw_host.decode("ascii"), read.port or _PORTS[read.scheme]), head.encode())
-
-
-def _request(target: _Target, body: bytes, headers: Mapping[str, str]) -> bytes:
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    if lines.count("\r") != len(headers) or lines.count("\n") != len(headers) or "\0" in lines:
-        raise ValueError("a header has more than one line")
-    return b"%b%bContent-Length: %d\r\n\r\n%b" % (target.head, lines.encode("latin-1"), len(body), body)
+def _request(url: str, body: bytes, headers: Mapping[str, str]) -> tuple[Origin, bytes]:
+    """Where to, and what is sent there. ValueError, UnusableURL, httpx.InvalidURL, UnicodeError."""
+    to = requests.target(url)
+    return to.origin, b"%b%b%bContent-Length: %d\r\n\r\n%b" % (
+        to.head,
+        _ALWAYS,
+        requests.lines(headers),
+        len(body),
+        body,
+    )
 
 
 def _failed(error: Exception, seconds: float) -> SendResult:

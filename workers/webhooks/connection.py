@@ -1,16 +1,13 @@
-"""A connection to a receiver, which carries one request after the other, and the pool of those that are not in use.
+"""A connection to a receiver, which carries one request after the other.
 
 What a receiver answers is read by httptools (llhttp) as it comes, and bounded in bytes: its head, and its body.
 """
 
 import asyncio
-from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final, cast
 
 import httptools
-
-from shared import clock
 
 #: What is read of an answer's body: the status is what counts, the rest is dropped with its connection.
 BODY_BYTES: Final = 64 * 1024
@@ -18,13 +15,8 @@ BODY_BYTES: Final = 64 * 1024
 HEAD_BYTES: Final = 100 * 1024
 #: The longest answer in all, as it comes, with what frames its body: chunks' sizes and extensions, and trailers.
 MOST_BYTES: Final = HEAD_BYTES + 4 * BODY_BYTES
-#: Connections kept for the next request: in all, of one origin, and for how long, in seconds.
-IDLE_CONNECTIONS, IDLE_EACH, IDLE_SECONDS = 256, 32, 30.0
 #: The headers of an answer that anybody asks for.
 _HEADERS: Final = frozenset({"location", "retry-after", "date"})
-
-#: Scheme, host and port.
-Origin = tuple[str, str, int]
 
 
 class ExchangeFailed(Exception):
@@ -179,78 +171,3 @@ class ReceiverConnection(asyncio.Protocol):
             parser = cast(httptools.HttpResponseParser, self._parser)
             self._alive = self._alive and parser.should_keep_alive()
             self._whole = True
-
-
-class Pool:
-    """Connections that wait for the next request to their origin; no more than may be looked after."""
-
-    def __init__(self, connect: Callable[[Origin], Awaitable[ReceiverConnection]]) -> None:
-        self._connect = connect
-        self._idle: dict[Origin, deque[ReceiverConnection]] = {}
-        #: All of them, the longest idle first.
-        self._all: OrderedDict[ReceiverConnection, Origin] = OrderedDict()
-        self._timer: asyncio.TimerHandle | None = None
-        self._closed = False
-
-    def idle(self, origin: Origin) -> ReceiverConnection | None:
-        """The connection to the origin that was used last, if there is one."""
-        waiting = self._idle.get(origin)
-        while waiting:
-            connection = waiting[-1]
-            self._remove(connection)
-            if connection.alive and clock.monotonic() - connection.idle_since < IDLE_SECONDS:
-                return connection
-            connection.abort()
-        return None
-
-    async def connected(self, origin: Origin) -> ReceiverConnection:
-        """A new one."""
-        if self._closed:
-            raise RuntimeError("the client is closed")
-        return await self._connect(origin)
-
-    def put(self, origin: Origin, connection: ReceiverConnection) -> None:
-        """Keep one for the next request, or hang up."""
-        waiting = self._idle.setdefault(origin, deque())
-        if self._closed or len(waiting) >= IDLE_EACH:
-            connection.abort()
-            return
-        connection.idle_since = clock.monotonic()
-        connection.when_lost = lambda: self._remove(connection)
-        waiting.append(connection)
-        self._all[connection] = origin
-        if len(self._all) > IDLE_CONNECTIONS:
-            oldest = next(iter(self._all))
-            self._remove(oldest)
-            oldest.abort()
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._expire)
-
-    def close(self) -> None:
-        """Hang up all of them; no more are made."""
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        for connection in list(self._all):
-            self._remove(connection)
-            connection.abort()
-
-    def _remove(self, connection: ReceiverConnection) -> None:
-        connection.when_lost = None
-        origin = self._all.pop(connection, None)
-        if origin is None:
-            return
-        waiting = self._idle[origin]
-        waiting.remove(connection)
-        if not waiting:
-            del self._idle[origin]
-
-    def _expire(self) -> None:
-        """Hang up those that have waited for long."""
-        self._timer = None
-        before = clock.monotonic() - IDLE_SECONDS
-        for connection in [one for one in self._all if one.idle_since <= before]:
-            self._remove(connection)
-            connection.abort()
-        if self._all:
-            self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS / 2, self._expire)

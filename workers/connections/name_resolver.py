@@ -1,4 +1,4 @@
-"""Resolves the host names of webhooks; a name server that does not answer delays only its own webhooks.
+"""Resolves host names; a name server that does not answer delays only what goes to its own names.
 
 The system's resolver cannot be given up: its thread waits on, up to 40 s, when nobody does any more. asyncio has six to
 forty of these for everything; here each lookup has its own, a name is looked up once at a time, and one that was slow

@@ -1,0 +1,1 @@
+"""What our own HTTP connections have in common, to providers and to receivers: names, trust, requests, kept ones."""
