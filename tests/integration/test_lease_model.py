@@ -165,7 +165,9 @@ class LeaseMachine(RuleBasedStateMachine):
     def _lease(self, id: str, ids: list[str], wrong_queue: str | None) -> None:
         leased = world.take(self.database, id, ids, queue=wrong_queue)
         now = clock.now_micros()
-        due = {key for key in ids if self.jobs[key].status == "queued" and self.jobs[key].run_at <= now}
+        due = {
+            key for key in ids if (job := self.jobs[key]).status == "queued" and job.run_at <= now and not job.flagged
+        }
         assert {job.id for job in leased} == (due if self.workers[id].alive and not wrong_queue else set())
         for job in sorted(leased, key=lambda job: job.id):
             mine = self.jobs[job.id]

@@ -43,8 +43,8 @@ async def post(
 async def content(answer: HttpAnswer, exchange: Exchange) -> bytes:
     """The rest of an answer whose head has come.
 
-    One that has as many bytes as its head said is whole: its end is not asked for, which would be one more way to the
-    transport's thread and back, a tenth of the CPU of a call.
+    One that has as many bytes as its head said is whole: its end is not asked for, which through a proxy would be one
+    more way to the transport's thread and back, a tenth of the CPU of a call.
     """
     exchange.begin()
     pieces, left = [], _length(answer.headers)
