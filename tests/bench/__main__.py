@@ -57,19 +57,22 @@ def drain_rows(base: str, jobs_count: int, runs: int) -> None:
         deepest = max(deepest, deep)
         return rate
 
-    one, two, bare, plain = medians(
+    one, two, bare, library, plain = medians(
         runs,
         lambda: product(1),
         lambda: product(2),
         lambda: ceiling.ceiling(base, jobs_count, 1000)[0],
+        lambda: ceiling.ceiling(base, jobs_count, 1000, client="library")[0],
         lambda: obvious.obvious(base, jobs_count // 5, 4),
     )
     row(f"drain {jobs_count:,} jobs, SQLite, ledger on: one worker process", f"{one:,.0f}/s")
     row("the same, two worker processes", f"{two:,.0f}/s")
     row("ceiling: the same calls by a bare loop over the same client", f"{bare:,.0f}/s")
+    row("the same over pyreqwest, the quickest library", f"{library:,.0f}/s")
     row(f"obvious: one Celery task a job, 4 threads, {jobs_count // 5:,} jobs", f"{plain:,.0f}/s")
     row("two workers : ceiling", f"{two / bare:.2f}", "0.5", two / bare >= 0.5)
     row("one worker : ceiling", f"{one / bare:.2f}")
+    row("two workers, one worker : pyreqwest's", f"{two / library:.2f}, {one / library:.2f}")
     row("two workers : obvious", f"{two / plain:.1f}", "6", two / plain >= 6)
     row("one worker : obvious", f"{one / plain:.1f}")
     row("messages in the broker, at most", f"{deepest}", "tens", deepest < 100)

@@ -26,17 +26,23 @@ SLOW = MARKER.decode()
 
 
 def waiting_rows(base: str, jobs_count: int, runs: int) -> None:
-    """2,000 in flight, a bare loop with as many, and 5,000 in flight for its memory, in turn."""
+    """2,000 in flight, bare loops with as many, and 5,000 in flight for its memory, in turn."""
+
+    def loop(client: str) -> tuple[float, int, int]:
+        return ceiling.ceiling(base, jobs_count, IN_FLIGHT, path="/slow/v1", client=client)[0], 0, 0
+
     seen = in_turn(
         runs,
         lambda: _waiting(base, jobs_count),
-        lambda: (ceiling.ceiling(base, jobs_count, IN_FLIGHT, path="/slow/v1")[0], 0, 0),
+        lambda: loop("own"),
         lambda: _held(base, jobs_count),
+        lambda: loop("library"),
     )
-    rate, bare, many = (statistics.median(one[0] for one in column) for column in seen)
+    rate, bare, many, library = (statistics.median(one[0] for one in column) for column in seen)
     part, part_of_many = rate * SLOW_SECONDS / IN_FLIGHT, many * SLOW_SECONDS / MOST_IN_FLIGHT
     row("0.5 s upstream, one worker, 2,000 in flight: rate : (in flight / 0.5 s)", f"{part:.2f}", "0.5", part >= 0.5)
     note(f"{rate:,.0f}/s; a bare loop over the same client, 2,000 in flight: {bare:,.0f}/s, of which {rate / bare:.2f}")
+    note(f"over pyreqwest, the quickest library: {library:,.0f}/s, of which {rate / library:.2f}")
     note(f"CPU of the worker a job: {statistics.median(one[1] for one in seen[0]):,.0f} us")
     row("the same, 5,000 slots", f"{part_of_many:.2f}")
     note(f"{many:,.0f}/s")
