@@ -5,7 +5,7 @@ import gzip
 import socket
 import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import httpx
@@ -182,6 +182,94 @@ def test_a_connection_that_says_something_unasked_is_not_used(run: Callable[[Cor
             right.send(OK)
             await asyncio.wait_for(gone.wait(), 10)
             assert not kept.alive
+
+    run(scene())
+
+
+def test_a_provider_may_hang_up_after_each_answer_and_not_say_so(run: Callable[[Coroutine[Any, Any, T]], T]) -> None:
+    """A connection that it hangs up while it is used again is replaced; a new one that it hangs up is a failure."""
+
+    async def scene() -> None:
+        async with provider(*([OK, b""] for _ in range(21))) as (url, server, client):
+            assert [await asked(client, url) for _ in range(20)] == [(200, b"ok")] * 20
+            server.left = [[b""]]
+            with pytest.raises(httpx.ReadError):
+                await asked(client, url)
+
+    run(scene())
+
+
+def test_a_call_that_a_kept_connection_hung_up_late_is_a_failure(
+    run: Callable[[Coroutine[Any, Any, T]], T], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been served by then, and would be paid for twice."""
+    monkeypatch.setattr("workers.upstream.transport.CROSSING_SECONDS", -1.0)
+
+    async def scene() -> None:
+        async with provider([OK, b""], [OK]) as (url, server, client):
+            await asked(client, url)
+            with pytest.raises(httpx.ReadError):
+                await asked(client, url)
+            assert server.opened == 1
+
+    run(scene())
+
+
+def test_an_answer_before_the_end_of_its_request_is_the_last_of_its_connection(
+    run: Callable[[Coroutine[Any, Any, T]], T],
+) -> None:
+    """What is left of the request would be taken for the beginning of the next."""
+    opened, over = 0, asyncio.Semaphore(0)
+
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+        with suppress(OSError):
+            while await reader.read(65_536):
+                pass
+        writer.close()
+        over.release()
+
+    async def scene() -> None:
+        async with await asyncio.start_server(early, "127.0.0.1", 0) as server, ProviderClient(1) as client:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            for number in range(3):
+                answer = await client.post(url, {}, bytes(50_000_000))
+                assert (answer.status_code, opened) == (413, number + 1)
+                while await answer.piece():
+                    pass
+                await asyncio.wait_for(over.acquire(), 10)  # it is hung up
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+        (headed(b"Transfer-Encoding: chunked") + b"2\r\nok\r\n0\r\n", b"X-Trailer: a\r\n"),
+        (headed(b"Transfer-Encoding: chunked") + b"2\r\nok\r\n0\r\nX: ", b"x"),
+        (headed(b"Transfer-Encoding: chunked") + b"2;", b"x"),
+    ],
+)
+def test_what_frames_an_answer_without_end_is_hung_up(
+    begin: bytes, more: bytes, run: Callable[[Coroutine[Any, Any, T]], T]
+) -> None:
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{}")
+        writer.write(begin)
+        with suppress(OSError):
+            while not writer.is_closing():
+                writer.write(more * (100_000 // len(more)))
+                await writer.drain()
+        writer.close()
+
+    async def scene() -> None:
+        async with await asyncio.start_server(endless, "127.0.0.1", 0) as server, ProviderClient(1) as client:
+            with pytest.raises(httpx.DecodingError, match="too long"):
+                await asked(client, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
 
     run(scene())
 

@@ -62,9 +62,9 @@ class ProviderConnection(asyncio.Protocol):
         self._transport.abort()
 
     def release(self, *, reusable: bool) -> None:
-        """The answer has come whole."""
+        """The answer has come whole. Of a request that is still being sent, the rest would stand before the next."""
         self._answer = None
-        if reusable and not self._lost:
+        if reusable and not self._lost and not self._transport.get_write_buffer_size():
             self._keep(self)
         else:
             self.abort()

@@ -11,7 +11,7 @@ import httpx
 
 from workers.upstream.unpacking import Unpacking, unpacking
 
-#: The longest head of an answer, with informational ones before it.
+#: The most that comes without any of the body: a head with informational ones before it, trailers, chunks' extensions.
 HEAD_BYTES: Final = 256 * 1024
 #: When so much waits to be read, the provider has to wait.
 UNREAD_BYTES: Final = 1024 * 1024
@@ -19,6 +19,10 @@ UNREAD_BYTES: Final = 1024 * 1024
 _FINAL_FROM: Final = 200
 #: Answers without a body.
 _BODILESS: Final = frozenset({204, 304})
+
+
+class HungUpUnheard(httpx.ReadError):
+    """The connection ended before anything came over it."""
 
 
 class AskedConnection(Protocol):
@@ -49,7 +53,7 @@ class IncomingAnswer:
         self._headed = self._whole = self._paused = False
         #: It may be followed by another on its connection; only the connection's end ends it.
         self._keep_alive = self._until_closed = False
-        self._head_bytes = 0
+        self._framing_bytes = 0
         self._failed: httpx.RequestError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -96,8 +100,7 @@ class IncomingAnswer:
         """Some more has come over the connection."""
         if (parser := self._parser) is None:
             return
-        if not self._headed:
-            self._head_bytes += len(data)
+        self._framing_bytes += len(data)
         try:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -107,8 +110,8 @@ class IncomingAnswer:
         if self._whole:
             self._over()
             self._connection.release(reusable=self._keep_alive)
-        elif not self._headed and self._head_bytes > HEAD_BYTES:
-            self._break(httpx.DecodingError("the head of the provider's answer is too long"))
+        elif self._framing_bytes > HEAD_BYTES:
+            self._break(httpx.DecodingError("the head of the provider's answer, or what frames its body, is too long"))
         elif self._unread > UNREAD_BYTES and not self._paused and self._failed is None:
             self._paused = True
             self._connection.pause()
@@ -124,7 +127,8 @@ class IncomingAnswer:
         elif self._headed and error is None:
             self._failed = httpx.DecodingError("the provider closed the connection within its answer")
         else:
-            self._failed = httpx.ReadError("the connection to the provider broke")
+            kind = httpx.ReadError if self._framing_bytes else HungUpUnheard
+            self._failed = kind("the connection to the provider broke")
             self._failed.__cause__ = error
         self._wake()
 
@@ -187,6 +191,7 @@ class IncomingAnswer:
 
     def on_body(self, data: bytes) -> None:
         if not self._whole:
+            self._framing_bytes = 0
             self._pieces.append(data)
             self._unread += len(data)
 

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 import httpx
 
-from shared import network
+from shared import clock, network
 from shared.settings import settings
 from workers.connections import requests
 from workers.connections.idle import IdleConnections
@@ -17,10 +17,13 @@ from workers.connections.requests import Origin
 from workers.upstream.connecting import IDLE_SECONDS, USER_AGENT, ProviderConnector
 from workers.upstream.connection import ProviderConnection
 from workers.upstream.http import HttpAnswer
+from workers.upstream.incoming import HungUpUnheard
 from workers.upstream.proxied import ProxiedClient
 
 #: By so much the transport's deadline is later than a call's own whole limit, which is to be the one that ends it.
 SPARE_SECONDS: Final = 5.0
+#: A hang-up within so long was under way when its connection was used once more: the request was not seen.
+CROSSING_SECONDS: Final = 1.0
 #: Addresses with their headers that are kept as they are sent.
 KEPT_HEADS: Final = 256
 #: What stands in every request.
@@ -38,7 +41,9 @@ class ProviderClient:
     HTTP/1 only; no cookies, no redirects (one would carry the provider's key elsewhere). Proxies and authorities are
     those of shared.network; what fails on the way to or in a proxy is a ProxyError that names it.
 
-    A call that is cancelled hangs up. Nothing here counts connections: slots bound what is in flight.
+    A provider may hang up a kept connection in the very moment of its use: where nothing at all has come, within a
+    second, a new one is asked, once, as curl does. A call that is cancelled hangs up. Nothing here counts connections:
+    slots bound what is in flight.
     """
 
     def __init__(self, in_flight: int, *, call_seconds: float | None = None) -> None:
@@ -81,10 +86,15 @@ class ProviderClient:
             raise RuntimeError("the client is closed")
         if (proxy := network.routes().proxy(url)) is not None:
             return await self._proxied.post(proxy, url, headers, body, silence_seconds, streamed=streamed)
-        origin, head = _read(url, tuple(headers.items()))
-        if (connection := self._idle.take(origin)) is None:
-            connection = await self._connected(origin)
-        return await connection.ask(b"%bContent-Length: %d\r\n\r\n" % (head, len(body)), body, self._call_seconds)
+        origin, begin = _read(url, tuple(headers.items()))
+        head, until = b"%bContent-Length: %d\r\n\r\n" % (begin, len(body)), clock.monotonic() + CROSSING_SECONDS
+        if (kept := self._idle.take(origin)) is not None:
+            try:
+                return await kept.ask(head, body, self._call_seconds)
+            except HungUpUnheard:
+                if clock.monotonic() > until:
+                    raise
+        return await (await self._connected(origin)).ask(head, body, self._call_seconds)
 
     async def _connected(self, origin: Origin) -> ProviderConnection:
         keep = partial(self._idle.put, origin)
