@@ -13,11 +13,12 @@ import pytest
 import uvloop
 
 from tests.providers.test_outbound_connections import Scripted
+from tests.receiver import Receiver
 from workers.upstream import connection as connections
 from workers.upstream import incoming
 from workers.upstream.connecting import ProviderConnector
 from workers.upstream.transport import ProviderClient
-from workers.upstream.unpacking import PIECE_BYTES
+from workers.upstream.unpacking import PIECE_BYTES, Unpacking
 
 T = TypeVar("T")
 
@@ -346,6 +347,58 @@ def test_a_little_that_unpacks_to_much_comes_in_pieces(run: Callable[[Coroutine[
             assert max(sizes) == PIECE_BYTES and sum(sizes) == 100 * PIECE_BYTES + 1
 
     run(scene())
+
+
+def unpacked(*parts: bytes) -> bytes:
+    one, pieces = Unpacking("gzip"), []
+    for part in parts:
+        one.give(part)
+        while piece := one.take():
+            pieces.append(piece)
+    one.end()
+    return b"".join(pieces)
+
+
+def test_members_of_a_packed_answer_are_read_wherever_it_is_cut() -> None:
+    packed = gzip.compress(TEXT[:50]) + gzip.compress(TEXT[50:])
+    assert {unpacked(packed[:cut], packed[cut:]) for cut in range(len(packed) + 1)} == {TEXT}
+
+
+def test_what_follows_a_packed_answer_is_passed_over_and_not_kept() -> None:
+    one = Unpacking("gzip")
+    one.give(gzip.compress(TEXT))
+    assert one.take() == TEXT
+    for _ in range(1000):
+        one.give(b"x" * 1000)
+        assert one.take() == b""
+    assert one._packed == b""
+    one.end()
+
+
+def test_an_answer_packed_in_many_parts_is_none() -> None:
+    """Each part costs a copy of what follows it."""
+    with pytest.raises(httpx.DecodingError, match="too many parts"):
+        unpacked(gzip.compress(b"") * 50_000)
+
+
+def test_a_header_is_sent_once(run: Callable[[Coroutine[Any, Any, T]], T]) -> None:
+    async def scene(url: str) -> None:
+        async with ProviderClient(1) as client:
+            await asked(client, url, {"Accept": "text/event-stream", "Authorization": "Bearer k"})
+            with pytest.raises(httpx.LocalProtocolError):
+                await asked(client, url, {"Content-Length": "7"})
+
+    with Receiver() as receiver:
+        run(scene(receiver.url))
+        (delivery,) = receiver.deliveries
+    assert delivery.headers == {
+        "host": f"127.0.0.1:{receiver.port}",
+        "accept": "text/event-stream",
+        "accept-encoding": "gzip, deflate",
+        "user-agent": "FusionAI/1",
+        "authorization": "Bearer k",
+        "content-length": "2",
+    }
 
 
 def test_the_head_of_an_answer_is_bounded(run: Callable[[Coroutine[Any, Any, T]], T]) -> None:

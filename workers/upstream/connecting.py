@@ -47,7 +47,7 @@ class ProviderConnector:
             raise httpx.ConnectTimeout(UNREACHED) from error
         except ssl.SSLCertVerificationError as error:
             raise httpx.ConnectError(f"{UNREACHED}: {UNTRUSTED}") from error
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError, OverflowError) as error:  # ValueError: a name, OverflowError: a port, that is none
             raise httpx.ConnectError(UNREACHED) from error
 
     async def _connected(self, scheme: str, host: str, port: int, protocol: Callable[[socket.socket], P]) -> P:

@@ -12,6 +12,7 @@ from typing import Final, cast
 import httpx
 
 from shared import clock
+from workers.upstream.connecting import UNREACHED
 from workers.upstream.incoming import IncomingAnswer
 
 #: So long after an answer the loop is believed that nobody has hung up: to ask the system costs a turn of the
@@ -46,7 +47,7 @@ class ProviderConnection(asyncio.Protocol):
     async def ask(self, head: bytes, body: bytes, seconds: float) -> IncomingAnswer:
         """POST: the answer once its head has come, all of it within `seconds`. httpx.RequestError."""
         if self._lost:
-            raise httpx.ReadError("the provider closed the connection at once")
+            raise httpx.ConnectError(f"{UNREACHED}: it closed the connection at once")
         answer = self._answer = IncomingAnswer(self, seconds)
         self._transport.writelines((head, body))
         try:

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import httptools
 import httpx
 
-from workers.upstream.unpacking import Unpacking, unpacking
+from workers.upstream.unpacking import PIECE_BYTES, Unpacking, unpacking
 
 #: The most that comes without any of the body: a head with informational ones before it, trailers, chunks' extensions.
 HEAD_BYTES: Final = 256 * 1024
@@ -75,6 +75,8 @@ class IncomingAnswer:
         """The next piece of the body, all that has come meanwhile; None: there is no more."""
         while True:
             if self._unpacking is not None and (unpacked := self._unpacking.take()):
+                if len(unpacked) == PIECE_BYTES:
+                    await asyncio.sleep(0)  # there may be hundreds of them, and others wait
                 return unpacked
             if self._pieces:
                 piece = self._taken()

@@ -26,15 +26,17 @@ SPARE_SECONDS: Final = 5.0
 CROSSING_SECONDS: Final = 1.0
 #: Addresses with their headers that are kept as they are sent.
 KEPT_HEADS: Final = 256
-#: What stands in every request.
-_ALWAYS: Final = f"Accept: */*\r\nAccept-Encoding: gzip, deflate\r\nUser-Agent: {USER_AGENT}\r\n".encode()
+#: What stands in every request that does not say otherwise.
+_USUAL: Final = {"accept": "*/*", "accept-encoding": "gzip, deflate", "user-agent": USER_AGENT}
+#: What nobody else says.
+_OURS: Final = frozenset({"host", "content-length", "transfer-encoding"})
 
 
 class ProviderClient:
     """A client for `in_flight` calls at once; one a process, made in the worker's own process, closed by its owner.
 
-    `call_seconds` bounds a whole call, connect to last byte (default: the longest of the settings; a worker's calls
-    have limits of their own, see `exchange`).
+    `call_seconds` bounds a whole call, once there is a connection (default: the longest of the settings; a worker's
+    calls have limits of their own, see `exchange`).
     Every failure, in the body too, is an httpx.RequestError, the words for them that are known: ConnectError,
     ConnectTimeout and ProxyError where nothing was sent; ReadError for a connection that broke, DecodingError for a
     truncated or garbled answer. (Through a proxy ConnectError and ConnectTimeout do NOT say that nothing was sent.)
@@ -105,7 +107,9 @@ class ProviderClient:
 def _read(url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bytes]:
     """Where a request goes and how it begins, which the calls of one model have in common. httpx.LocalProtocolError."""
     try:
-        to = requests.target(url)
-        return to.origin, to.head + _ALWAYS + requests.lines(dict(headers))
+        to, given = requests.target(url), {name.lower(): value for name, value in headers}
+        if given.keys() & _OURS:
+            raise ValueError("a header that frames the request is given")
+        return to.origin, to.head + requests.lines(_USUAL | given)
     except (ValueError, httpx.InvalidURL) as error:  # without its words, which may have the provider's key
         raise httpx.LocalProtocolError("the request's address or a header of it cannot be sent") from error
