@@ -21,7 +21,7 @@ from producer.server import connections
 from producer.server.connections import Connections
 from producer.server.listeners import take_no_more
 from producer.server.protocol import BoundedProtocol
-from shared import clock
+from shared import clock, processes
 from shared.settings import Wrong, settings
 from shared.stopping import stop
 
@@ -114,6 +114,7 @@ def serve(app: ASGIApp, context: Callable[[], Served], metrics: ASGIApp | None =
     """Serve until a signal; `metrics`: what the metrics' own port serves."""
     drain_seconds = settings().drain_seconds
     connections.raise_open_files()
+    processes.freeze_loaded()  # everybody who calls waits for a collection
     all = Connections(connections.bounds(settings()))
     protocol: Any = partial(BoundedProtocol, connections=all)
     configured = partial(
