@@ -28,6 +28,7 @@ _WORDS = {
     "404": "model not found (404)",
     "connect": "connection failed (connect)",
     "first_byte": "no response in time (first_byte)",
+    "reset": "connection broken off (reset)",
     "insufficient_quota": "provider quota used up (insufficient_quota)",
 }
 
