@@ -82,7 +82,7 @@ def drain_rows(base: str, jobs_count: int, runs: int) -> None:
 #: and of the frontier the picture that is written.
 ROWS: Final[dict[str, Callable[[str, bool, Path | None], None]]] = {
     "drain": lambda base, quick, _: drain_rows(base, 5000 if quick else 10_000, 1 if quick else 3),
-    "waiting": lambda base, quick, _: waiting_rows(base, 5000 if quick else 20_000, 1 if quick else 3),
+    "waiting": lambda base, quick, _: waiting_rows(base, 5000 if quick else 60_000, 1 if quick else 3),
     "crowd": lambda base, *_: crowd_rows(base),
     "slow": lambda base, quick, _: slow_rows(base, 5000 if quick else 20_000, 1 if quick else 3),
     "ingestion": lambda base, quick, file: ingestion_rows(
