@@ -9,7 +9,7 @@ from shared import clock
 from workers.connections.requests import Origin
 
 
-class Kept(Protocol):
+class IdleConnection(Protocol):
     """A connection that may serve again."""
 
     #: When it was last used (`clock.monotonic`).
@@ -25,7 +25,7 @@ class Kept(Protocol):
         """Hang up."""
 
 
-K = TypeVar("K", bound=Kept)
+K = TypeVar("K", bound=IdleConnection)
 
 
 class IdleConnections(Generic[K]):

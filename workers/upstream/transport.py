@@ -22,8 +22,8 @@ from workers.upstream.proxied import ProxiedClient
 
 #: By so much the transport's deadline is later than a call's own whole limit, which is to be the one that ends it.
 SPARE_SECONDS: Final = 5.0
-#: A hang-up within so long was under way when its connection was used once more: the request was not seen.
-CROSSING_SECONDS: Final = 1.0
+#: So long nothing is kept of a provider that hung up a kept connection without a word.
+UNKEPT_SECONDS: Final = 10.0
 #: Addresses with their headers that are kept as they are sent.
 KEPT_HEADS: Final = 256
 #: What stands in every request that does not say otherwise.
@@ -43,9 +43,10 @@ class ProviderClient:
     HTTP/1 only; no cookies, no redirects (one would carry the provider's key elsewhere). Proxies and authorities are
     those of shared.network; what fails on the way to or in a proxy is a ProxyError that names it.
 
-    A provider may hang up a kept connection in the very moment of its use: where nothing at all has come, within a
-    second, a new one is asked, once, as curl does. A call that is cancelled hangs up. Nothing here counts connections:
-    slots bound what is in flight.
+    A provider may hang up a kept connection in the very moment of its use. The call fails, since it may have been
+    served (the attempt is written down, and `workers.running.retry` decides); and for a while no connection to there is
+    kept, so that a server that hangs up after each answer costs one attempt and not every second one. A call that is
+    cancelled hangs up. Nothing here counts connections: slots bound what is in flight.
     """
 
     def __init__(self, in_flight: int, *, call_seconds: float | None = None) -> None:
@@ -56,6 +57,8 @@ class ProviderClient:
             most=2 * in_flight, each=in_flight, seconds=IDLE_SECONDS
         )
         self._proxied = ProxiedClient(in_flight, self._call_seconds)
+        #: Of those that hung up a kept connection without a word, until when nothing is kept.
+        self._unkept: dict[Origin, float] = {}
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -89,18 +92,24 @@ class ProviderClient:
         if (proxy := network.routes().proxy(url)) is not None:
             return await self._proxied.post(proxy, url, headers, body, silence_seconds, streamed=streamed)
         origin, begin = _read(url, tuple(headers.items()))
-        head, until = b"%bContent-Length: %d\r\n\r\n" % (begin, len(body)), clock.monotonic() + CROSSING_SECONDS
-        if (kept := self._idle.take(origin)) is not None:
-            try:
-                return await kept.ask(head, body, self._call_seconds)
-            except HungUpUnheard:
-                if clock.monotonic() > until:
-                    raise
-        return await (await self._connected(origin)).ask(head, body, self._call_seconds)
+        head = b"%bContent-Length: %d\r\n\r\n" % (begin, len(body))
+        if (kept := self._idle.take(origin)) is None:
+            return await (await self._connected(origin)).ask(head, body, self._call_seconds)
+        try:
+            return await kept.ask(head, body, self._call_seconds)
+        except HungUpUnheard:
+            self._unkept[origin] = clock.monotonic() + UNKEPT_SECONDS
+            raise
 
     async def _connected(self, origin: Origin) -> ProviderConnection:
-        keep = partial(self._idle.put, origin)
+        keep = partial(self._keep, origin)
         return await self._connector.connect(origin, lambda made: ProviderConnection(made, keep))
+
+    def _keep(self, origin: Origin, connection: ProviderConnection) -> None:
+        if self._unkept and clock.monotonic() < self._unkept.get(origin, 0.0):
+            connection.abort()
+        else:
+            self._idle.put(origin, connection)
 
 
 @lru_cache(maxsize=KEPT_HEADS)
