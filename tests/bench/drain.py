@@ -2,8 +2,7 @@
 
     python -m tests.bench.drain [--jobs 10000] [--path /v1] [--workers 1] [--postgresql]
 
-The jobs are accepted with a start time a moment ahead; the clock is the first `woken_at` in their rows, when the first
-doorbell was rung, and the last `finished_at`.
+The jobs are accepted with a start time a moment ahead; the clock is that time, and the last `finished_at` in the rows.
 """
 
 import argparse

@@ -122,10 +122,9 @@ class Bench:
         return deepest, memory
 
     def rate(self, start: int, count: int) -> float:
-        """Jobs a second, from the moment in which the first that were to start then were woken to the last end."""
-        span = select(func.min(jobs.c.woken_at), func.max(jobs.c.finished_at)).where(jobs.c.run_at == start)
-        woken, last = self.database.read_sync(lambda c: c.execute(span).one())
-        return float(count / ((last - woken) / clock.MICROS))
+        """Jobs a second, from the common start to the last end."""
+        last: int = self.database.read_sync(lambda c: c.execute(select(func.max(jobs.c.finished_at))).scalar_one())
+        return count / ((last - start) / clock.MICROS)
 
     def await_batch(self, id: str, *, look: float = LOOK_SECONDS) -> dict[str, Any]:
         """The row of a batch once it is completed; AssertionError when it ends otherwise."""
