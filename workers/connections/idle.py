@@ -41,7 +41,8 @@ class IdleConnections(Generic[K]):
         #: All of them, the longest idle first.
         self._all: OrderedDict[K, Origin] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
-        self._closed = False
+        #: Nothing is kept any more.
+        self.closed = False
 
     def __len__(self) -> int:
         return len(self._all)
@@ -59,7 +60,7 @@ class IdleConnections(Generic[K]):
     def put(self, origin: Origin, connection: K) -> None:
         """Keep one for the next request, or hang up."""
         waiting = self._idle.setdefault(origin, {})
-        if self._closed or len(waiting) >= self._each:
+        if self.closed or len(waiting) >= self._each:
             connection.abort()
             return
         connection.idle_since = clock.monotonic()
@@ -75,7 +76,7 @@ class IdleConnections(Generic[K]):
 
     def close(self) -> None:
         """Hang up all of them; no more are kept."""
-        self._closed = True
+        self.closed = True
         if self._timer is not None:
             self._timer.cancel()
         for connection in list(self._all):

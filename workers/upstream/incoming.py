@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import httptools
 import httpx
 
+from workers.connections.waiter import Waiter
 from workers.upstream.unpacking import PIECE_BYTES, Unpacking, unpacking
 
 #: The most that comes without any of the body: a head with informational ones before it, trailers, chunks' extensions.
@@ -55,9 +56,8 @@ class IncomingAnswer:
         self._keep_alive = self._until_closed = False
         self._framing_bytes = 0
         self._failed: httpx.RequestError | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(seconds, self._expire)
+        self._waiter = Waiter()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         # What other clients read as well: bare line feeds, a length beside chunks, more behind the last answer.
         self._parser.set_dangerous_leniencies(
@@ -69,7 +69,7 @@ class IncomingAnswer:
         while not self._headed:
             if self._failed is not None:
                 raise self._failed
-            await self._wait()
+            await self._waiter.wait()
 
     async def piece(self) -> bytes | None:
         """The next piece of the body, all that has come meanwhile; None: there is no more."""
@@ -90,7 +90,7 @@ class IncomingAnswer:
                     self._unpacking.end()
                 return None
             else:
-                await self._wait()
+                await self._waiter.wait()
 
     async def aclose(self) -> None:
         """Hang up when there is more of it."""
@@ -108,16 +108,16 @@ class IncomingAnswer:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._keep_alive = False
             if not self._whole:
-                self._break(httpx.DecodingError("the provider's answer is no HTTP"))
+                return self._break(httpx.DecodingError("the provider's answer is no HTTP"))
         if self._whole:
             self._over()
             self._connection.release(reusable=self._keep_alive)
         elif self._framing_bytes > HEAD_BYTES:
             self._break(httpx.DecodingError("the head of the provider's answer, or what frames its body, is too long"))
-        elif self._unread > UNREAD_BYTES and not self._paused and self._failed is None:
+        elif self._unread > UNREAD_BYTES and not self._paused:
             self._paused = True
             self._connection.pause()
-        self._wake()
+        self._waiter.wake()
 
     def lost(self, error: Exception | None) -> None:
         """The connection has ended, by a fault or not."""
@@ -132,7 +132,7 @@ class IncomingAnswer:
             kind = httpx.ReadError if self._framing_bytes else HungUpUnheard
             self._failed = kind("the connection to the provider broke")
             self._failed.__cause__ = error
-        self._wake()
+        self._waiter.wake()
 
     def _taken(self) -> bytes:
         pieces, self._pieces, self._unread = self._pieces, [], 0
@@ -140,17 +140,6 @@ class IncomingAnswer:
             self._paused = False
             self._connection.resume()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     def _over(self) -> None:
         """Nothing more is read."""
@@ -161,7 +150,7 @@ class IncomingAnswer:
         self._failed = failed
         self._over()
         self._connection.abort()
-        self._wake()
+        self._waiter.wake()
 
     def _expire(self) -> None:
         self._break(httpx.ReadTimeout("the provider did not end its answer in time"))

@@ -59,7 +59,6 @@ class ProviderClient:
         self._proxied = ProxiedClient(in_flight, self._call_seconds)
         #: Of those that hung up a kept connection without a word, until when nothing is kept.
         self._unkept: dict[Origin, float] = {}
-        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,7 +68,6 @@ class ProviderClient:
 
     async def aclose(self) -> None:
         """Hang up what is not in use."""
-        self._closed = True
         self._idle.close()
         await self._proxied.aclose()
 
@@ -87,7 +85,7 @@ class ProviderClient:
         `silence_seconds`: how long a silence the call bears; None: as long as the whole call. `streamed`: the answer
         comes in many pieces, over a time. Both are for calls through a proxy alone.
         """
-        if self._closed:
+        if self._idle.closed:
             raise RuntimeError("the client is closed")
         if (proxy := network.routes().proxy(url)) is not None:
             return await self._proxied.post(proxy, url, headers, body, silence_seconds, streamed=streamed)

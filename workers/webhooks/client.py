@@ -79,7 +79,6 @@ class WebhookClient:
         self._idle: IdleConnections[ReceiverConnection] = IdleConnections(
             most=IDLE_CONNECTIONS, each=IDLE_EACH, seconds=IDLE_SECONDS
         )
-        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -91,7 +90,6 @@ class WebhookClient:
 
     async def aclose(self) -> None:
         """Hang up."""
-        self._closed = True
         self._idle.close()
 
     async def exchange(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[Origin, ReceiverConnection]:
@@ -117,7 +115,7 @@ class WebhookClient:
             connection.abort()
 
     async def _connect(self, origin: Origin) -> ReceiverConnection:
-        if self._closed:
+        if self._idle.closed:
             raise RuntimeError("the client is closed")
         scheme, host, port = origin
         return await self.backend.connect_tcp(

@@ -9,6 +9,8 @@ from typing import Final, cast
 
 import httptools
 
+from workers.connections.waiter import Waiter
+
 #: What is read of an answer's body: the status is what counts, the rest is dropped with its connection.
 BODY_BYTES: Final = 64 * 1024
 #: The longest head of an answer, with informational ones before it.
@@ -40,7 +42,7 @@ class ReceiverConnection(asyncio.Protocol):
         self._alive = False
         self._whole = False
         self._came = 0
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter = Waiter()
         self._failed: ExchangeFailed | None = None
         self._parser: httptools.HttpResponseParser | None = None
 
@@ -60,14 +62,14 @@ class ReceiverConnection(asyncio.Protocol):
         )
         self._transport.write(request)
         if self.status is None and self._failed is None:
-            await self._wait()
+            await self._waiter.wait()
         if self.status is None:
             raise self._failed or ExchangeFailed("the receiver closed the connection")
 
     async def body(self) -> None:
         """Return when the body is over, or as much of it has come as is wanted, or it broke off."""
         if not self._over:
-            await self._wait()
+            await self._waiter.wait()
 
     @property
     def reusable(self) -> bool:
@@ -89,23 +91,12 @@ class ReceiverConnection(asyncio.Protocol):
     def _over(self) -> bool:
         return self._whole or not self._alive or self._failed is not None or len(self.read) >= BODY_BYTES
 
-    async def _wait(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
     def _fail(self, why: str, *, silent: bool = False) -> None:
         if self._failed is None:
             self._failed = ExchangeFailed(why, silent=silent)
         self._alive = False
         self._transport.abort()
-        self._wake()
+        self._waiter.wake()
 
     # What asyncio calls.
 
@@ -130,13 +121,13 @@ class ReceiverConnection(asyncio.Protocol):
         elif self._came > MOST_BYTES:  # it frames without end: what came of its body is enough
             self._fail("the receiver's answer is too long")
         elif self._over:
-            self._wake()
+            self._waiter.wake()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._alive = False
         if self._failed is None:
             self._failed = ExchangeFailed("the receiver closed the connection without an answer", silent=not self._came)
-        self._wake()
+        self._waiter.wake()
         if self.when_lost is not None:
             self.when_lost()
 
@@ -160,7 +151,7 @@ class ReceiverConnection(asyncio.Protocol):
             self.headers = {}
             return
         self.status = status
-        self._wake()
+        self._waiter.wake()
 
     def on_body(self, data: bytes) -> None:
         if not self._whole and len(self.read) < BODY_BYTES:

@@ -5,6 +5,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from workers.connections.waiter import Waiter
 from workers.webhooks.receivers import ReceiverState
 
 #: Only of webhooks that may have more sends at once than this is anything claimed before there is a place for it: while
@@ -39,7 +40,7 @@ class DeliveryLine:
     more: bool = False
     #: The most that is claimed ahead of it: its part of what this process can send within a claim's time.
     share: int = 1000
-    _waker: "asyncio.Future[None] | None" = None
+    _waiter: Waiter = field(default_factory=Waiter)
 
     @property
     def quick(self) -> bool:
@@ -102,13 +103,8 @@ class DeliveryLine:
 
     async def changed(self) -> None:
         """Wait until something may have changed."""
-        self._waker = asyncio.get_running_loop().create_future()
-        try:
-            await self._waker
-        finally:
-            self._waker = None
+        await self._waiter.wait()
 
     def wake(self) -> None:
         """Something has changed."""
-        if self._waker is not None and not self._waker.done():
-            self._waker.set_result(None)
+        self._waiter.wake()
